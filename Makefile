@@ -1,0 +1,39 @@
+# Sugar only: every target is also a command of `python -m merclip_lib`.
+PYTHON ?= python3
+PROFILE ?= standard
+PY := .venv/bin/python
+STAMP := .venv/.installed
+
+.PHONY: help install run test lint lab clean
+
+help:
+	@echo "make run [PROFILE=smoke|quick|standard|paper]   run the notebooks (standard is the default)"
+	@echo "make test                                       run the tests, notebooks included"
+	@echo "make lab                                        open the notebooks in JupyterLab"
+	@echo "make lint                                       ruff over modules, tests and notebooks"
+	@echo "make clean                                      remove .venv, runs/ and caches"
+
+install: $(STAMP)
+
+$(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "merclip needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+run: $(STAMP)
+	$(PY) -m merclip_lib run --profile $(PROFILE)
+
+test: $(STAMP)
+	$(PY) -m merclip_lib test
+
+lint: $(STAMP)
+	$(PY) -m ruff check .
+
+lab: $(STAMP)
+	$(PY) -m jupyterlab --notebook-dir notebooks
+
+clean:
+	rm -rf .venv runs .pytest_cache .ruff_cache merclip.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
