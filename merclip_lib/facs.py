@@ -1,0 +1,265 @@
+"""Action units: from an annotation such as `4+7+L10` to a sentence that CLIP can read.
+
+An annotation is parsed to an ordered list of action units (FACS numbers, each with a side, an
+intensity and a qualifier); every unit has a phrase; the phrases make one sentence fragment that a
+prompt template completes. Because a sentence may name a side, a mirrored clip needs a mirrored
+annotation: `swap_sides` does that. Paper: the AU-to-text step of MER-CLIP.
+"""
+
+import re
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+STYLES = ("phrases", "facs_names", "codes", "anatomy", "emotion_only")
+NOTHING = "no visible facial movement"
+
+TEMPLATES = (
+    "This micro-expression involves {}.",
+    "Key features of this micro-expression are {}.",
+    "This micro-expression is characterized by {}.",
+    "One can identify this micro-expression by {}.",
+    "This micro-expression typically manifests as {}.",
+    "The hallmark of this micro-expression is {}.",
+    "An identifiable trait of this micro-expression is {}.",
+)
+
+# number: (FACS name, phrase for both sides, phrase for one side, muscle)
+_UNITS = {
+    1: ("Inner Brow Raiser", "raising the inner part of the brows",
+        "raising the inner part of the {} brow", "medial frontalis"),
+    2: ("Outer Brow Raiser", "raising the outer part of the brows",
+        "raising the outer part of the {} brow", "lateral frontalis"),
+    4: ("Brow Lowerer", "lowering the brows",
+        "lowering the {} brow", "corrugator supercilii"),
+    5: ("Upper Lid Raiser", "raising the upper lids",
+        "raising the {} upper lid", "levator palpebrae superioris"),
+    6: ("Cheek Raiser", "raising the cheeks",
+        "raising the {} cheek", "orbital orbicularis oculi"),
+    7: ("Lid Tightener", "tightening the lids",
+        "tightening the {} lid", "palpebral orbicularis oculi"),
+    9: ("Nose Wrinkler", "wrinkling the nose",
+        "wrinkling the {} side of the nose", "levator labii superioris alaeque nasi"),
+    10: ("Upper Lip Raiser", "raising the upper lip",
+         "raising the {} upper lip", "levator labii superioris"),
+    11: ("Nasolabial Deepener", "deepening the nasolabial furrows",
+         "deepening the {} nasolabial furrow", "zygomaticus minor"),
+    12: ("Lip Corner Puller", "pulling the corners of the lips",
+         "pulling the {} corner of the lips", "zygomaticus major"),
+    13: ("Sharp Lip Puller", "pulling the corners of the lips sharply upwards",
+         "pulling the {} corner of the lips sharply upwards", "levator anguli oris"),
+    14: ("Dimpler", "creating the dimples",
+         "creating the {} dimple", "buccinator"),
+    15: ("Lip Corner Depressor", "depressing the corners of the lips",
+         "depressing the {} corner of the lips", "depressor anguli oris"),
+    16: ("Lower Lip Depressor", "depressing the lower lip",
+         "depressing the {} lower lip", "depressor labii inferioris"),
+    17: ("Chin Raiser", "raising the chin",
+         "raising the chin to the {}", "mentalis"),
+    18: ("Lip Pucker", "puckering the lips",
+         "puckering the lips to the {}", "incisivus labii"),
+    20: ("Lip Stretcher", "stretching the lips",
+         "stretching the lips down and to the {}", "risorius"),
+    21: ("Neck Tightener", "tightening the neck",
+         "tightening the {} side of the neck", "platysma"),
+    22: ("Lip Funneler", "pursing the lips into a funnel shape",
+         "pursing the {} side of the lips into a funnel shape", "orbicularis oris"),
+    23: ("Lip Tightener", "tightening the lips",
+         "tightening the {} side of the lips", "orbicularis oris"),
+    24: ("Lip Presser", "pressing the lips",
+         "pressing the {} side of the lips", "orbicularis oris"),
+    25: ("Lips Part", "parting the lips",
+         "parting the {} side of the lips", "relaxed orbicularis oris"),
+    26: ("Jaw Drop", "dropping the jaw",
+         "dropping the jaw to the {}", "relaxed masseter"),
+    27: ("Mouth Stretch", "stretching the mouth open",
+         "stretching the {} side of the mouth open", "lateral pterygoid"),
+    28: ("Lip Suck", "sucking the lips",
+         "sucking the {} side of the lips", "orbicularis oris"),
+    31: ("Jaw Clencher", "clenching the jaw",
+         "clenching the {} side of the jaw", "masseter"),
+    38: ("Nostril Dilator", "dilating the nostrils",
+         "dilating the {} nostril", "alar nasalis"),
+    39: ("Nostril Compressor", "compressing the nostrils",
+         "compressing the {} nostril", "transverse nasalis"),
+    43: ("Eyes Closed", "closing the eyes",
+         "closing the {} eye", "relaxed levator palpebrae superioris"),
+    45: ("Blink", "blinking",
+         "blinking the {} eye", "briefly relaxed levator palpebrae superioris"),
+}
+
+NAMES = {number: unit[0] for number, unit in _UNITS.items()}
+PHRASES = {number: unit[1] for number, unit in _UNITS.items()}
+MUSCLES = {number: unit[3] for number, unit in _UNITS.items()}
+# Head and eye positions, and 8: parsed and kept, but no part of a sentence.
+UNSAID = frozenset({8, *range(51, 67)})
+
+_UNIT = re.compile(
+    r"(?:A\s*/?\s*)?(?P<part>[LRTB])?\s*(?P<number>[0-9]{1,3})"
+    r"\s*(?P<intensity>[A-E](?:\s*/\s*[A-E])?)?\s*(?P<doubt>\?)?"
+)
+_GROUP = re.compile(r"(?P<ref>ref)?\s*\((?P<inner>[^()]*)\)\s*(?P<doubt>\?)?", re.IGNORECASE)
+_OR = re.compile(r"\s+or\s+", re.IGNORECASE)
+_SOFT_FOCUS = re.compile(r"soft\s*focus", re.IGNORECASE)
+_SIDE_LETTER = re.compile(r"(?<!O)[LR](?=\s*[0-9])")  # not the R of "4 OR 7"
+
+
+@dataclass(frozen=True)
+class ActionUnit:
+    """One coded unit.
+
+    side: "" (both), "left" or "right". intensity: "A".."E", "A/B" (coder undecided) or None.
+    qualifier: "certain"; "maybe" (said "might be present"); "or" (an alternative to the unit
+    before it in the list); "or maybe" (both).
+    """
+
+    number: int
+    side: str = ""
+    intensity: str | None = None
+    qualifier: str = "certain"
+
+
+def parse(annotation: str | int | float | None, where: str = "") -> list[ActionUnit]:
+    """Parse one annotation; the order and the repeats of the annotation are kept.
+
+    Read are, for instance, `4+7+L10`, `12A`, `10A/B`, `L12 or L14`, `(R6 or R12)+R15`,
+    `ref(7B)+43C`, `4?`, `A/L12`, `T18`, `soft focus`. None, NaN, "", "?" give [].
+    `where` (file and row) opens the message of the ValueError that anything else raises.
+    """
+    text = _as_text(annotation, where)
+    if text.strip() in ("", "?"):
+        return []
+    units = []
+    for part in text.split("+"):
+        group = _GROUP.fullmatch(part.strip())
+        # `ref(...)` and `(...)?` put every unit inside in doubt.
+        doubt = bool(group and (group["ref"] or group["doubt"]))
+        joined = False
+        for alternative in _OR.split(group["inner"] if group else part):
+            if _SOFT_FOCUS.fullmatch(alternative.strip()):
+                continue
+            units.append(_parse_unit(alternative.strip(), doubt, joined, text, where))
+            joined = True
+    return units
+
+
+def _parse_unit(piece: str, doubt: bool, joined: bool, text: str, where: str) -> ActionUnit:
+    group = _GROUP.fullmatch(piece)  # `ref(7B)` as one of several alternatives
+    if group:
+        doubt = doubt or bool(group["ref"] or group["doubt"])
+        piece = group["inner"].strip()
+    match = _UNIT.fullmatch(piece)
+    if match is None:
+        raise _error(where, text, f"{piece!r} is not an action unit")
+    number = int(match["number"])
+    if number not in NAMES and number not in UNSAID:
+        raise _error(where, text, f"there is no action unit {number}")
+    qualifier = " ".join(
+        ["or"] * joined + ["maybe"] * (doubt or match["doubt"] is not None)
+    )
+    intensity = match["intensity"] and re.sub(r"\s", "", match["intensity"])
+    side = {"L": "left", "R": "right"}.get(match["part"], "")
+    return ActionUnit(number, side, intensity, qualifier or "certain")
+
+
+def _as_text(annotation, where: str) -> str:
+    """The annotation as text; spreadsheets hand over ints, floats and NaN as well."""
+    if annotation is None or type(annotation).__name__ in ("NAType", "NaTType"):
+        return ""
+    if isinstance(annotation, str):
+        return annotation
+    if isinstance(annotation, Real) and not isinstance(annotation, bool):
+        if annotation != annotation:
+            return ""
+        if isinstance(annotation, Integral) and 0 <= annotation < 1000:
+            return str(int(annotation))
+        if isinstance(annotation, float) and annotation.is_integer() and 0 <= annotation < 1000:
+            return str(int(annotation))
+    kind = type(annotation).__name__
+    value = f"{annotation:g}" if isinstance(annotation, float) else f"a value of type {kind}"
+    raise _error(where, value, "neither text nor an action unit number")
+
+
+def _error(where: str, text: str, reason: str) -> ValueError:
+    place = f"{where}: " if where else ""
+    return ValueError(
+        f"{place}cannot read the action units {text!r} ({reason}); write them like '4+7+L10', "
+        "'12A', 'L12 or L14' or '4?', or leave the cell empty where nothing was coded"
+    )
+
+
+def phrase(number: int, side: str = "") -> str:
+    """The phrase of one unit; side is "", "left" or "right".
+
+    Raises ValueError for a unit without a phrase or another side.
+    """
+    if number not in _UNITS:
+        raise ValueError(f"action unit {number!r} has no phrase; facs.PHRASES lists those that do")
+    if side not in ("", "left", "right"):
+        raise ValueError(f"side {side!r} is unknown; use '', 'left' or 'right'")
+    return _UNITS[number][2].format(side) if side else PHRASES[number]
+
+
+def describe(annotation, style: str = "phrases", emotion: str | None = None,
+             where: str = "") -> str:
+    """The sentence fragment of an annotation, to be put into one of TEMPLATES.
+
+    One unit gives its phrase alone, more give `a combination of P1, P2 and P3` in annotation
+    order; what has been said is not said again; head and eye positions are left out. Nothing to
+    say gives "no visible facial movement". Styles: `phrases` (the paper's), `facs_names`,
+    `codes`, `anatomy` (units of one muscle become one), `emotion_only` (the class name, `emotion`;
+    the annotation is not read). Raises ValueError for an unknown style, a missing emotion, or an
+    annotation that `parse` cannot read.
+    """
+    if style not in STYLES:
+        raise ValueError(f"description style {style!r} is unknown; use one of {', '.join(STYLES)}")
+    if style == "emotion_only":
+        if not emotion:
+            raise ValueError("style 'emotion_only' needs emotion=, the name of the class")
+        return emotion
+    groups: list[list[str]] = []
+    for alternatives in _alternatives(parse(annotation, where)):
+        said = [_say(unit, style) for unit in alternatives if unit.number in NAMES]
+        groups.append(list(dict.fromkeys(said)))
+    parts = list(dict.fromkeys(" or ".join(said) for said in groups if said))
+    if not parts:
+        return NOTHING
+    if len(parts) == 1:
+        return parts[0]
+    listed = ", ".join(parts[:-1]) + " and " + parts[-1]
+    return listed if style == "codes" else "a combination of " + listed
+
+
+def _alternatives(units: list[ActionUnit]) -> list[list[ActionUnit]]:
+    """Units grouped so that alternatives to each other share a group."""
+    groups: list[list[ActionUnit]] = []
+    for unit in units:
+        if unit.qualifier.startswith("or"):
+            groups[-1].append(unit)
+        else:
+            groups.append([unit])
+    return groups
+
+
+def _say(unit: ActionUnit, style: str) -> str:
+    side = f"{unit.side} " if unit.side else ""
+    if style == "phrases":
+        said = phrase(unit.number, unit.side)
+    elif style == "facs_names":
+        said = side.capitalize() + NAMES[unit.number]
+    elif style == "codes":
+        said = f"{side}AU{unit.number}"
+    else:
+        said = side + MUSCLES[unit.number]
+    return f"{said} might be present" if unit.qualifier.endswith("maybe") else said
+
+
+def swap_sides(annotation, where: str = "") -> str:
+    """The annotation of the mirrored face: L and R exchanged, all else as written.
+
+    Applied twice it gives the text back. The reference program flips frames and keeps the
+    sentence, which makes every one-sided sentence of a flipped clip wrong. Raises ValueError for
+    an annotation that `parse` cannot read.
+    """
+    parse(annotation, where)
+    return _SIDE_LETTER.sub(lambda side: "R" if side[0] == "L" else "L",
+                            _as_text(annotation, where))
