@@ -1,0 +1,178 @@
+"""Pooled metrics, intervals and paired differences."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score
+
+from merclip_lib import metrics
+
+CLASSES = ("anger", "disgust", "others")
+
+
+def table(truth, prediction, subject=None, classes=CLASSES):
+    """Predictions with made-up ids from class numbers."""
+    count = len(truth)
+    return pd.DataFrame({
+        "clip_id": [f"clip{i:04d}" for i in range(count)],
+        "subject": subject if subject is not None else [f"s{i % 4}" for i in range(count)],
+        "truth": [classes[i] for i in truth],
+        "prediction": [classes[i] for i in prediction],
+    })
+
+
+def noisy(seed, right, subjects=20, clips=10):
+    """Predictions right with the given probability, else drawn at random."""
+    generator = np.random.default_rng(seed)
+    truth = np.arange(subjects * clips) % 3
+    guess = generator.integers(0, 3, truth.size)
+    keep = generator.random(truth.size) < right
+    return table(truth, np.where(keep, truth, guess), np.repeat(np.arange(subjects), clips))
+
+
+def test_reference_numbers(golden):
+    cases = json.loads((golden / "metrics.json").read_text())
+    assert cases
+    for case in cases.values():
+        classes = [f"c{i}" for i in range(case["C"])]
+        result = metrics.score(table(case["gt"], case["pred"], classes=classes), classes)
+        assert result.uf1 == pytest.approx(case["fixedC_UF1"], abs=1e-12)
+        assert result.uar == pytest.approx(case["fixedC_UAR"], abs=1e-12)
+
+
+def test_agrees_with_scikit_learn():
+    predictions = noisy(0, 0.5)
+    result = metrics.score(predictions, CLASSES)
+    truth, prediction = predictions["truth"], predictions["prediction"]
+    assert result.uf1 == pytest.approx(f1_score(truth, prediction, average="macro"))
+    assert result.uar == pytest.approx(balanced_accuracy_score(truth, prediction))
+    assert result.accuracy == pytest.approx((truth == prediction).mean())
+    assert result.absent == ()
+    assert result.per_class["f1"].mean() == pytest.approx(result.uf1)
+
+
+def test_confusion_has_truth_in_rows():
+    matrix = metrics.confusion(table([0, 0, 1], [0, 2, 1]), CLASSES)
+    assert matrix.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+    assert matrix.dtype.kind == "i"
+
+
+def test_absent_class_counts_as_zero():
+    result = metrics.score(table([0, 0, 1, 1], [0, 0, 1, 1]), CLASSES)
+    assert result.uf1 == pytest.approx(2 / 3)
+    assert result.uar == pytest.approx(2 / 3)
+    assert result.accuracy == 1
+    assert result.absent == ("others",)
+
+
+def test_precision_is_not_recall():
+    rows = metrics.score(table([0, 0, 1], [0, 1, 1]), CLASSES).per_class.set_index("class")
+    assert rows.loc["anger", ["precision", "recall"]].tolist() == [1, 0.5]
+    assert rows.loc["disgust", ["precision", "recall"]].tolist() == [0.5, 1]
+
+
+def test_score_by_database():
+    predictions = table([0, 1, 2, 0, 1, 2], [0, 1, 2, 1, 2, 0])
+    predictions["database"] = ["SMIC"] * 3 + ["SAMM"] * 3
+    scores = metrics.score_by(predictions, "database", CLASSES)
+    assert {name: value.uf1 for name, value in scores.items()} == {"SMIC": 1, "SAMM": 0}
+    with pytest.raises(ValueError, match="'fold'"):
+        metrics.score_by(predictions, "fold", CLASSES)
+
+
+def test_row_order_does_not_matter():
+    a, b = noisy(1, 0.7), noisy(2, 0.3)
+    shuffled = b.sample(frac=1, random_state=0)
+    assert metrics.paired_difference([a], [b], CLASSES) == metrics.paired_difference(
+        [a], [shuffled], CLASSES)
+
+
+@pytest.mark.parametrize("metric", metrics.METRICS)
+def test_interval_equals_slow_resampling(metric):
+    predictions = noisy(3, 0.5, subjects=5, clips=7)
+    generator = np.random.default_rng(11)
+    values = []
+    for weights in generator.multinomial(5, np.full(5, 0.2), size=60):
+        drawn = pd.concat([predictions[predictions["subject"] == subject]
+                           for subject, times in enumerate(weights) for _ in range(times)])
+        drawn["clip_id"] = range(len(drawn))
+        values.append(getattr(metrics.score(drawn, CLASSES), metric))
+    expected = np.quantile(values, [0.05, 0.95])
+    found = metrics.bootstrap_interval(predictions, CLASSES, metric, 60, seed=11, level=0.9)
+    assert found == pytest.approx(tuple(expected))
+
+
+def test_interval_holds_the_score_and_follows_the_seed():
+    predictions = noisy(4, 0.5)
+    low, high = metrics.bootstrap_interval(predictions, CLASSES)
+    assert low < metrics.score(predictions, CLASSES).uf1 < high
+    assert (low, high) == metrics.bootstrap_interval(predictions, CLASSES, seed=0)
+    assert (low, high) != metrics.bootstrap_interval(predictions, CLASSES, seed=1)
+
+
+def test_subjects_of_two_databases_are_two_people():
+    predictions = table([0, 1, 2] * 2, [0, 1, 2, 1, 2, 0], ["s1"] * 6)
+    assert metrics.bootstrap_interval(predictions, CLASSES) == (0.5, 0.5)
+    predictions["database"] = ["SMIC"] * 3 + ["SAMM"] * 3
+    assert metrics.bootstrap_interval(predictions, CLASSES) == (0, 1)
+
+
+def test_paired_difference():
+    good, bad = [noisy(seed, 0.9) for seed in (0, 1)], [noisy(seed, 0.2) for seed in (2, 3, 4)]
+    found = metrics.paired_difference(good, bad, CLASSES, samples=500)
+    assert 0 < found.low < found.mean < found.high
+    assert 1 / 501 <= found.p < 0.01
+    turned = metrics.paired_difference(bad, good, CLASSES, samples=500)
+    assert (turned.mean, turned.low, turned.p) == pytest.approx((-found.mean, -found.high, found.p))
+    same = metrics.paired_difference(good, good, CLASSES)
+    assert (same.mean, same.low, same.high, same.p) == (0, 0, 0, 1)
+
+
+def test_paired_difference_needs_the_same_clips():
+    a = noisy(0, 0.5)
+    with pytest.raises(ValueError, match="'clip0199'.*same clips"):
+        metrics.paired_difference([a], [a.iloc[:-1]], CLASSES)
+    with pytest.raises(ValueError, match="another truth"):
+        metrics.paired_difference([a], [a.assign(truth="anger")], CLASSES)
+    with pytest.raises(ValueError, match="another subject"):
+        metrics.paired_difference([a], [a.assign(subject=0)], CLASSES)
+    with pytest.raises(ValueError, match="lists"):
+        metrics.paired_difference(a, a, CLASSES)
+    with pytest.raises(ValueError, match="at least one"):
+        metrics.paired_difference([], [a], CLASSES)
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda p: p.assign(truth="fear"), "'clip0000' has truth 'fear'"),
+    (lambda p: p.assign(prediction=None), "has prediction None"),
+    (lambda p: p.assign(clip_id="x"), "'x' is predicted more than once"),
+    (lambda p: p.drop(columns="subject"), "lack the column.* subject"),
+    (lambda p: p.iloc[:0], "no predictions"),
+])
+def test_bad_predictions_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.score(change(noisy(0, 0.5)), CLASSES)
+
+
+def test_bad_settings_are_refused():
+    predictions = noisy(0, 0.5)
+    with pytest.raises(ValueError, match="different class names"):
+        metrics.score(predictions, "anger")
+    with pytest.raises(ValueError, match="uf1, uar, accuracy"):
+        metrics.bootstrap_interval(predictions, CLASSES, "f1")
+    with pytest.raises(ValueError, match="0.95"):
+        metrics.bootstrap_interval(predictions, CLASSES, level=95)
+    with pytest.raises(ValueError, match="samples is 0"):
+        metrics.bootstrap_interval(predictions, CLASSES, samples=0)
+
+
+def test_read_predictions(tmp_path):
+    path = tmp_path / "predictions.csv"
+    predictions = noisy(0, 0.5).assign(subject="007")
+    predictions.to_csv(path, index=False)
+    pd.testing.assert_frame_equal(metrics.read_predictions(path), predictions, check_dtype=False)
+    predictions.drop(columns="truth").to_csv(path, index=False)
+    with pytest.raises(ValueError, match="predictions.csv: .* truth"):
+        metrics.read_predictions(path)
