@@ -1,0 +1,120 @@
+"""Augmentations of a batch of clips: pure functions with an explicit generator.
+
+LocalStaticFaceMix (paper section on augmentation) blends one region of each clip with the first
+frame of another clip: a new identity, no new motion. The flip exchanges left and right, so the
+sentence must follow. Photometric jitter is the same for all frames of a clip, or it would look
+like motion.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+REGIONS = ("forehead", "chin", "left_cheek", "right_cheek")
+
+
+def region_slices(region: str, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of a region: top quarter, bottom quarter, halves of the middle half.
+
+    The cheeks are named as they stand in the image. Raises ValueError for an unknown region.
+    """
+    top, bottom = height // 4, 3 * height // 4
+    middle = slice(top, bottom)
+    slices = {
+        "forehead": (slice(0, top), slice(0, width)),
+        "chin": (slice(bottom, height), slice(0, width)),
+        "left_cheek": (middle, slice(0, width // 2)),
+        "right_cheek": (middle, slice(width // 2, width)),
+    }
+    if region not in slices:
+        raise ValueError(f"unknown region {region!r}; choose one of {REGIONS}")
+    return slices[region]
+
+
+@dataclass(frozen=True)
+class MixDraw:
+    """Clip `clip` of the batch receives the static first frame of clip `face` in `region`."""
+
+    clip: int
+    face: int
+    region: str
+
+
+def draw_mixes(
+    subjects: torch.Tensor, probability: float, generator: torch.Generator
+) -> list[MixDraw]:
+    """Draw which clips are mixed, with whose face and where.
+
+    `subjects` (N,) integers. Each clip is mixed with `probability`; the face comes from another
+    subject where the batch has one, else from another clip. (The paper's program may also draw
+    the clip itself, which changes nothing.) A batch of one clip is left alone.
+    """
+    draws = []
+    count = len(subjects)
+    coins = torch.rand(count, generator=generator)
+    for i in range(count):
+        if coins[i] >= probability or count == 1:
+            continue
+        others = torch.nonzero(subjects != subjects[i]).flatten()
+        if len(others) == 0:
+            others = torch.tensor([j for j in range(count) if j != i])
+        face = others[torch.randint(len(others), (1,), generator=generator)]
+        region = REGIONS[int(torch.randint(len(REGIONS), (1,), generator=generator))]
+        draws.append(MixDraw(i, int(face), region))
+    return draws
+
+
+def local_static_face_mix(
+    video: torch.Tensor, draws: list[MixDraw], alpha: float = 0.5, invert: bool = False
+) -> torch.Tensor:
+    """Mix in place and return `video` (N, T, 3, H, W), floating point.
+
+    Inside the region (outside it with `invert`) every frame of clip i becomes
+    alpha * frame + (1 - alpha) * first frame of clip j, taken before any mixing. The added term
+    is constant in time: motion is scaled by alpha there and unchanged elsewhere. Labels and
+    text stay those of clip i. Only the mixed pixels are touched; nothing is copied but the
+    static faces.
+    """
+    height, width = video.shape[-2:]
+    faces = {draw.face: video[draw.face, 0].clone() for draw in draws}
+    for draw in draws:
+        rows, columns = region_slices(draw.region, height, width)
+        for r, c in _outside(rows, columns, height, width) if invert else [(rows, columns)]:
+            face = faces[draw.face][:, r, c]
+            video[draw.clip, :, :, r, c].mul_(alpha).add_(face, alpha=1 - alpha)
+    return video
+
+
+def _outside(rows: slice, columns: slice, height: int, width: int) -> list[tuple[slice, slice]]:
+    """The complement of a rectangle as at most four rectangles."""
+    parts = [
+        (slice(0, rows.start), slice(0, width)),
+        (slice(rows.stop, height), slice(0, width)),
+        (rows, slice(0, columns.start)),
+        (rows, slice(columns.stop, width)),
+    ]
+    return [(r, c) for r, c in parts if r.stop > r.start and c.stop > c.start]
+
+
+def flip(video: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:
+    """Mirror the clips (N, T, 3, H, W) where `flipped` (N,) is True; the caller swaps the text.
+
+    The paper's program flips the frames and leaves "left brow" in the sentence.
+    """
+    return torch.where(flipped.view(-1, 1, 1, 1, 1), video.flip(-1), video)
+
+
+def photometric_jitter(
+    video: torch.Tensor, strength: float, generator: torch.Generator
+) -> torch.Tensor:
+    """Change contrast, brightness and colour of normalised clips (N, T, 3, H, W).
+
+    One draw per clip, the same for all its frames: contrast 1 + U(-s, s), brightness and each
+    colour channel shifted by U(-s, s) standard deviations.
+    """
+    if strength == 0:
+        return video
+    draws = torch.rand(len(video), 5, generator=generator).to(video) * 2 - 1
+    contrast = 1 + strength * draws[:, 0].view(-1, 1, 1, 1, 1)
+    shift = strength * (draws[:, 1:2] + 0.5 * draws[:, 2:]).view(-1, 1, 3, 1, 1)
+    return video * contrast + shift

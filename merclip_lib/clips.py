@@ -1,0 +1,170 @@
+"""Clips as one memory-mapped array of bytes, and the torch dataset that reads it.
+
+Decoding a video costs far more than looking at it. A clip store is a folder made once, holding
+`clips.npy` (N, T, H, W, 3) uint8, `table.csv` (the clip table, one row per clip, same order),
+`meta.json` (what the set is, with a hash) and, for synthetic sets, `motion.npy`
+(N, T, G, G, 2) float16: the true displacement of each patch. Reading a batch is a slice.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from merclip_lib.manifests import read_table, write_table
+
+
+@dataclass(frozen=True)
+class ClipStore:
+    """An opened store: `frames` (N, T, H, W, 3) uint8 and `motion` (N, T, G, G, 2) or None."""
+
+    folder: Path
+    table: pd.DataFrame
+    frames: np.ndarray
+    motion: np.ndarray | None
+    meta: dict
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+
+def write_store(
+    folder: str | Path,
+    table: pd.DataFrame,
+    items: Iterable[tuple[np.ndarray, np.ndarray | None]],
+    meta: dict,
+    shape: tuple[int, int, int, int],
+    motion_shape: tuple[int, int, int, int] | None = None,
+) -> ClipStore:
+    """Write clips in table order and return the opened store.
+
+    `items` yields (frames (T, H, W, 3) uint8, motion (T, G, G, 2) or None) for each row of
+    `table`; `shape` is that of one clip. Everything goes to a temporary folder that is renamed
+    at the end, so a store is either whole or absent. Raises ValueError when an item has another
+    shape than promised or their number differs from the rows.
+    """
+    folder = Path(folder)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        frames = _new_array(temporary / "clips.npy", (len(table), *shape), np.uint8)
+        motion = None
+        if motion_shape is not None:
+            motion = _new_array(temporary / "motion.npy", (len(table), *motion_shape), np.float16)
+        count = 0
+        for clip, field in items:
+            if count == len(table) or clip.shape != tuple(shape):
+                raise ValueError(
+                    f"{folder}: item {count} has shape {clip.shape}, but {len(table)} clips of "
+                    f"shape {tuple(shape)} were promised; check the reader that yields them"
+                )
+            frames[count] = clip
+            if motion is not None:
+                motion[count] = field
+            count += 1
+        if count != len(table):
+            raise ValueError(f"{folder}: {count} clips for {len(table)} rows of the table")
+        del frames, motion  # flushes the memory maps
+        write_table(table, temporary / "table.csv")
+        (temporary / "meta.json").write_text(json.dumps(meta, indent=1, sort_keys=True) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return open_store(folder)
+
+
+def _new_array(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+
+
+def open_store(folder: str | Path) -> ClipStore:
+    """Open a store read-only. Raises ValueError naming what is missing or does not agree."""
+    folder = Path(folder)
+    for name in ("clips.npy", "table.csv", "meta.json"):
+        if not (folder / name).is_file():
+            raise ValueError(
+                f"{folder}: no clip store here ({name} is missing); "
+                "draw SynthME with `merclip synth`, or name the folder of a prepared set"
+            )
+    table = read_table(folder / "table.csv")
+    frames = np.load(folder / "clips.npy", mmap_mode="r")
+    if len(frames) != len(table):
+        raise ValueError(
+            f"{folder}: clips.npy holds {len(frames)} clips but table.csv {len(table)} rows; "
+            "delete the folder and prepare it again"
+        )
+    motion_file = folder / "motion.npy"
+    motion = np.load(motion_file, mmap_mode="r") if motion_file.is_file() else None
+    return ClipStore(folder, table, frames, motion, json.loads((folder / "meta.json").read_text()))
+
+
+def uniform_sample(
+    length: int,
+    frames: int,
+    generator: torch.Generator | None = None,
+    short: str = "repeat",
+) -> np.ndarray:
+    """Indices (frames,) of `frames` moments spread over a clip of `length` (METHOD: uniform sampling).
+
+    With s = (length - 1) / frames: evaluation (no generator) takes round(s i) + int(s / 2);
+    training draws index i uniformly from [round(s i), round(s (i + 1))]. A clip shorter than
+    `frames` repeats its last frame (`short="repeat"`: motion stays monotone; differs from the
+    paper's program, which starts again from the first frame: `short="modulo"`).
+    """
+    if length < 1:
+        raise ValueError("a clip without frames cannot be sampled")
+    if length < frames:
+        steps = np.arange(frames)
+        return np.minimum(steps, length - 1) if short == "repeat" else steps % length
+    s = (length - 1) / frames
+    edges = np.array([round(s * i) for i in range(frames + 1)])
+    if generator is None:
+        return edges[:-1] + int(s / 2)
+    draws = torch.rand(frames, generator=generator).numpy()
+    return edges[:-1] + np.floor(draws * (np.diff(edges) + 1)).astype(int)
+
+
+class ClipDataset(torch.utils.data.Dataset):
+    """Rows of a store as uint8 videos (T, H, W, 3), normalised later on the device.
+
+    `rows` are positions in the store's table, `labels` class numbers for those rows. In
+    training the sampling of frames is drawn from (seed, epoch, row), so a clip looks the same
+    whichever worker reads it and in whatever order; call `set_epoch` before each epoch.
+    """
+
+    def __init__(
+        self,
+        store: ClipStore,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        frames: int,
+        training: bool = False,
+        seed: int = 0,
+    ):
+        self.store, self.rows, self.labels = store, np.asarray(rows), np.asarray(labels)
+        self.frames, self.training, self.seed, self.epoch = frames, training, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, item: int) -> dict:
+        row = int(self.rows[item])
+        generator = None
+        if self.training:
+            key = np.random.SeedSequence([self.seed, self.epoch, row]).generate_state(1)[0]
+            generator = torch.Generator().manual_seed(int(key))
+        clip = self.store.frames[row]
+        index = uniform_sample(len(clip), self.frames, generator)
+        video = torch.from_numpy(np.ascontiguousarray(clip[index]))
+        return {"video": video, "label": int(self.labels[item]), "row": row}

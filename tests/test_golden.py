@@ -1,0 +1,117 @@
+"""Equality with test vectors made with the authors' program (skipped where they are absent)."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from merclip_lib.augment import REGIONS, MixDraw, local_static_face_mix
+from merclip_lib.clips import uniform_sample
+from merclip_lib.config import Config, ModelSize
+from merclip_lib.encoder import VideoEncoder
+from merclip_lib.model import EmotionInference, text_tower
+
+SMALL = ModelSize(
+    resolution=32, patch=8, frames=8, width=48, layers=4, heads=4, embed_dim=32, token_dim=32,
+    global_layers=(1, 2, 3), mlp_dropout=0.0, text_width=32, text_layers=3, text_heads=2,
+)  # fmt: skip
+
+
+@pytest.fixture
+def vision(golden):
+    encoder = VideoEncoder(SMALL)
+    encoder.load_state_dict(load_file(golden / "vision_small_state.safetensors"))
+    return encoder, np.load(golden / "vision_small.npz")
+
+
+def weighted_sum(encoded, vectors):
+    """The scalar whose gradients were stored; tokens enter as their mean over the 65 positions."""
+    w_clip, w_tokens = (torch.from_numpy(vectors[k]) for k in ("w_clip", "w_tokens"))
+    return (encoded.z * w_clip).sum() + (encoded.tokens * w_tokens).sum() / w_tokens.shape[1]
+
+
+def test_video_encoder_in_evaluation(vision):
+    encoder, vectors = vision
+    encoded = encoder.eval()(torch.from_numpy(vectors["video"]))
+    np.testing.assert_allclose(encoded.z.detach(), vectors["eval_clip"], atol=1e-5)
+    np.testing.assert_allclose(encoded.tokens.detach(), vectors["eval_tokens"], atol=1e-5)
+
+
+def test_video_encoder_gradients(vision, golden):
+    encoder, vectors = vision
+    weighted_sum(encoder.eval()(torch.from_numpy(vectors["video"])), vectors).backward()
+    expected = load_file(golden / "vision_small_evalgrads.safetensors")
+    for name, parameter in encoder.named_parameters():
+        wanted = expected[name]
+        error = (parameter.grad - wanted).norm() / wanted.norm().clamp(min=1e-3)
+        assert error < 1e-4, name
+
+
+def test_video_encoder_in_training(vision):
+    encoder, vectors = vision
+    encoded = encoder.train()(torch.from_numpy(vectors["video"]))
+    np.testing.assert_allclose(encoded.z.detach(), vectors["train_clip"], atol=1e-5)
+    np.testing.assert_allclose(encoded.tokens.detach(), vectors["train_tokens"], atol=1e-5)
+    weighted_sum(encoded, vectors).backward()
+    parameters = dict(encoder.named_parameters())
+    for name, norm in zip(vectors["param_names"], vectors["train_grad_norms"], strict=True):
+        assert parameters[str(name)].grad.norm().item() == pytest.approx(norm, rel=1e-4, abs=1e-4)
+    state = encoder.state_dict()
+    after = torch.cat([state[str(name)].flatten() for name in vectors["bn_after_name"]])
+    np.testing.assert_allclose(after, vectors["bn_after_cat"], rtol=1e-5, atol=1e-6)
+
+
+def test_emotion_inference_module(golden):
+    head = EmotionInference(32, 5).eval()
+    head.load_state_dict(load_file(golden / "head_state.safetensors"))
+    vectors = np.load(golden / "head.npz")
+    tokens = torch.from_numpy(vectors["tokens"])
+    np.testing.assert_allclose(head(tokens).detach(), vectors["logits"], atol=1e-5)
+    last = head.layer_logits(tokens)[-1].detach()
+    np.testing.assert_allclose(last, vectors["logits_single"], atol=1e-5)
+
+
+def test_text_tower(golden):
+    import open_clip
+
+    vectors = np.load(golden / "text.npz")
+    ids = open_clip.get_tokenizer("ViT-B-16-quickgelu")([str(s) for s in vectors["sentences"]])
+    np.testing.assert_array_equal(ids, vectors["ids"])
+    state = load_file(golden / "text_state.safetensors")
+    rows = state.pop("token_embedding.used_rows")
+    tower = text_tower(dataclasses.replace(SMALL, vocabulary=49408)).eval()
+    table = torch.zeros(49408, 32)
+    table[torch.from_numpy(vectors["used_ids"]).long()] = rows
+    missing, unexpected = tower.load_state_dict(
+        {**state, "token_embedding.weight": table}, strict=False
+    )
+    assert not unexpected and set(missing) <= {"attn_mask"}
+    np.testing.assert_allclose(tower(ids).detach(), vectors["emb"], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["sq", "odd"])
+def test_local_static_face_mix(golden, kind):
+    vectors = np.load(golden / "lsfm.npz")
+    assert tuple(vectors["regions"]) == REGIONS
+    stored = vectors[f"{kind}_draws_i_j_region"]
+    # The square batch with alpha 0.3 was drawn anew with every clip mixed (read off its output).
+    every = [(0, 1, 2), (1, 3, 1), (2, 4, 3), (3, 7, 0), (4, 6, 0), (5, 0, 0), (6, 4, 2), (7, 6, 0)]
+    cases = [
+        ("mix0", 0.5, False, stored),
+        ("mix1", 0.5, True, stored),
+        ("mix0_alpha03", 0.3, False, every if kind == "sq" else stored),
+    ]
+    for key, alpha, invert, drawn in cases:
+        draws = [MixDraw(i, j, REGIONS[r]) for i, j, r in drawn]
+        video = torch.from_numpy(vectors[f"{kind}_in"].copy())
+        mixed = local_static_face_mix(video, draws, alpha, invert)
+        np.testing.assert_allclose(mixed, vectors[f"{kind}_out_{key}"], atol=1e-6)
+
+
+def test_uniform_sampling(golden):
+    import json
+
+    for length, expected in json.loads((golden / "uniform_sample.json").read_text())["test"].items():
+        assert uniform_sample(int(length), 16, short="modulo").tolist() == expected
