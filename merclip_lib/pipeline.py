@@ -1,0 +1,297 @@
+"""Run the notebooks, as they stand or with other parameters.
+
+The notebooks are the experiments; this module only drives them through papermill. A *profile*
+runs all of them with small or large parameters; a *sweep* runs the training notebook once for
+each entry of a grid and each seed, and skips what the run store already holds. Parameters are
+checked before anything starts, because papermill only warns about a misspelt one.
+"""
+
+import ast
+import contextlib
+import dataclasses
+import difflib
+import os
+import shlex
+from pathlib import Path
+
+from merclip_lib.progress import Clock, progress_file
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+CELL_SECONDS = 6 * 3600  # no single cell may take longer
+
+# What each profile injects, by notebook. `standard` is what the parameter cells already say.
+PROFILES: dict[str, dict[str, dict]] = {
+    "smoke": {
+        "05_train_loso": {"subjects": 3, "epochs": 1},
+        "06_ablations": {"subjects": 3, "epochs": 1, "seeds": [0]},
+    },
+    "quick": {
+        "05_train_loso": {"folds": 4, "epochs": 4},
+        "06_ablations": {"folds": 2, "epochs": 4, "seeds": [0]},
+    },
+    "standard": {},
+    "paper": {
+        "05_train_loso": {"epochs": 55, "batch_size": 8, "warmup_epochs": 5.0},
+        "06_ablations": {"epochs": 55, "seeds": [0, 1, 2, 3, 4]},
+    },
+}
+# Share of each notebook in the time of a whole run, for the estimate of the time left.
+WEIGHTS = {"05_train_loso": 10.0, "06_ablations": 20.0}
+
+
+class NotebookError(RuntimeError):
+    """A notebook stopped with an error; the message says where and why."""
+
+
+def notebook_paths(notebooks: Path = NOTEBOOKS) -> list[Path]:
+    """The numbered notebooks, in order; ValueError where there are none."""
+    paths = sorted(Path(notebooks).glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise ValueError(f"no numbered notebooks in {notebooks}; install with `pip install -e .`")
+    return paths
+
+
+def parameters_of(notebook: Path) -> dict:
+    """Names and default values in the cell tagged `parameters` of a notebook.
+
+    Raises ValueError when there is no such cell or a default is not a plain literal.
+    """
+    import papermill
+
+    if not Path(notebook).is_file():
+        raise ValueError(f"no notebook {notebook}")
+    found = papermill.inspect_notebook(str(notebook))
+    if not found:
+        raise ValueError(f"{Path(notebook).name} has no parameters: tag one cell `parameters`")
+    defaults = {}
+    for name, entry in found.items():
+        try:
+            defaults[name] = ast.literal_eval(entry["default"])
+        except (ValueError, SyntaxError):
+            raise ValueError(
+                f"{Path(notebook).name}: the default of parameter {name!r} is "
+                f"{entry['default']!r}; write a plain literal"
+            ) from None
+    return defaults
+
+
+def check_parameters(notebook: Path, parameters: dict) -> dict:
+    """Raise ValueError unless every parameter exists in the notebook and has its type.
+
+    An int may stand for a float and a list for a tuple; a default of None takes any value.
+    Returns the parameters as they will be in the notebook (defaults filled in).
+    """
+    defaults = parameters_of(notebook)
+    name = Path(notebook).name
+    for key, value in parameters.items():
+        if key not in defaults:
+            near = difflib.get_close_matches(key, defaults, n=3, cutoff=0.5) or sorted(defaults)
+            raise ValueError(f"{name} has no parameter {key!r}; the nearest: {', '.join(near)}")
+        kind = type(defaults[key])
+        allowed = {float: (float, int), tuple: (tuple, list), list: (tuple, list)}.get(kind, kind)
+        boolean = isinstance(value, bool) and kind is not bool
+        if defaults[key] is None or (isinstance(value, allowed) and not boolean):
+            continue
+        hint = ""
+        if kind is float and isinstance(value, str):
+            with contextlib.suppress(ValueError):  # YAML reads 1e-4 as text
+                mantissa, _, exponent = f"{float(value):e}".partition("e")
+                hint = f"; write {float(mantissa)}e{int(exponent)}"
+        raise ValueError(
+            f"{name}: parameter {key!r} is {value!r} ({type(value).__name__}) but should be "
+            f"{kind.__name__}, as in the default {defaults[key]!r}{hint}"
+        )
+    return {**defaults, **parameters}
+
+
+def run(
+    profile: str = "standard",
+    in_place: bool = False,
+    only: str = "",
+    notebooks: Path = NOTEBOOKS,
+    root: Path = ROOT,
+) -> Path:
+    """Execute the notebooks in order with a profile's parameters; returns the outputs' folder.
+
+    Executed copies go to `root/runs/notebooks/<profile>/`. Profiles other than `standard` keep
+    their runs in `runs/<profile>` and figures in `runs/figures/<profile>`, so the committed
+    figures stay. `in_place` (standard only) also writes each clean executed notebook back.
+    `only` is the beginning of a notebook's name, such as "05".
+    Raises ValueError for bad input before anything starts, NotebookError when a cell fails.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"no profile {profile!r}; choose one of {', '.join(PROFILES)}")
+    if in_place and profile != "standard":
+        raise ValueError("--in-place is for the standard profile: it rewrites the notebooks")
+    paths = [p for p in notebook_paths(notebooks) if p.name.startswith(only)]
+    if not paths:
+        raise ValueError(f"no notebook begins with {only!r}")
+    runs, figures, common = Path(root) / "runs", Path(root) / "figures", {}
+    output = runs / "notebooks" / profile
+    if profile != "standard":
+        figures, runs = runs / "figures" / profile, runs / profile
+        common = {"runs_dir": str(runs), "figures_dir": str(figures)}
+    jobs = [(path, {**PROFILES[profile].get(path.stem, {}), **common}) for path in paths]
+    for path, parameters in jobs:
+        check_parameters(path, parameters)
+
+    say = Clock([WEIGHTS.get(path.stem, 1.0) for path in paths])
+    with progress_file(output, say):
+        for path, parameters in jobs:
+            say.start(path.name)
+            execute(path, output / path.name, parameters)
+            if in_place:
+                write_clean(output / path.name, path)
+            say.finish()
+    if (runs / "results.csv").is_file():
+        import pandas as pd
+
+        say(f"\n{pd.read_csv(runs / 'results.csv').to_string(index=False)}\n")
+    say(f"notebooks: {notebooks if in_place else output}\nfigures:   {figures}")
+    return output
+
+
+def execute(notebook: Path, output: Path, parameters: dict) -> None:
+    """Run one notebook in its own folder through papermill.
+
+    Raises NotebookError that names the notebook, the cell, the last line of the error and the
+    partial output.
+    """
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            str(notebook), str(output), parameters, cwd=str(Path(notebook).parent),
+            kernel_name="python3", execution_timeout=CELL_SECONDS, progress_bar=False,
+        )  # fmt: skip
+        return
+    except papermill.PapermillExecutionError as error:
+        where, kind, text = f"cell [{error.exec_count}]", error.ename, error.evalue
+    except (CellTimeoutError, DeadKernelError) as error:
+        where, kind, text = "a cell", type(error).__name__, str(error)
+    why = f"{kind}: {(text.strip().splitlines() or [''])[-1]}"
+    name = Path(notebook).name
+    raise NotebookError(f"{name} failed in {where}: {why} (partial output: {output})")
+
+
+def write_clean(executed: Path, target: Path) -> None:
+    """Write an executed notebook without papermill's metadata, injected cell and timings."""
+    import nbformat
+
+    notebook = nbformat.read(executed, as_version=4)
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3", "language": "python", "name": "python3",
+    }  # fmt: skip
+    notebook.metadata["language_info"] = {"name": "python"}  # its version is the machine's
+    kept = []
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            continue
+        for key in ("papermill", "execution", "ExecuteTime"):
+            cell.metadata.pop(key, None)
+        if not cell.metadata.get("tags"):
+            cell.metadata.pop("tags", None)
+        kept.append(cell)
+    notebook.cells = kept
+    temporary = Path(target).with_suffix(".ipynb.tmp")
+    nbformat.write(notebook, temporary)
+    os.replace(temporary, target)
+
+
+def read_grid(grid: Path) -> dict:
+    """A grid file: notebook, base, seeds and entries (name, question, parameters).
+
+    Raises ValueError when a key is missing or unknown, or a name is given twice.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(grid).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"cannot read the grid {grid}: {error}") from None
+    _keys(content, {"notebook", "entries"}, {"base", "seeds"}, grid)
+    if not isinstance(content["entries"], list):
+        raise ValueError(f"{grid}: entries must be a list")
+    names = set()
+    for entry in content["entries"]:
+        where = f"{grid}, entry {entry.get('name') if isinstance(entry, dict) else entry!r}"
+        _keys(entry, {"name"}, {"question", "parameters"}, where)
+        if entry["name"] in names:
+            raise ValueError(f"{where}: this name is given twice")
+        names.add(entry["name"])
+    return {"base": {}, "seeds": [0], **content}
+
+
+def _keys(mapping, required: set, optional: set, where) -> None:
+    keys = set(mapping) if isinstance(mapping, dict) else set()
+    known = ", ".join(sorted(required | optional))
+    if missing := required - keys:
+        raise ValueError(f"{where}: the key {min(missing)!r} is missing; keys: {known}")
+    if unknown := keys - required - optional:
+        raise ValueError(f"{where}: unknown key {min(unknown, key=str)!r}; keys: {known}")
+
+
+def sweep(
+    grid: Path,
+    runs_dir: Path | None = None,
+    seeds: list[int] | None = None,
+    overrides: dict | None = None,
+    only: list[str] | None = None,
+) -> list[str]:
+    """Run a grid's notebook for every entry and seed that the run store does not hold yet.
+
+    `overrides` are put over the grid's base (for smaller runs), under the entries' own
+    parameters; `only` names the wanted entries. Returns one line per failure: a failing entry
+    does not stop the others. Raises ValueError for a bad grid before anything starts.
+    """
+    from merclip_lib.config import Config, config_from
+
+    content = read_grid(grid)
+    notebook = Path(grid).resolve().parent / content["notebook"]
+    runs_dir = Path(runs_dir or ROOT / "runs").resolve()
+    folder, fields = runs_dir / "notebooks" / "sweep", [f.name for f in dataclasses.fields(Config)]
+    if unknown := set(only or []) - {entry["name"] for entry in content["entries"]}:
+        raise ValueError(f"{grid} has no entry {min(unknown)!r}")
+    jobs = []
+    for entry in content["entries"]:
+        for seed in content["seeds"] if seeds is None else seeds:
+            name = f"{entry['name']}-seed{seed}"
+            changed = {
+                **content["base"], **(overrides or {}), **(entry.get("parameters") or {}),
+                "seed": seed, "runs_dir": str(runs_dir), "figures_dir": str(folder / name),
+            }  # fmt: skip
+            try:
+                filled = check_parameters(notebook, changed)
+                config = config_from({key: filled[key] for key in fields if key in filled})
+            except ValueError as error:
+                raise ValueError(f"{grid}, entry {entry['name']!r}: {error}") from None
+            if not only or entry["name"] in only:
+                jobs.append((name, changed, config))
+
+    from merclip_lib.protocol import is_finished  # loads torch, so after the checks
+
+    todo = [job for job in jobs if not is_finished(runs_dir, job[2])]
+    say = Clock([1.0] * len(todo))
+    say(f"{len(jobs) - len(todo)} of {len(jobs)} runs are in the store, {len(todo)} to do")
+    failures = []
+    with progress_file(folder, say):
+        for name, changed, _ in todo:
+            output = folder / f"{name}.ipynb"
+            say.start(f"{name}\n  {_papermill_command(notebook, output, changed)}")
+            try:
+                execute(notebook, output, changed)
+            except NotebookError as error:
+                failures.append(f"{name}: {error}")
+                say(f"  failed: {error}")
+            say.finish()
+    return failures
+
+
+def _papermill_command(notebook: Path, output: Path, parameters: dict) -> str:
+    given = [text for key, value in parameters.items() for text in ("-p", key, str(value))]
+    cwd = ["--cwd", str(notebook.parent)]
+    return shlex.join(["papermill", str(notebook), str(output), *cwd, *given])

@@ -1,0 +1,80 @@
+"""Tell the reader of a long run how far it is and about how long the rest takes.
+
+A notebook runs in another process, so it reports by adding lines to a text file, whose name is
+in the environment variable MERCLIP_PROGRESS; the driver prints them as they come.
+"""
+
+import contextlib
+import os
+import re
+import threading
+import time
+from pathlib import Path
+
+
+class Clock:
+    """Prints progress; knows how much of the work is done and so about how long the rest takes."""
+
+    def __init__(self, weights: list[float]):
+        self.weights, self.done, self.began = weights, 0, time.monotonic()
+        self.inner: dict[str, tuple[float, int]] = {}  # total of inner steps -> start, last step
+
+    def __call__(self, text: str) -> None:
+        print(text, flush=True)
+
+    def start(self, name: str) -> None:
+        """One job begins."""
+        self(f"[{self.done + 1}/{len(self.weights)}] {name}")
+
+    def finish(self) -> None:
+        """The job has ended: time spent, and an estimate of the time left."""
+        self.done += 1
+        spent, share = time.monotonic() - self.began, sum(self.weights[: self.done])
+        left = spent * (sum(self.weights) - share) / share
+        self(f"      done at {minutes(spent)}, about {minutes(left)} left")
+
+    def inner_line(self, line: str) -> None:
+        """A line such as "fold 3/12 ..." that a notebook wrote while it works."""
+        text, now = f"      {line}", time.monotonic()
+        if step := re.search(r"(\d+)\s*(?:/|of)\s*(\d+)", line):
+            k, total = int(step[1]), step[2]
+            start, last = self.inner.get(total, (now, 0))
+            if k > last > 0:
+                text += f" (about {minutes((now - start) * (int(total) - k) / (k - 1))} left)"
+            self.inner[total] = (start if k > last > 0 else now, k)
+        self(text)
+
+
+def minutes(seconds: float) -> str:
+    """Seconds as `minutes:seconds min`."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d} min"
+
+
+@contextlib.contextmanager
+def progress_file(folder: Path, say: Clock):
+    """Print, through `say`, the lines that notebooks add to the file named by MERCLIP_PROGRESS."""
+    if "MERCLIP_PROGRESS" in os.environ:  # a sweep inside a notebook reports to the outer run
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "progress.txt"
+    path.write_text("")
+    stop = threading.Event()
+
+    def tail():
+        with open(path, encoding="utf-8") as lines:
+            while not stop.is_set() or lines.tell() < path.stat().st_size:
+                if line := lines.readline().strip():
+                    say.inner_line(line)
+                else:
+                    stop.wait(0.3)
+
+    thread = threading.Thread(target=tail, daemon=True)
+    thread.start()
+    os.environ["MERCLIP_PROGRESS"] = str(path)
+    try:
+        yield
+    finally:
+        del os.environ["MERCLIP_PROGRESS"]
+        stop.set()
+        thread.join()

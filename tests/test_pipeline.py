@@ -1,0 +1,178 @@
+"""The papermill driver, on notebooks of a few lines made here."""
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from merclip_lib import pipeline
+from merclip_lib.progress import Clock, progress_file
+
+PARAMETERS = 'lr = 5e-4\nepochs = 8\nmix = True\ntask = "synthme-7"\nruns_dir = "../runs"\n'
+PARAMETERS += 'figures_dir = "../figures"\nseeds = [0, 1]\nseed = 0'
+
+
+def write_notebook(folder, name="05_tiny.ipynb", body="print(lr * 2)", parameters=PARAMETERS):
+    cells = [
+        new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        new_code_cell(body),
+    ]
+    notebook = new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {
+        "name": "python3", "display_name": "Python 3", "language": "python",
+    }  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, folder / name)
+    return folder / name
+
+
+def test_defaults_are_read_as_values(tmp_path):
+    defaults = pipeline.parameters_of(write_notebook(tmp_path))
+    assert defaults["lr"] == 5e-4 and defaults["mix"] is True and defaults["seeds"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"epoch": 3}, r"05_tiny.ipynb has no parameter 'epoch'.*epochs"),
+        ({"lr": "1e-4"}, r"'lr' is '1e-4' \(str\).*write 1\.0e-4"),
+        ({"epochs": 2.5}, r"'epochs' is 2\.5 .* should be int"),
+        ({"epochs": True}, r"'epochs' is True .* should be int"),
+        ({"mix": 1}, r"'mix' is 1 .* should be bool"),
+        ({"task": None}, r"'task' is None .* should be str"),
+    ],
+)
+def test_wrong_parameters_are_refused(tmp_path, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        pipeline.check_parameters(write_notebook(tmp_path), parameters)
+
+
+def test_right_parameters_fill_the_defaults(tmp_path):
+    filled = pipeline.check_parameters(write_notebook(tmp_path), {"lr": 1, "seeds": (3,)})
+    assert filled["lr"] == 1 and filled["seeds"] == (3,) and filled["epochs"] == 8
+
+
+def test_notebook_without_parameters_or_with_an_expression_is_refused(tmp_path):
+    bare = write_notebook(tmp_path, parameters="")
+    with pytest.raises(ValueError, match="no parameters"):
+        pipeline.parameters_of(bare)
+    computed = write_notebook(tmp_path, parameters="lr = 5 * x")
+    with pytest.raises(ValueError, match="'lr'.*plain literal"):
+        pipeline.parameters_of(computed)
+
+
+def test_run_injects_reports_and_keeps_the_committed_notebook(tmp_path, monkeypatch, capsys):
+    body = (
+        "import os\nfrom pathlib import Path\n"
+        "print('lr', lr, Path.cwd().name)\n"
+        "with open(os.environ['MERCLIP_PROGRESS'], 'a') as lines:\n"
+        "    lines.write('fold 1/2: subject 3\\n')\n"
+        "Path(runs_dir).mkdir(parents=True, exist_ok=True)\n"
+        "(Path(runs_dir) / 'results.csv').write_text('method,uf1\\nfull,0.5\\n')"
+    )
+    path = write_notebook(tmp_path / "notebooks", body=body)
+    before = path.read_bytes()
+    monkeypatch.setitem(pipeline.PROFILES, "smoke", {"05_tiny": {"lr": 0.25}})
+    output = pipeline.run("smoke", notebooks=path.parent, root=tmp_path)
+    executed = nbformat.read(output / path.name, as_version=4)
+    assert executed.cells[-1].outputs[0].text == "lr 0.25 notebooks\n"
+    assert path.read_bytes() == before
+    assert (tmp_path / "runs" / "smoke" / "results.csv").is_file()
+    printed = capsys.readouterr().out
+    for expected in ("[1/1] 05_tiny.ipynb", "fold 1/2: subject 3", "done at", "full", "figures:"):
+        assert expected in printed
+
+
+def test_in_place_writes_a_clean_executed_notebook(tmp_path):
+    path = write_notebook(tmp_path / "notebooks")
+    pipeline.run("standard", in_place=True, notebooks=path.parent, root=tmp_path)
+    notebook = nbformat.read(path, as_version=4)
+    assert [cell.execution_count for cell in notebook.cells] == [1, 2]
+    assert notebook.cells[1].outputs[0].text == "0.001\n"
+    assert "papermill" not in notebook.metadata
+    assert [dict(cell.metadata) for cell in notebook.cells] == [{"tags": ["parameters"]}, {}]
+    with pytest.raises(ValueError, match="standard"):
+        pipeline.run("smoke", in_place=True, notebooks=path.parent, root=tmp_path)
+
+
+def test_clean_notebook_has_no_injected_cell(tmp_path):
+    path = write_notebook(tmp_path)
+    pipeline.execute(path, tmp_path / "out.ipynb", {"lr": 0.5})
+    executed = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert len(executed.cells) == 3 and "papermill" in executed.cells[0].metadata
+    pipeline.write_clean(tmp_path / "out.ipynb", tmp_path / "clean.ipynb")
+    assert len(nbformat.read(tmp_path / "clean.ipynb", as_version=4).cells) == 2
+    assert "papermill" not in (tmp_path / "clean.ipynb").read_text()
+
+
+def test_a_failing_notebook_is_named_with_cell_error_and_output(tmp_path):
+    path = write_notebook(tmp_path / "notebooks", body="raise KeyError('no such clip')")
+    with pytest.raises(pipeline.NotebookError) as caught:
+        pipeline.run("standard", notebooks=path.parent, root=tmp_path)
+    output = tmp_path / "runs" / "notebooks" / "standard" / path.name
+    assert output.is_file()
+    message = str(caught.value)
+    for expected in ("05_tiny.ipynb", "cell [2]", "KeyError: 'no such clip'", str(output)):
+        assert expected in message
+
+
+def test_a_profile_with_an_unknown_parameter_starts_nothing(tmp_path, monkeypatch):
+    path = write_notebook(tmp_path / "notebooks")
+    monkeypatch.setitem(pipeline.PROFILES, "smoke", {"05_tiny": {"epoch": 1}})
+    with pytest.raises(ValueError, match="'epoch'"):
+        pipeline.run("smoke", notebooks=path.parent, root=tmp_path)
+    assert not (tmp_path / "runs").exists()
+
+
+def write_grid(folder, entries, extra=""):
+    text = (
+        f"notebook: 05_tiny.ipynb\nbase: {{epochs: 2}}\nseeds: [0, 1]\n{extra}entries:\n{entries}"
+    )
+    (folder / "grid.yaml").write_text(text)
+    return folder / "grid.yaml"
+
+
+def test_sweep_checks_every_entry_before_it_starts(tmp_path):
+    write_notebook(tmp_path)
+    good = "  - {name: good, parameters: {mix: false}}\n"
+    bad = {
+        "  - {name: b, parameters: {mixx: false}}\n": "entry 'b'.*'mixx'.*mix",
+        "  - {name: b, parameters: {lr: 1e-4}}\n": "entry 'b'.*write 1.0e-4",
+        "  - {name: b, params: {mix: false}}\n": "unknown key 'params'",
+        "  - {name: good}\n": "given twice",
+        "  - {parameters: {}}\n": "'name' is missing",
+    }
+    for entry, message in bad.items():
+        with pytest.raises(ValueError, match=message):
+            pipeline.sweep(write_grid(tmp_path, good + entry), runs_dir=tmp_path / "runs")
+    with pytest.raises(ValueError, match="unknown key 'seeed'"):
+        pipeline.sweep(write_grid(tmp_path, good, "seeed: 1\n"), runs_dir=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_sweep_skips_finished_runs_and_goes_on_after_a_failure(tmp_path, monkeypatch, capsys):
+    from merclip_lib import protocol
+
+    write_notebook(tmp_path, body="assert mix, 'this entry fails'\nprint(epochs, seed)")
+    entries = "  - {name: broken, parameters: {mix: false}}\n  - {name: full}\n"
+    finished = lambda runs_dir, config: config.mix and config.seed == 0  # noqa: E731
+    monkeypatch.setattr(protocol, "is_finished", finished)
+    grid = write_grid(tmp_path, entries)
+    failures = pipeline.sweep(grid, runs_dir=tmp_path / "runs", overrides={"epochs": 3})
+    assert len(failures) == 2 and all("this entry fails" in failure for failure in failures)
+    folder = tmp_path / "runs" / "notebooks" / "sweep"
+    assert sorted(path.name for path in folder.glob("full*.ipynb")) == ["full-seed1.ipynb"]
+    executed = nbformat.read(folder / "full-seed1.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == "3 1\n"
+    printed = capsys.readouterr().out
+    assert "1 of 4 runs are in the store" in printed and "-p mix False" in printed
+
+
+def test_progress_lines_carry_an_estimate(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("MERCLIP_PROGRESS", raising=False)
+    say = Clock([1.0])
+    with progress_file(tmp_path, say) as _:
+        with open(tmp_path / "progress.txt", "a") as lines:
+            lines.write("fold 1/3: a\nfold 2/3: b\n")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].strip() == "fold 1/3: a"
+    assert "fold 2/3: b (about 0:00 min left)" in printed[1]
