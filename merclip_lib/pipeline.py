@@ -166,6 +166,7 @@ def execute(notebook: Path, output: Path, parameters: dict) -> None:
         papermill.execute_notebook(
             str(notebook), str(output), parameters, cwd=str(Path(notebook).parent),
             kernel_name="python3", execution_timeout=CELL_SECONDS, progress_bar=False,
+            extra_arguments=["--log-level=ERROR"],
         )  # fmt: skip
         return
     except papermill.PapermillExecutionError as error:

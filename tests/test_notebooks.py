@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from merclip_lib import pipeline
@@ -80,8 +81,8 @@ def test_notebooks_run_again(tmp_path):
     common = {"runs_dir": str(tmp_path / "runs"), "figures_dir": str(tmp_path / "figures")}
     for path in NOTEBOOKS:
         parameters = {**pipeline.PROFILES["smoke"].get(path.stem, {}), **common}
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.write(parameterize_notebook(notebook, parameters), folder / path.name)
+        notebook = parameterize_notebook(load_notebook_node(str(path)), parameters)
+        nbformat.write(notebook, folder / path.name)
     for grid in pipeline.NOTEBOOKS.glob("*.yaml"):
         (folder / grid.name).write_bytes(grid.read_bytes())
     done = subprocess.run(
