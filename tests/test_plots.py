@@ -1,0 +1,117 @@
+"""Figures: every drawing function draws, and a saved figure is reproducible and says where from."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import merclip_lib
+from merclip_lib import config, manifests, pictures, plots
+from merclip_lib.augment import REGIONS
+
+RNG = np.random.default_rng(0)
+CLASSES = ["anger", "disgust", "others"]
+FRAMES = RNG.integers(0, 255, (8, 16, 16, 3), dtype=np.uint8)
+SUBJECTS = np.repeat(["01", "02", "03"], 4)
+LABELS = np.array(CLASSES * 4)
+HISTORY = pd.DataFrame({"fold": ["01"] * 3 + ["02"] * 3, "epoch": [0, 1, 2] * 2,
+                        "step": [0, 9, 18] * 2, "align": RNG.random(6), "emotion": RNG.random(6)})
+INTERVALS = pd.DataFrame({"name": ["full", "no text"], "mean": [0.0, -0.1], "value": [0.5, 0.4],
+                          "low": [-0.1, -0.2], "high": [0.6, -0.05], "metric": "UF1"})
+ENERGY = pd.DataFrame([(step, region, state, 0.1 * step) for step in range(3)
+                       for region in ("inside", "outside") for state in ("plain", "mixed")],
+                      columns=["step", "region", "state", "energy"])
+SQUARE = pd.DataFrame(np.eye(3), CLASSES, CLASSES)
+
+DRAWINGS = {
+    "image grid": lambda: pictures.image_grid([FRAMES[:2]], ["a"], ["x", "y"]),
+    "mix grid": lambda: pictures.mix_grid(
+        [FRAMES[:2]], ["a"], ["x", "y"], [None, ("chin", (0, 0, 1, 0.25))]),
+    "clip strip": lambda: pictures.clip_strip(FRAMES, {0: "onset", 4: "apex", 7: "offset"}),
+    "montage": lambda: pictures.montage(FRAMES[:2], FRAMES[2:4], ["subject 1", "subject 2"]),
+    "relevance": lambda: pictures.relevance_overlay(
+        FRAMES[None, :3], RNG.random((1, 3, 4, 4)), ["onset", "apex", "offset"]),
+    "overview": lambda: pictures.overview(FRAMES[:3], "4+7", "lowering\nthe brows"),
+    "counts": lambda: plots.counts(
+        pd.Series([3, 4, 5], CLASSES), pd.Series([1, 2, 3], [1, 9, 12])),
+    "action units and emotions": lambda: plots.au_emotion_map(SQUARE.set_axis([1, 4, 7], axis=1)),
+    "similarity": lambda: plots.similarity_matrix(SQUARE, "SynthME sentences"),
+    "motion": lambda: plots.motion_plot(ENERGY),
+    "learning curves": lambda: plots.learning_curves(HISTORY),
+    "pretraining curves": lambda: plots.pretraining_curves(HISTORY, ["align"]),
+    "confusion": lambda: plots.confusion_matrix(np.diag([3, 0, 5]), CLASSES),
+    "folds": lambda: plots.loso_split(SUBJECTS, LABELS, np.arange(12).reshape(3, 4)),
+    "results": lambda: plots.results_bars(INTERVALS, chance=1 / 3),
+    "ablation": lambda: plots.ablation_forest(INTERVALS),
+    "t-SNE": lambda: plots.tsne_panels(
+        RNG.random((12, 2)), {"emotion": LABELS, "subject": SUBJECTS, "clip": np.arange(12)}),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_drawing_says_synthme_and_renders(name):
+    figure = DRAWINGS[name]()
+    assert isinstance(figure, Figure)
+    assert "SynthME" in figure.get_suptitle()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    assert np.ptp(np.asarray(canvas.buffer_rgba())) > 0
+
+
+def test_drawing_the_data_it_was_given():
+    figure = plots.counts(pd.Series([3, 4, 5], CLASSES), pd.Series([1, 7], [1, 12]))
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [3, 4, 5]
+    assert [bar.get_height() for bar in figure.axes[1].patches] == [1, 7]
+    matrix = plots.confusion_matrix(np.array([[3, 1], [0, 0]]), ["anger", "others"])
+    assert [t.get_text() for t in matrix.axes[0].texts] == ["3", "1", "0", "0"]
+    assert [t.get_text() for t in matrix.axes[1].texts] == ["75", "25", "0", "0"]
+
+
+def test_difference_is_signed_and_does_not_wrap():
+    dark, light = np.full((2, 2, 3), 10, np.uint8), np.full((2, 2, 3), 250, np.uint8)
+    assert (pictures.difference(light, dark) == -240).all()
+
+
+def test_every_class_and_region_has_a_colour_of_its_own():
+    for task in manifests.TASKS.values():
+        colours = [plots.CLASS_COLOURS[name] for name in task.classes]
+        assert len(set(colours)) == len(colours), task.name
+    assert set(plots.REGION_COLOURS) == set(REGIONS)
+
+
+def test_saved_twice_gives_the_same_bytes(tmp_path):
+    for folder in ("first", "second"):
+        plots.save_figure(DRAWINGS["counts"](), "counts", tmp_path / folder, "Counts.")
+    names = sorted(path.name for path in (tmp_path / "first").iterdir())
+    assert names == ["counts.pdf", "counts.png", "figures.json"]
+    for name in names:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    assert b"CreationDate" not in (tmp_path / "first" / "counts.pdf").read_bytes()
+
+
+def test_figures_json_keeps_other_entries_and_replaces_its_own(tmp_path):
+    figure = DRAWINGS["motion"]()
+    plots.save_figure(figure, "b", tmp_path, "Old.")
+    plots.save_figure(figure, "a", tmp_path, "Other.")
+    settings = config.Config()
+    plots.save_figure(figure, "b", tmp_path, "New.", notebook="03", parameters={"seed": 0},
+                      config_hash=config.config_hash(settings))
+    entries = json.loads((tmp_path / "figures.json").read_text())
+    assert list(entries) == ["a", "b"]
+    assert entries["b"] == {
+        "caption": "New.", "commit": "", "config_hash": config.config_hash(settings),
+        "notebook": "03", "parameters": {"seed": 0}, "synthetic": True,
+        "version": merclip_lib.__version__}
+
+
+def test_title_must_agree_with_the_data(tmp_path):
+    plain = plots.curves(HISTORY, ["align"], "CASME II: losses")
+    with pytest.raises(ValueError, match="SynthME"):
+        plots.save_figure(plain, "x", tmp_path, "c")
+    plots.save_figure(plain, "x", tmp_path, "c", synthetic=False)
+    with pytest.raises(ValueError, match="disagree"):
+        plots.save_figure(DRAWINGS["motion"](), "y", tmp_path, "c", synthetic=False)
+    assert not (tmp_path / "y.png").exists()
