@@ -94,17 +94,20 @@ def _synth(given) -> int:
 
     wanted = {"study": ["STUDY"], "macro": ["MACRO"], "both": ["STUDY", "MACRO"]}[given.set]
     for face_set in (getattr(synthetic, name) for name in wanted):
-        folder = (given.out or _root() / "runs") / face_set.name
+        folder = (given.out or _root() / "runs") / face_set.name.lower()
         store = synthetic.draw_set(face_set, folder, workers=given.workers)
         print(f"{face_set.name}: {len(store.table)} clips in {folder}")
     return 0
 
 
 def _pretrain(given) -> int:
-    from merclip_lib.pretrain import pretrain
+    from merclip_lib.pretrain import Settings, pretrain
+    from merclip_lib.synthetic import MACRO, draw_set
 
-    options = {key: getattr(given, key) for key in ("steps", "seed")}
-    pretrain(given.out, **{key: value for key, value in options.items() if value is not None})
+    chosen = {key: getattr(given, key) for key in ("steps", "seed")}
+    settings = Settings(**{key: value for key, value in chosen.items() if value is not None})
+    pretrain(draw_set(MACRO, _root() / "runs" / MACRO.name.lower()), settings, out=given.out)
+    print(f"weights: {given.out}")
     return 0
 
 

@@ -1,11 +1,12 @@
 """The command line as a student calls it."""
 
+import dataclasses
 import subprocess
 import sys
 
 import pytest
 
-from merclip_lib import pipeline
+from merclip_lib import clips, pipeline, synthetic
 from merclip_lib.__main__ import main
 
 
@@ -60,6 +61,14 @@ def test_a_failed_notebook_gives_code_1(monkeypatch, capsys):
     assert "failed in cell [3]" in capsys.readouterr().err
     monkeypatch.setattr(pipeline, "sweep", lambda *args, **options: ["full-seed0: broken"])
     assert main(["sweep", "grid.yaml"]) == 1
+
+
+def test_synth_draws_into_a_folder_named_after_the_set(tmp_path, monkeypatch, capsys):
+    small = dataclasses.replace(synthetic.STUDY, subjects=2, clips_per_subject=2)
+    monkeypatch.setattr(synthetic, "STUDY", small)
+    assert main(["synth", "--out", str(tmp_path), "--workers", "1"]) == 0
+    assert "SynthME: 4 clips" in capsys.readouterr().out
+    assert len(clips.open_store(tmp_path / "synthme").table) == 4
 
 
 def test_test_command_passes_arguments_and_exit_code_through():
