@@ -89,9 +89,10 @@ def draw_face(seed: int, subject: int, size: int = 64) -> Face:
     male, age = u() < 0.5, u()
     skin_at = u(0, 4)
     skin = palette(SKINS, skin_at) * (1 + n(0, 0.02, 3))
-    hair = palette(HAIRS, u(4.5, 5) if age > 0.85 else min(u(0, 4.5), u(0, 1) if skin_at > 2.2 else 9))
+    hair = palette(HAIRS, u(4.8, 5) if age > 0.9 else min(u(0, 4.5), u(0, 1) if skin_at > 2.2 else 9))
     mid = 0.5 + n(0, 0.004)
-    half, chin = 0.405 + n(0, 0.012), 0.955 + n(0, 0.010) + 0.01 * male
+    half, chin = 0.392 + n(0, 0.012), 0.962 + n(0, 0.008) + 0.008 * male
+    taper = u(0.10, 0.24) - 0.06 * male
     square = u(2.1, 2.7) + 0.35 * male
     eye_y, eye_x = 0.405 + n(0, 0.008), 0.178 + n(0, 0.007)
     eye_w, eye_h = 0.071 + n(0, 0.004), np.clip(0.031 + n(0, 0.004), 0.022, 0.04)
@@ -109,6 +110,8 @@ def draw_face(seed: int, subject: int, size: int = 64) -> Face:
     glasses, freckles = u() < 0.16, (u() < 0.2) * u(0.4, 1)
     strength = {(au, side): float(np.clip(n(1.0, 0.10), 0.75, 1.25)) for au in UNITS for side in (-1, 1)}
     points = {
+        "forehead_inner": (eye_x - 0.70 * brow_w, brow_y - 0.024),
+        "forehead_outer": (eye_x + 0.62 * brow_w, brow_y - 0.024),
         "brow_inner": (eye_x - 0.78 * brow_w, brow_y + 0.006), "brow_mid": (eye_x, brow_y - 0.4 * arch),
         "brow_outer": (eye_x + 0.72 * brow_w, brow_y), "lid_upper": (eye_x, eye_y - eye_h),
         "lid_lower": (eye_x, eye_y + 0.8 * eye_h), "eye_outer": (eye_x + eye_w, eye_y - tilt),
@@ -117,7 +120,7 @@ def draw_face(seed: int, subject: int, size: int = 64) -> Face:
         "lip_upper": (0.55 * mouth_w, mouth_y - top), "lip_top": (0.0, mouth_y - top),
         "corner": (mouth_w, mouth_y), "dimple": (mouth_w + 0.055, mouth_y), "line": (0.0, mouth_y),
         "lip_lower": (0.0, mouth_y + bottom), "crease": (0.0, mouth_y + bottom + 0.030),
-        "jaw": (mouth_w + 0.07, mouth_y + 0.06), "chin": (0.0, chin - 0.075),
+        "jaw": (mouth_w + 0.07, mouth_y + 0.06), "chin": (0.0, chin - 0.070),
     }
     ax = np.abs(x - mid)  # outward, (1, S)
     # ---- backdrop, hair behind, neck, ears
@@ -125,19 +128,20 @@ def draw_face(seed: int, subject: int, size: int = 64) -> Face:
     picture = np.empty((s, s, 3), np.float32)
     picture[:] = backdrop
     picture *= (1.05 - 0.22 * ((x - 0.5 - 0.3 * light) ** 2 + (y - 0.4) ** 2))[..., None]
-    strands = 1 + 0.16 * pattern(rng, (5, 150), s) + 0.10 * pattern(rng, (6, 40), s)
+    strands = 1 + 0.07 * pattern(rng, (4, 190), s) + 0.06 * pattern(rng, (5, 48), s)
     locks = hair * strands[..., None] * (1.0 + 0.35 * bump(x, y, mid + 0.1 * light, 0.02, 0.25, 0.05))[..., None]
     long_hair = (not male and style < 0.75) or style < 0.08
     bald = male and style > 0.88
     if long_hair:
         paint(picture, soft(half + 0.085 + 0.03 * y - ax, 3 * px) * np.ones_like(y), locks * 0.72)
     shade = (1 - 0.10 * light * (x - mid) / half - 0.20 * np.clip(ax / half, 0, 1.1) ** 3) * (1.04 - 0.10 * y)
-    paint(picture, soft(0.30 - ax, 4 * px) * soft(y - 0.86, 0.02), skin * 0.62)
+    paint(picture, soft(0.23 + 0.5 * (y - 0.86) ** 2 - ax, 2 * px) * soft(y - 0.80, 0.01), (skin * (0.58, 0.52, 0.50)))
     ear = 1 - ((ax - half + 0.008) / 0.035) ** 2 - ((y - 0.475) / 0.075) ** 2
     paint(picture, soft(0.02 * ear, px) * (0.0 if long_hair else 1.0), (skin * (0.86, 0.80, 0.78)))
     # ---- head
     down = np.where(y > 0.45, np.abs(y - 0.45) / (chin - 0.45), np.abs(y - 0.45) / 0.47)
-    oval = (1 - (ax / half) ** 2.2 - down ** square) * half / 2.2
+    jaw = half * (1 - taper * np.clip((y - 0.50) / (chin - 0.50), 0, 1) ** 1.5)
+    oval = (1 - (ax / jaw) ** 2.2 - down ** square) * half / 2.2
     face = soft(oval, 1.5 * px)
     relief = (
         0.10 * bump(x, y, mid, 0.22, 0.17, 0.09) - 0.05 * bump(x, y, mid, 0.325, 0.03, 0.03)
@@ -157,17 +161,17 @@ def draw_face(seed: int, subject: int, size: int = 64) -> Face:
     flesh *= 1 - rosy[..., None] * np.array([0.0, 0.085, 0.075])
     if freckles:
         spots = soft(pattern(rng, (110, 110), s, 0.6) - 2.0, 0.12) * bump(x, y, mid, 0.55, 0.2, 0.08)
-        flesh *= 1 - freckles * spots[..., None] * np.array([0.22, 0.34, 0.40])
+        flesh *= 1 - freckles * spots[..., None] * np.array([0.12, 0.20, 0.24])
     if beard:
         cheek_line = nose_y + 0.10 + 0.25 * np.clip(0.55 - ax / half, -0.4, 0.3)
         region = soft(y - cheek_line, 0.015) + soft(0.028 - np.abs(y - mouth_y + 0.052), 0.008) * soft(0.12 - ax, 0.02)
         region = np.clip(region, 0, 1) * (1 - 0.9 * bump(x, y, mid, mouth_y + 0.6 * bottom, 0.10, 0.022))
         region = np.maximum(region, soft(ax - 0.93 * half + 0.05, 0.012) * soft(y - 0.40, 0.02))
-        hairs = np.clip(0.72 + 0.35 * pattern(rng, (120, 160), s), 0, 1)
-        paint(flesh, beard * 0.85 * region * hairs, hair * 0.8)
+        hairs = np.clip(0.70 + 0.22 * pattern(rng, (140, 190), s), 0, 1)
+        paint(flesh, beard * 0.8 * region * hairs, hair * 0.75 + 0.08 * skin)
     for side in (-1, 1):  # nasolabial fold and nose wings
         nx, ny = mid + side * points["nasolabial"][0], points["nasolabial"][1]
-        flesh *= 1 - ((0.05 + 0.14 * age) * stroke(x, y, nx + side * 0.01, ny + 0.02, 0.075, 0.012, side * 58))[..., None]
+        flesh *= 1 - ((0.04 + 0.10 * age) * stroke(x, y, nx + side * 0.01, ny + 0.02, 0.075, 0.012, side * 58))[..., None]
         wing = np.abs(np.hypot((x - mid - side * (nose_w - 0.024)) / 0.9, (y - nose_y + 0.004)) - 0.026)
         flesh *= 1 - 0.26 * (soft(0.004 - wing, 0.0025) * soft(side * (x - mid) - nose_w + 0.026, 0.008))[..., None]
         nostril = 1 - ((x - mid - side * (0.40 * nose_w)) / 0.016) ** 2 - ((y - nose_y - 0.017 + side * 0.2 * (x - mid - side * 0.4 * nose_w)) / 0.0085) ** 2
@@ -186,8 +190,8 @@ def draw_face(seed: int, subject: int, size: int = 64) -> Face:
     corners = bump(x, y, mid - mouth_w, mouth_y + 0.001, 0.010, 0.008) + bump(x, y, mid + mouth_w, mouth_y + 0.001, 0.010, 0.008)
     flesh *= 1 - 0.35 * corners[..., None]
     reach = 0.034 * np.clip(1 - (t / 0.80) ** 2, 1e-3, 1)
-    gap = np.abs(y - line - 0.004) / reach
-    teeth = soft(line + 0.010 - y, 0.003) * soft(0.62 - np.abs(t), 0.06)
+    gap = np.abs(y - mouth_y - 0.010 - 0.5 * (line - mouth_y)) / reach
+    teeth = soft(mouth_y + 0.006 - y, 0.003) * soft(0.55 - np.abs(t), 0.05)
     inside = np.array([0.17, 0.05, 0.05]) * np.ones((s, s, 1))
     paint(inside, 0.85 * teeth, (0.90, 0.87, 0.82))
     # ---- eyes and brows
@@ -224,18 +228,20 @@ def draw_face(seed: int, subject: int, size: int = 64) -> Face:
         ridge = brow_y - arch * (1 - (b - 0.25) ** 2) + 0.010 * b ** 2 * (b > 0) + 0.4 * arch
         width = brow_t * np.clip(1.0 - 0.55 * np.clip(b, 0, 1.2), 0.3, 1)
         brow = soft(width - np.abs(y - ridge), 0.0035) * soft(1 - np.abs(b), 0.07)
-        tufts = np.clip(0.80 + 0.22 * pattern(rng, (60, 130), s), 0, 1)
+        tufts = np.clip(0.84 + 0.12 * pattern(rng, (70, 150), s), 0, 1)
         for target in (flesh, shut):
             paint(target, 0.88 * brow * tufts, hair * 0.65 + 0.10 * skin)
     # ---- put the head on, then the hair in front
     locks_in_front = np.zeros((s, s))
     if not bald:
         v = (x - mid) / half
-        part = 0.03 * np.sin(3 * v + 6 * style) + 0.010 * pattern(rng, (1, 24), s)[:1]
+        part = 0.03 * np.sin(3 * v + 6 * style) + 0.006 * pattern(rng, (1, 26), s)[:1]
         edge = hair_y + part + (0.10 if long_hair else 0.17) * np.abs(v) ** 5 + (0.05 if style < 0.3 else 0.0)
         sides = soft(ax - half + (0.03 if long_hair else 0.012), 0.012) * soft((1.1 if long_hair else 0.40) - y, 0.02)
         dome = soft(1.12 - np.hypot((x - mid) / (half + 0.05), (y - 0.47) / 0.52), 0.01)
-        locks_in_front = np.clip(soft(edge - y, 0.010) + sides, 0, 1) * (1.0 if long_hair else dome)
+        locks_in_front = np.clip(soft(edge - y, 0.010) + sides, 0, 1)
+        if not long_hair:
+            locks_in_front = locks_in_front * dome * soft(half + 0.060 - 0.14 * y - ax, 0.005)
     for target in (flesh, shut):
         canvas = picture.copy()
         paint(canvas, face, target)
