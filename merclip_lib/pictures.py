@@ -2,8 +2,12 @@
 
 Like `plots`, whose style and colours these share: arrays in, a matplotlib Figure out.
 """
+from base64 import b64encode
+from io import BytesIO
+
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from PIL import Image
 
 from .plots import BLUE, CLASS_COLOURS, INK, REGION_COLOURS, WIDTH, panels
 
@@ -42,14 +46,18 @@ def image_grid(images, rows, columns, title="SynthME", limit=None, cell=0.95):
     return figure
 
 
-def mix_grid(images, rows, columns, boxes, title="LocalStaticFaceMix on SynthME"):
-    """`image_grid` with regions outlined: boxes[c] is (name, (x, y, w, h) in 0..1) or None."""
+def mix_grid(images, rows, columns, regions, title="LocalStaticFaceMix on SynthME"):
+    """`image_grid` with a region outlined in each column; regions: names of `augment`, or None."""
+    from .augment import region_slices  # torch comes with it
+
     figure = image_grid(images, rows, columns, title)
-    for axes, box in zip(figure.axes, list(boxes) * len(rows), strict=True):
-        if box is not None:
-            name, (x, y, w, h) = box
-            axes.add_patch(Rectangle((x, y), w, h, transform=axes.transAxes, fill=False, lw=1.6,
-                                     ec=REGION_COLOURS.get(name, INK)))
+    height, width = np.shape(images[0][0])[:2]
+    for axes, region in zip(figure.axes, list(regions) * len(rows), strict=True):
+        if region is not None:
+            y, x = region_slices(region, height, width)
+            axes.add_patch(Rectangle((x.start - 0.5, y.start - 0.5), x.stop - x.start,
+                                     y.stop - y.start, fill=False, lw=1.6, clip_on=False,
+                                     ec=REGION_COLOURS[region]))
     return figure
 
 
@@ -63,10 +71,23 @@ def clip_strip(frames, marks, title="A SynthME clip"):
     return image_grid([frames, change], ["frame", "change\nsince onset"], names, title, limit, cell)
 
 
+def animation(frames, milliseconds=90):
+    """HTML of a looping GIF of frames (T, H, W, 3) uint8: show it with IPython.display.HTML."""
+    height, width = frames.shape[1:3]
+    reel = Image.fromarray(frames.reshape(-1, width, 3)).quantize(128)  # one palette: no flicker
+    pages = [reel.crop((0, t, width, t + height)) for t in range(0, reel.height, height)]
+    content = BytesIO()
+    pages[0].save(content, "gif", save_all=True, append_images=pages[1:], loop=0,
+                  duration=milliseconds)
+    return f'<img src="data:image/gif;base64,{b64encode(content.getvalue()).decode()}">'
+
+
 def montage(onset, apex, labels, title="SynthME: onset, apex and what changed"):
-    """Subjects x (onset, apex, amplified signed difference); onset, apex (S, H, W, 3)."""
-    images = [[a, b, difference(a, b)] for a, b in zip(onset, apex, strict=True)]
-    return image_grid(images, labels, ["onset", "apex", "difference"], title)
+    """Onset, apex and amplified signed difference, a column per clip; onset, apex (S, H, W, 3)."""
+    change = difference(onset, apex)
+    cell = min(0.95, (WIDTH - 0.9) / len(labels))
+    return image_grid([onset, apex, change], ["onset", "apex", "difference"], labels, title,
+                      cell=cell)
 
 
 def relevance_overlay(frames, relevance, columns, rows=("",),

@@ -101,7 +101,7 @@ def similarity_matrix(table, title):
 def motion_plot(table, title="SynthME: the mix leaves the motion in place"):
     """Frame-to-frame change over time; table [step, region, state, energy], a panel per region."""
     regions = list(dict.fromkeys(table.region))
-    figure, axes = panels(title, WIDTH, 2.3, 1, len(regions), sharey=True)
+    figure, axes = panels(title, WIDTH, 2.5, 1, len(regions), sharey=True)
     looks = ((BLUE, "-"), ("#D55E00", "--"), (GREY, ":"))
     for state, (colour, line) in zip(dict.fromkeys(table.state), looks, strict=False):
         for panel, region in zip(axes[0], regions, strict=True):
@@ -109,7 +109,7 @@ def motion_plot(table, title="SynthME: the mix leaves the motion in place"):
             panel.plot(rows.step, rows.energy, line, color=colour, label=state, marker="o", ms=3)
             panel.set(title=region, xlabel="step between frames")
     axes[0, 0].set(ylabel="mean absolute change", ylim=(0, None))
-    axes[0, -1].legend()
+    figure.legend(handles=axes[0, 0].lines, loc="outside lower center", ncols=len(looks))
     return figure
 
 

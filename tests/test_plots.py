@@ -1,5 +1,7 @@
 """Figures: every drawing function draws, and a saved figure is reproducible and says where from."""
 
+import base64
+import io
 import json
 
 import numpy as np
@@ -7,6 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image, ImageSequence
 
 import merclip_lib
 from merclip_lib import config, manifests, pictures, plots
@@ -29,7 +32,7 @@ SQUARE = pd.DataFrame(np.eye(3), CLASSES, CLASSES)
 DRAWINGS = {
     "image grid": lambda: pictures.image_grid([FRAMES[:2]], ["a"], ["x", "y"]),
     "mix grid": lambda: pictures.mix_grid(
-        [FRAMES[:2]], ["a"], ["x", "y"], [None, ("chin", (0, 0, 1, 0.25))]),
+        [FRAMES[:2]], ["a"], ["x", "y"], [None, "chin"]),
     "clip strip": lambda: pictures.clip_strip(FRAMES, {0: "onset", 4: "apex", 7: "offset"}),
     "montage": lambda: pictures.montage(FRAMES[:2], FRAMES[2:4], ["subject 1", "subject 2"]),
     "relevance": lambda: pictures.relevance_overlay(
@@ -73,6 +76,21 @@ def test_drawing_the_data_it_was_given():
 def test_difference_is_signed_and_does_not_wrap():
     dark, light = np.full((2, 2, 3), 10, np.uint8), np.full((2, 2, 3), 250, np.uint8)
     assert (pictures.difference(light, dark) == -240).all()
+
+
+def test_animation_plays_the_frames_in_order():
+    dark_to_light = np.repeat(np.arange(4, dtype=np.uint8) * 60, 16 * 16 * 3).reshape(4, 16, 16, 3)
+    text = pictures.animation(dark_to_light, milliseconds=50)
+    gif = Image.open(io.BytesIO(base64.b64decode(text.split("base64,")[1].rstrip('">'))))
+    seen = [np.asarray(page.convert("L")).mean() for page in ImageSequence.Iterator(gif)]
+    np.testing.assert_allclose(seen, [0, 60, 120, 180], atol=8)
+    assert gif.info["duration"] == 50
+
+
+def test_mix_grid_outlines_the_region():
+    figure = pictures.mix_grid([FRAMES[:2]], ["a"], ["x", "y"], [None, "chin"])
+    assert [len(axes.patches) for axes in figure.axes] == [0, 1]
+    assert figure.axes[1].patches[0].get_bbox().bounds == (-0.5, 11.5, 16, 4)
 
 
 def test_every_class_and_region_has_a_colour_of_its_own():
