@@ -1,13 +1,13 @@
 # Sugar only: every target is also a command of `python -m merclip_lib`.
 PYTHON ?= python3
-PROFILE ?= standard
+PROFILE ?= quick
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
 .PHONY: help install run test lint lab clean
 
 help:
-	@echo "make run [PROFILE=smoke|quick|standard|paper]   run the notebooks (standard is the default)"
+	@echo "make run [PROFILE=smoke|quick|standard|paper]   run the notebooks (quick is the default)"
 	@echo "make test                                       run the tests, notebooks included"
 	@echo "make lab                                        open the notebooks in JupyterLab"
 	@echo "make lint                                       ruff over modules, tests and notebooks"

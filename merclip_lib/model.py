@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import QuickGELU, TextTransformer
 from torch import Tensor, nn
 
 from merclip_lib.config import ModelSize
@@ -104,8 +103,13 @@ class EmotionInference(nn.Module):
         return torch.stack(logits)
 
 
-def text_tower(size: ModelSize) -> TextTransformer:
-    """CLIP's text transformer (open_clip's), with QuickGELU, at the given size."""
+def text_tower(size: ModelSize) -> nn.Module:
+    """CLIP's text transformer (open_clip's), with QuickGELU, at the given size.
+
+    open_clip takes seconds to import, and only this needs it.
+    """
+    from open_clip.transformer import QuickGELU, TextTransformer
+
     return TextTransformer(
         context_length=size.context_length,
         vocab_size=size.vocabulary,

@@ -274,8 +274,10 @@ def sweep(
                 jobs.append((name, changed, config))
 
     from merclip_lib.protocol import is_finished  # loads torch, so after the checks
+    from merclip_lib.synthetic import STUDY, draw_set
 
-    todo = [job for job in jobs if not is_finished(runs_dir, job[2])]
+    store = draw_set(STUDY, runs_dir / "synthme")
+    todo = [job for job in jobs if not is_finished(runs_dir, job[2], store)]
     say = Clock([1.0] * len(todo))
     say(f"{len(jobs) - len(todo)} of {len(jobs)} runs are in the store, {len(todo)} to do")
     failures = []
