@@ -1,9 +1,10 @@
 """SynthME: embedded sets of synthetic micro-expressions whose truth is known.
 
-A set is a plan (a clip table drawn from a seed: who shows which action units, how strongly, when) and a drawing of
-that plan. Emotions choose action units through FACS-based tables that overlap between classes, with habits
-per subject, one-sided variants and an annotator's label noise. Left is LEFT IN THE PICTURE. The same seed gives
-the same bytes whatever the number of processes.
+A set is a plan (a clip table drawn from a seed: who shows which action units, how strongly, when)
+and a drawing of that plan. Emotions choose action units through FACS-based tables that overlap
+between classes, with habits per subject, one-sided variants and an annotator's label noise.
+Left is LEFT IN THE PICTURE, so a flipped `L12` is an `R12`. The same seed gives the same bytes
+whatever the number of processes.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ import pandas as pd
 
 from merclip_lib import facs
 from merclip_lib.faces import UNITS, Face, draw_face
-from merclip_lib.facial_motion import SIDED, Nuisance, animate
+from merclip_lib.facial_motion import SIDED, animate, perform, still, wander
 from merclip_lib.manifests import COLUMNS
 
 DRAWING = 1  # raise it when the drawing code changes, so that stored sets are drawn again
@@ -33,37 +34,45 @@ BALANCE = {"anger": 64, "disgust": 250, "fear": 86, "happiness": 55, "sadness": 
            "surprise": 187, "others": 158}
 FLOOR = 16  # clips of a class in a set of 256
 
-# emotion -> combination: weight. 4, 4+7, 1+2, 14, 17, 24 belong to several classes, as in the real sets.
+# emotion -> combination: weight. 4, 4+7, 1+2, 1+4, 12, 17 ... belong to several classes, as in the
+# real sets.
 COMBINATIONS = {
     "anger": {"4+7": 2.5, "4": 2.5, "4+5": 2, "4+7+23": 4, "23": 3, "4+24": 3, "7+24": 2},
     "disgust": {"4+7": 3, "4": 1.5, "9": 3, "4+9": 4, "10": 4, "4+7+10": 4, "7+10": 2, "9+10": 2,
                 "10+17": 1.5},
-    "fear": {"1+4": 2.5, "4+20": 4, "20": 2.5, "1+4+20": 3, "1+2+4": 3, "5+20": 1.5, "1+2": 1.2, "4": 0.6},
+    "fear": {"1+4": 2.5, "4+20": 4, "20": 2.5, "1+4+20": 3, "1+2+4": 3, "5+20": 1.5, "1+2": 1.2,
+             "4": 0.6},
     "happiness": {"12": 3.5, "6+12": 5, "6+12+25": 1.5, "7+12": 1, "6": 1, "12+14": 0.7},
     "sadness": {"15": 4, "15+17": 4, "1+15": 3, "4+15": 2, "1+4": 1.5, "17": 1.0, "4": 0.6},
-    "surprise": {"1+2": 4, "1+2+5": 4, "5": 2, "2": 1.5, "1+2+25": 2, "1+2+26": 2, "26": 1.5, "1": 1},
-    "others": {"14": 4, "17": 3, "14+17": 4, "24": 2.5, "17+24": 2, "4": 0.8, "4+14": 1, "12+14": 1,
-               "7": 1, "12": 0.8, "1+2": 0.5},
+    "surprise": {"1+2": 4, "1+2+5": 4, "5": 2, "2": 1.5, "1+2+25": 2, "1+2+26": 2, "26": 1.5,
+                 "1": 1},
+    "others": {"14": 4, "17": 3, "14+17": 4, "24": 2.5, "17+24": 2, "4": 0.8, "4+14": 1,
+               "12+14": 1, "7": 1, "12": 0.8, "1+2": 0.5},
 }
 # Never in SynthME-macro, neither alone nor inside a larger combination.
 UNSEEN_COMBINATIONS = ("4+9", "4+7+10", "6+12", "14+17", "1+2+5", "15+17", "4+20")
 # How often a unit of the study shows on one side only.
-ONE_SIDED = {1: 0.04, 2: 0.15, 4: 0.05, 6: 0.05, 7: 0.06, 9: 0.06, 10: 0.30, 12: 0.22, 14: 0.40, 15: 0.15}
+ONE_SIDED = {1: 0.04, 2: 0.15, 4: 0.05, 6: 0.05, 7: 0.06, 9: 0.06, 10: 0.30, 12: 0.22, 14: 0.40,
+             15: 0.15}
 # Where an annotator's slips go.
 CONFUSIONS = {
-    "anger": ("disgust", "others"), "disgust": ("anger", "others"), "fear": ("surprise", "sadness", "disgust"),
-    "happiness": ("others", "surprise"), "sadness": ("others", "fear"), "surprise": ("fear", "others"),
+    "anger": ("disgust", "others"), "disgust": ("anger", "others"),
+    "fear": ("surprise", "sadness", "disgust"), "happiness": ("others", "surprise"),
+    "sadness": ("others", "fear"), "surprise": ("fear", "others"),
     "others": ("disgust", "sadness", "happiness"),
 }
 # Units that pull the same skin opposite ways; SynthME-macro does not put them together.
-OPPOSED = ((5, 7), (12, 15), (12, 23), (14, 23), (20, 23), (23, 24), (23, 25), (23, 26), (24, 25), (24, 26),
-           (17, 26), (15, 20), (12, 20), (14, 20), (12, 14), (14, 15))
+OPPOSED = ((5, 7), (12, 14), (12, 15), (12, 20), (12, 23), (14, 15), (14, 20), (14, 23), (15, 20),
+           (17, 26), (20, 23), (23, 24), (23, 25), (23, 26), (24, 25), (24, 26))
 
 
 @dataclass(frozen=True)
 class FaceSet:
-    """What defines a synthetic set. `intensity` is the range of one unit (1 = as strong as a face can),
-    `labelled` sets draw emotions, others draw any combination of one to four units."""
+    """What defines a synthetic set.
+
+    `intensity` is the range of one unit (1 = as strong as a face can); `labelled` sets draw
+    emotions, the others any combination of one to four units (emotion "unlabelled").
+    """
 
     name: str
     version: int
@@ -78,7 +87,7 @@ class FaceSet:
     grid: int = 8
     label_noise: float = 0.06
     habit: float = 1.0  # spread of a subject's own weights of combinations (0 = everybody alike)
-    sensor_noise: float = 2.0  # grey levels
+    sensor_noise: float = 1.5  # grey levels
     drift: float = 1.0  # factor of the head's random walk
 
 
@@ -108,8 +117,10 @@ def class_counts(clips: int) -> dict[str, int]:
 
 
 def plan(face_set: FaceSet) -> pd.DataFrame:
-    """The clip table of a set, without drawing: manifests.COLUMNS, `true_emotion` (before the annotator's slips;
-    `emotion` is after) and `intensities` ("4:0.31;L12:0.22"). Onset, apex and offset count frames at 200 per second.
+    """The clip table of a set, without drawing.
+
+    Columns: manifests.COLUMNS, `true_emotion` (before the annotator's slips; `emotion` is after)
+    and `intensities` ("4:0.31;L12:0.22"). Onset, apex and offset count frames at 200 per second.
     """
     rng = generator(face_set, 0, 2)
     total = face_set.subjects * face_set.clips_per_subject
@@ -119,8 +130,8 @@ def plan(face_set: FaceSet) -> pd.DataFrame:
     rows = []
     for subject in range(face_set.subjects):
         rng = generator(face_set, subject, 3)
-        habits = {emotion: np.array(list(table.values())) * rng.gamma(1.0, 1.0, len(table)) ** face_set.habit
-                  for emotion, table in COMBINATIONS.items()}
+        habits = {e: np.array(list(table.values())) * rng.gamma(1, 1, len(table)) ** face_set.habit
+                  for e, table in COMBINATIONS.items()}
         for clip in range(face_set.clips_per_subject):
             if face_set.labelled:
                 truth = str(emotions[subject * face_set.clips_per_subject + clip])
@@ -136,12 +147,14 @@ def plan(face_set: FaceSet) -> pd.DataFrame:
             length = int(rng.integers(40, 101))  # 0.2-0.5 s
             onset = int(rng.integers(20, 200))
             name = f"{face_set.prefix}{subject + 1:03d}"
+            apex = onset + round(length * rng.uniform(0.30, 0.65))
+            measured = zip(units, strengths, strict=True)
             rows.append({
-                "clip_id": f"{face_set.name}/{name}/c{clip + 1:02d}", "dataset": face_set.name, "subject": name,
-                "clip": f"c{clip + 1:02d}", "onset": onset, "apex": onset + round(length * rng.uniform(0.30, 0.65)),
-                "offset": onset + length, "fps": FPS, "action_units": "+".join(units), "emotion": label, "frames": "",
-                "true_emotion": truth,
-                "intensities": ";".join(f"{u}:{v:.3f}" for u, v in zip(units, strengths, strict=True)),
+                "clip_id": f"{face_set.name}/{name}/c{clip + 1:02d}", "dataset": face_set.name,
+                "subject": name, "clip": f"c{clip + 1:02d}", "onset": onset, "apex": apex,
+                "offset": onset + length, "fps": FPS, "action_units": "+".join(units),
+                "emotion": label, "frames": "", "true_emotion": truth,
+                "intensities": ";".join(f"{unit}:{value:.3f}" for unit, value in measured),
             })
     return pd.DataFrame(rows, columns=[*COLUMNS, "true_emotion", "intensities"])
 
@@ -158,38 +171,13 @@ def _study_units(emotion: str, weights: np.ndarray, rng: np.random.Generator) ->
 def _any_units(rng: np.random.Generator) -> list[str]:
     """One to four units that a face can show together, a third of the sided ones on one side."""
     while True:
-        numbers = set(rng.choice(UNITS, size=rng.choice(4, p=[0.3, 0.35, 0.25, 0.1]) + 1, replace=False).tolist())
+        count = 1 + rng.choice(4, p=[0.3, 0.35, 0.25, 0.1])
+        numbers = set(rng.choice(UNITS, size=count, replace=False).tolist())
         unseen = any(numbers.issuperset(map(int, u.split("+"))) for u in UNSEEN_COMBINATIONS)
         if not unseen and not any(numbers.issuperset(pair) for pair in OPPOSED):
             break
     return [(str(rng.choice(["L", "R"])) if n in SIDED and rng.random() < 1 / 3 else "") + str(n)
             for n in sorted(numbers)]
-
-
-def profile(times: np.ndarray, apex: float, rise: float, rest: float) -> np.ndarray:
-    """Intensity over a clip: times 0 (onset) to 1 (offset), 0 at onset, 1 at the apex, `rest` at the offset;
-    a raised cosine to the power `rise` on both sides."""
-    up = (0.5 - 0.5 * np.cos(np.pi * np.clip(times / apex, 0, 1))) ** rise
-    down = (0.5 + 0.5 * np.cos(np.pi * np.clip((times - apex) / (1 - apex), 0, 1))) ** rise
-    return np.where(times <= apex, up, rest + (1 - rest) * down)
-
-
-def _nuisance(frames: int, rng: np.random.Generator, drift: float, noise: float) -> Nuisance:
-    walk = np.cumsum(rng.standard_normal((frames, 4)), axis=0) / np.sqrt(frames)
-    smooth = cv2.GaussianBlur(walk.astype(np.float32), (1, 0), sigmaX=0.1, sigmaY=1.0, borderType=cv2.BORDER_REPLICATE)
-    light = 1 + 0.012 * rng.standard_normal(frames)
-    blink = np.zeros(frames)
-    if rng.random() < 0.12:
-        blink = np.exp(-(((np.linspace(0, 1, frames) - rng.uniform(0.1, 0.9)) / 0.10) ** 4))
-    return Nuisance(drift * smooth * (0.006, 0.006, 0.012, 0.006), light, blink, noise)
-
-
-def _perform(face: Face, units: list, strengths: list, apex: float, frames: int, rng, nuisance, grid: int):
-    times = np.linspace(0, 1, frames)
-    rise, rest = rng.uniform(0.8, 1.5), rng.uniform(0.0, 0.3)
-    apexes = np.clip(apex + rng.normal(0, 0.03, len(units)), 0.2, 0.75)  # units do not peak quite together
-    amounts = np.stack([v * profile(times, a, rise, rest) for v, a in zip(strengths, apexes, strict=True)], 1)
-    return animate(face, units, amounts, nuisance, rng, grid)
 
 
 @lru_cache(maxsize=4)
@@ -200,8 +188,9 @@ def _subject(seed: int, subject: int, size: int) -> Face:
 def draw_clip(face_set: FaceSet, row) -> tuple[np.ndarray, np.ndarray]:
     """Draw one row of the plan (a mapping or a Series).
 
-    Returns frames uint8 (T, H, W, 3), sampled uniformly from onset to offset, both included, and motion float32
-    (T, G, G, 2): displacement (x, y) of each patch since the onset as a fraction of the picture, the expression alone.
+    Returns frames uint8 (T, H, W, 3), sampled uniformly from onset to offset, both included, and
+    motion float32 (T, G, G, 2): displacement (x, y) of each patch since the onset as a fraction of
+    the picture, the expression alone, without head drift or blinks.
     """
     subject, clip = int(row["subject"][len(face_set.prefix):]) - 1, int(row["clip"][1:]) - 1
     units, strengths = [], []
@@ -210,10 +199,10 @@ def draw_clip(face_set: FaceSet, row) -> tuple[np.ndarray, np.ndarray]:
         units.append((int(code.lstrip("LR")), {"L": "left", "R": "right"}.get(code[0], "")))
         strengths.append(float(strength))
     rng = generator(face_set, subject, 1000 + clip)
-    nuisance = _nuisance(face_set.frames, rng, face_set.drift, face_set.sensor_noise)
+    nuisance = wander(face_set.frames, rng, face_set.drift, face_set.sensor_noise)
     apex = (row["apex"] - row["onset"]) / (row["offset"] - row["onset"])
     face = _subject(face_set.seed, subject, face_set.size)
-    return _perform(face, units, strengths, apex, face_set.frames, rng, nuisance, face_set.grid)
+    return perform(face, units, strengths, apex, nuisance, rng, face_set.grid)
 
 
 def _draw_rows(face_set: FaceSet, rows: list[dict]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -221,8 +210,13 @@ def _draw_rows(face_set: FaceSet, rows: list[dict]) -> list[tuple[np.ndarray, np
     return [draw_clip(face_set, row) for row in rows]
 
 
-def draw_table(face_set: FaceSet, table: pd.DataFrame, workers: int | None = None) -> Iterator[tuple]:
-    """Draw rows of a plan in table order, a subject at a time, in `workers` processes (default: one per core)."""
+def draw_table(
+    face_set: FaceSet, table: pd.DataFrame, workers: int | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Draw rows of a plan in table order, a subject at a time.
+
+    `workers` is the number of processes (default: one per core).
+    """
     chunks = [group.to_dict("records") for _, group in table.groupby("subject", sort=False)]
     workers = min(workers or os.cpu_count() or 1, len(chunks))
     if workers == 1:
@@ -236,37 +230,51 @@ def draw_table(face_set: FaceSet, table: pd.DataFrame, workers: int | None = Non
 
 
 def draw_set(face_set: FaceSet, folder: str | Path, workers: int | None = None):
-    """The set as a ClipStore in `folder`; drawn only when the folder holds another set, version or none."""
+    """The set as a clips.ClipStore in `folder`.
+
+    Drawn only when the folder holds no set, or one with another hash; `workers` as in draw_table.
+    """
     from merclip_lib import clips  # torch comes with it; the drawing processes do without
 
     meta_file = Path(folder) / "meta.json"
-    if meta_file.is_file() and json.loads(meta_file.read_text()).get("hash") == set_hash(face_set):
+    wanted = set_hash(face_set)
+    if meta_file.is_file() and json.loads(meta_file.read_text()).get("hash") == wanted:
         return clips.open_store(folder)
     table = plan(face_set)
-    meta = asdict(face_set) | {"hash": set_hash(face_set), "drawing": DRAWING, "fps": FPS, "synthetic": True}
+    meta = asdict(face_set) | {"hash": wanted, "drawing": DRAWING, "fps": FPS, "synthetic": True}
     shape = (face_set.frames, face_set.size, face_set.size, 3)
     motion_shape = (face_set.frames, face_set.grid, face_set.grid, 2)
-    return clips.write_store(folder, table, draw_table(face_set, table, workers), meta, shape, motion_shape)
+    items = draw_table(face_set, table, workers)
+    return clips.write_store(folder, table, items, meta, shape, motion_shape)
 
 
 def render_face(subject: int, size: int = 160, face_set: FaceSet = STUDY) -> np.ndarray:
     """Neutral face of a subject of a set (0 is the first), uint8 (size, size, 3)."""
-    still = Nuisance(np.zeros((1, 4)), np.ones(1), np.zeros(1), 0.0)
-    return animate(_subject(face_set.seed, subject, size), [(4, "")], np.zeros((1, 1)), still, None, grid=1)[0][0]
+    face = _subject(face_set.seed, subject, size)
+    rng = generator(face_set, subject, 5)
+    return animate(face, [(4, "")], np.zeros((1, 1)), still(1), rng, grid=1)[0][0]
 
 
-def draw_expression(subject: int, action_units: str = "4+7+L10", intensity: float = 0.8, size: int = 160,
-                    frames: int = 16, nuisance: bool = True, face_set: FaceSet = STUDY) -> np.ndarray:
-    """A clip of a subject of a set showing the annotated units, uint8 (frames, size, size, 3); the apex is in the
-    middle. Raises ValueError for an annotation that facs.parse refuses or a unit that these faces cannot show."""
+def draw_expression(
+    subject: int, action_units: str = "4+7+L10", intensity: float = 0.8, size: int = 160,
+    frames: int = 16, nuisance: bool = True, face_set: FaceSet = STUDY,
+) -> np.ndarray:
+    """A clip of a subject of a set showing the annotated units, apex in the middle.
+
+    Returns uint8 (frames, size, size, 3); `nuisance` adds head drift, light and noise. Raises
+    ValueError for an annotation that facs.parse refuses or a unit these faces cannot show.
+    """
     units = []
     for unit in facs.parse(action_units, where="draw_expression"):
         if unit.number not in UNITS or (unit.side and unit.number not in SIDED):
-            raise ValueError(f"draw_expression: {action_units!r} has a unit that synthetic faces cannot show; "
-                             f"they show {UNITS}, on one side only {SIDED}")
+            raise ValueError(
+                f"draw_expression: {action_units!r} has a unit that synthetic faces cannot show; "
+                f"they show {UNITS}, on one side only {SIDED}"
+            )
         units.append((unit.number, unit.side))
     rng = generator(face_set, subject, 5)
-    still = Nuisance(np.zeros((frames, 4)), np.ones(frames), np.zeros(frames), 0.0)
-    around = _nuisance(frames, rng, face_set.drift, face_set.sensor_noise) if nuisance else still
+    around = still(frames)
+    if nuisance:
+        around = wander(frames, rng, face_set.drift, face_set.sensor_noise)
     face = _subject(face_set.seed, subject, size)
-    return _perform(face, units, [intensity] * len(units), 0.5, frames, rng, around, 1)[0]
+    return perform(face, units, [intensity] * len(units), 0.5, around, rng, grid=1)[0]

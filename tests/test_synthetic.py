@@ -17,7 +17,7 @@ def numbers(annotation):
 
 
 def show(action_units, subject=0, face_set=STUDY):
-    """Motion (T, G, G, 2) of units at intensity 1, without nuisance but on one of the set's faces."""
+    """Frames and motion of units at intensity 1."""
     row = {
         "subject": f"s{subject + 1:03d}", "clip": "c01", "onset": 0, "apex": 20, "offset": 40,
         "intensities": ";".join(f"{unit}:1.0" for unit in action_units.split("+")),
@@ -31,7 +31,7 @@ def at_apex(action_units, subject=0):
 
 
 def test_same_bytes_again_and_with_two_processes(tmp_path):
-    stores = [synthetic.draw_set(TINY, tmp_path / str(i), workers=w) for i, w in enumerate((1, 1, 2))]
+    stores = [synthetic.draw_set(TINY, tmp_path / f"{i}", w) for i, w in enumerate((1, 1, 2))]
     for other in stores[1:]:
         assert np.array_equal(stores[0].frames, other.frames)
         assert np.array_equal(stores[0].motion, other.motion)
@@ -75,9 +75,10 @@ def test_study_plan():
 def test_strengths_belong_to_the_annotation():
     for face_set in (STUDY, replace(MACRO, subjects=20)):
         for row in synthetic.plan(face_set).itertuples():
-            codes, values = zip(*(item.split(":") for item in row.intensities.split(";")), strict=True)
-            assert "+".join(codes) == row.action_units
-            assert all(face_set.intensity[0] <= float(v) <= face_set.intensity[1] for v in values)
+            items = [item.split(":") for item in row.intensities.split(";")]
+            assert "+".join(code for code, _ in items) == row.action_units
+            low, high = face_set.intensity
+            assert all(low <= float(value) <= high for _, value in items)
 
 
 def test_sets_share_no_subject_and_unseen_combinations_stay_unseen():
