@@ -26,7 +26,7 @@ from merclip_lib.faces import UNITS, Face, draw_face
 from merclip_lib.facial_motion import SIDED, animate, perform, still, wander
 from merclip_lib.manifests import COLUMNS
 
-DRAWING = 1  # raise it when the drawing code changes, so that stored sets are drawn again
+DRAWING = 2  # raise it when the drawing code changes, so that stored sets are drawn again
 FPS = 200
 CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "others")
 # Class balance of CAS(ME)3 (clips of the seven-class task).
