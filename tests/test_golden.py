@@ -1,12 +1,14 @@
 """Equality with test vectors made with the authors' program (skipped where they are absent)."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from merclip_lib import train
 from merclip_lib.augment import REGIONS, MixDraw, local_static_face_mix
 from merclip_lib.clips import uniform_sample
 from merclip_lib.config import Config, ModelSize
@@ -97,7 +99,7 @@ def test_local_static_face_mix(golden, kind):
     assert tuple(vectors["regions"]) == REGIONS
     stored = vectors[f"{kind}_draws_i_j_region"]
     # The square batch with alpha 0.3 was drawn anew with every clip mixed (read off its output).
-    every = [(0, 1, 2), (1, 3, 1), (2, 4, 3), (3, 7, 0), (4, 6, 0), (5, 0, 0), (6, 4, 2), (7, 6, 0)]
+    every = [(0, 1, 2), (1, 3, 1), (2, 4, 3), (3, 7, 0), (4, 6, 0), (5, 0, 0), (6, 4, 2), (7, 7, 0)]
     cases = [
         ("mix0", 0.5, False, stored),
         ("mix1", 0.5, True, stored),
@@ -111,7 +113,78 @@ def test_local_static_face_mix(golden, kind):
 
 
 def test_uniform_sampling(golden):
-    import json
-
-    for length, expected in json.loads((golden / "uniform_sample.json").read_text())["test"].items():
+    stored = json.loads((golden / "uniform_sample.json").read_text())
+    for length, expected in stored["test"].items():
         assert uniform_sample(int(length), 16, short="modulo").tolist() == expected
+
+
+def test_uniform_sampling_in_training_stays_in_its_segments(golden):
+    stored = json.loads((golden / "uniform_sample.json").read_text())
+    for length, expected in stored["train_seed9"].items():
+        length = int(length)
+        generator = torch.Generator().manual_seed(9)
+        draws = np.stack(
+            [uniform_sample(length, 16, generator, short="modulo") for _ in range(200)]
+        )
+        if length < 16:
+            assert (draws == expected).all()
+            continue
+        # The stored draw came from another source of random numbers: only the bounds are shared.
+        edges = np.round((length - 1) / 16 * np.arange(17))
+        for index in (draws, np.array(expected)):
+            assert (index >= edges[:-1]).all() and (index <= edges[1:]).all()
+        np.testing.assert_array_equal(draws.min(0), edges[:-1])
+        np.testing.assert_array_equal(draws.max(0), edges[1:])
+
+
+def test_normalise_then_mix(golden):
+    vectors = np.load(golden / "preprocess.npz")
+    clips = torch.from_numpy(vectors["u8"])[:, 0].permute(0, 2, 3, 4, 1)  # (N, T, H, W, 3)
+    video = train.normalise(clips, train.IMAGENET_MEAN, train.IMAGENET_STD)
+    expected = vectors["eval"][:, 0].swapaxes(1, 2)  # (N, T, 3, H, W)
+    np.testing.assert_allclose(video, expected, atol=1e-6)
+    draws = [MixDraw(i, j, REGIONS[r]) for i, j, r in vectors["draws_i_j_region"]]
+    expected = vectors["train"][:, 0].swapaxes(1, 2)
+    np.testing.assert_allclose(local_static_face_mix(video, draws), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("gamma, key", [(0, "_gamma0"), (1, "_gamma1"), (2, ""), (5, "_gamma5")])
+def test_focal_loss(golden, gamma, key):
+    vectors = np.load(golden / "losses.npz")
+    logits, labels = torch.from_numpy(vectors["logits"]), torch.from_numpy(vectors["labels"])
+    found = train.focal_loss(logits, labels, gamma).item()
+    assert found == pytest.approx(float(vectors[f"focal{key}"]), rel=1e-5)
+
+
+@pytest.mark.parametrize("name, start", [("linear", 2.0), ("samm_pre", 1.5)])
+def test_losses_and_their_weights(golden, name, start):
+    vectors = np.load(golden / "losses.npz")
+    logits, labels, video, text = (
+        torch.from_numpy(vectors[k])
+        for k in ("logits", "labels", "video_features", "text_features")
+    )
+    align = train.alignment_loss(video, text, torch.tensor(float(vectors["logit_scale"]))).item()
+    both = (vectors["v2t_ce"] + vectors["t2v_ce"]) / 2
+    assert align == pytest.approx(float(both), rel=1e-5)
+    emotion = train.focal_loss(logits, labels).item()
+    for epoch in (0, 27, 54, 80):
+        value = {k: float(vectors[f"{name}_ep{epoch}_{k}"]) for k in
+                 ("loss", "loss_cls", "loss_cls_weight", "sim_loss_v2t", "sim_loss_t2v",
+                  "sim_loss_weight")}  # fmt: skip
+        weight = train.progressive_weight(epoch, 55, start)
+        assert weight == pytest.approx(value["sim_loss_weight"], rel=1e-6)
+        assert 2 - weight == pytest.approx(value["loss_cls_weight"], rel=1e-6)
+        parts = value["sim_loss_v2t"] + value["sim_loss_t2v"] + value["loss_cls"]
+        assert weight * align + (2 - weight) * emotion == pytest.approx(parts, rel=1e-5)
+        # The total that the authors' program prints holds the two weights besides.
+        assert parts + 2 == pytest.approx(value["loss"], rel=1e-6)
+    weights = [train.progressive_weight(epoch, 55, start) for epoch in range(55)]
+    np.testing.assert_allclose(weights, vectors[f"{name}_weights"], rtol=1e-6)
+
+
+def test_learning_rate(golden):
+    vectors = np.load(golden / "schedule.npz")
+    config = Config(lr=float(vectors["base_lr"]), epochs=55, warmup_epochs=5.0)
+    steps = int(vectors["epoch_length"])
+    found = [train.learning_rate(step, steps, config) for step in range(55 * steps)]
+    np.testing.assert_allclose(found, vectors["lr"], rtol=1e-9)

@@ -1,0 +1,117 @@
+"""LocalStaticFaceMix, flip and jitter: what they change and what they leave."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from merclip_lib import augment
+from merclip_lib.augment import REGIONS, MixDraw
+
+seeds = st.integers(0, 2**31)
+sides = st.integers(4, 13)
+
+
+def clips(seed, count=3, frames=4, height=8, width=8):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, frames, 3, height, width, generator=generator, dtype=torch.double)
+
+
+def steps(video):
+    return video[:, 1:] - video[:, :-1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.sampled_from(REGIONS), st.floats(0, 1), st.booleans(), sides, sides)
+def test_mix_scales_motion_inside_only(seed, region, alpha, invert, height, width):
+    video = clips(seed, height=height, width=width)
+    mixed = augment.local_static_face_mix(video.clone(), [MixDraw(0, 1, region)], alpha, invert)
+    inside = torch.zeros(height, width, dtype=torch.bool)
+    inside[augment.region_slices(region, height, width)] = True
+    inside ^= invert
+    before, after = steps(video[:1]), steps(mixed[:1])
+    torch.testing.assert_close(after[..., inside], alpha * before[..., inside])
+    assert torch.equal(mixed[0][..., ~inside], video[0][..., ~inside])
+    assert torch.equal(mixed[1:], video[1:])
+    blend = alpha * video[0] + (1 - alpha) * video[1, :1]
+    torch.testing.assert_close(mixed[0][..., inside], blend[..., inside])
+
+
+@settings(max_examples=20, deadline=None)
+@given(sides, sides)
+def test_regions_cover_the_face_once(height, width):
+    times = torch.zeros(height, width)
+    for region in REGIONS:
+        times[augment.region_slices(region, height, width)] += 1
+    assert (times == 1).all()
+
+
+def test_chain_of_mixes_uses_faces_as_filmed():
+    video = clips(0)
+    draws = [MixDraw(0, 1, "chin"), MixDraw(1, 0, "chin")]
+    there = augment.local_static_face_mix(video.clone(), draws)
+    back = augment.local_static_face_mix(video.clone(), draws[::-1])
+    assert torch.equal(there, back)
+
+
+def test_unknown_region():
+    with pytest.raises(ValueError, match="'nose'.*forehead"):
+        augment.region_slices("nose", 8, 8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, st.lists(st.integers(0, 3), min_size=1, max_size=8), st.floats(0, 1))
+def test_drawn_face_is_another_clip_and_subject(seed, subjects, probability):
+    subjects = torch.tensor(subjects)
+    generator = torch.Generator().manual_seed(seed)
+    draws = augment.draw_mixes(subjects, probability, generator)
+    assert len({draw.clip for draw in draws}) == len(draws)
+    for draw in draws:
+        assert draw.face != draw.clip and draw.region in REGIONS
+        stranger_there = (subjects != subjects[draw.clip]).any()
+        assert not stranger_there or subjects[draw.face] != subjects[draw.clip]
+
+
+def test_draws_follow_the_probability_and_reach_everything():
+    generator = torch.Generator().manual_seed(0)
+    subjects = torch.arange(4)
+    assert augment.draw_mixes(subjects, 0.0, generator) == []
+    assert len(augment.draw_mixes(subjects, 1.0, generator)) == 4
+    assert augment.draw_mixes(subjects[:1], 1.0, generator) == []
+    draws = [d for _ in range(500) for d in augment.draw_mixes(subjects, 0.3, generator)]
+    assert len(draws) / 2000 == pytest.approx(0.3, abs=0.04)
+    assert {(d.clip, d.face) for d in draws} == {(i, j) for i in range(4) for j in range(4)
+                                                 if i != j}  # fmt: skip
+    assert {d.region for d in draws} == set(REGIONS)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, st.lists(st.booleans(), min_size=3, max_size=3))
+def test_flip_mirrors_the_chosen_clips_and_back(seed, flipped):
+    video, flipped = clips(seed), torch.tensor(flipped)
+    once = augment.flip(video, flipped)
+    for clip, new, turned in zip(video, once, flipped, strict=True):
+        for column in range(8):
+            source = 7 - column if turned else column
+            assert torch.equal(new[..., column], clip[..., source])
+    assert torch.equal(augment.flip(once, flipped), video)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, st.floats(0.01, 0.5))
+def test_jitter_adds_no_motion(seed, strength):
+    still = clips(seed)[:, :1].expand(-1, 4, -1, -1, -1)
+    changed = augment.photometric_jitter(still, strength, torch.Generator().manual_seed(seed))
+    assert not torch.equal(changed, still)
+    assert steps(changed).abs().max() == 0
+    video = clips(seed + 1)
+    moved = augment.photometric_jitter(video, strength, torch.Generator().manual_seed(seed))
+    gain = (steps(moved) / steps(video)).flatten(1)
+    torch.testing.assert_close(gain, gain[:, :1].expand_as(gain))  # one contrast per clip
+    assert (gain[:, 0] - 1).abs().max() <= strength * (1 + 1e-6)
+    assert len(set(gain[:, 0].tolist())) == 3
+
+
+def test_no_jitter_at_strength_zero():
+    video = clips(0)
+    assert torch.equal(augment.photometric_jitter(video, 0.0, torch.Generator()), video)
