@@ -94,7 +94,8 @@ def au_emotion_map(shares, title="SynthME: how often an action unit goes with an
 def similarity_matrix(table, title):
     """Heat map of cosine similarities, DataFrame sentence x sentence, full scale -1..1."""
     numbers = range(1, len(table) + 1)
-    names = [textwrap.fill(f"{name}  ({i})", 48) for i, name in zip(numbers, table.index, strict=True)]
+    names = [textwrap.fill(f"{name}  ({i})", 48)
+             for i, name in zip(numbers, table.index, strict=True)]
     return heat_map(table.set_axis(names).set_axis(numbers, axis=1), title, "cosine similarity",
                     ".2f", (WIDTH, 0.6 + 0.27 * len(table)), "vlag", (-1, 1))
 
