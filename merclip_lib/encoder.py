@@ -17,7 +17,6 @@ from torch.utils.checkpoint import checkpoint
 from merclip_lib.config import ModelSize
 
 
-
 class Encoded(NamedTuple):
     """What the video encoder knows of a clip."""
 
@@ -41,6 +40,11 @@ def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
         return x
     keep = (torch.rand(len(x), device=x.device) >= rate).to(x.dtype) / (1 - rate)
     return x * keep.view(-1, *[1] * (x.dim() - 1))
+
+
+def rising(last: float, count: int) -> list[float]:
+    """Stochastic depth rates from 0 for the first of `count` blocks to `last`, in equal steps."""
+    return [last * i / max(count - 1, 1) for i in range(count)]
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -202,14 +206,14 @@ class Transformer(nn.Module):
         bad = [i for i in size.global_layers if not 0 <= i < size.layers]
         if bad:
             raise ValueError(f"global_layers {bad} do not exist: there are {size.layers} blocks")
-        rates = torch.linspace(0, size.drop_path, size.layers).tolist()
+        rates = rising(size.drop_path, size.layers)
         self.resblocks = nn.ModuleList([LocalBlock(size, rate) for rate in rates])
         self.global_layers = sorted(size.global_layers)
         self.use_checkpoint = False  # gradient checkpointing: less memory, one more forward
         if not self.global_layers:
             return
         count = len(self.global_layers)
-        rates = torch.linspace(0, size.global_drop_path, count).tolist()
+        rates = rising(size.global_drop_path, count)
         self.temporal_cls_token = nn.Parameter(torch.zeros(1, 1, size.width))
         self.dpe = nn.ModuleList(
             [nn.Conv3d(size.width, size.width, 3, padding=1, groups=size.width)
