@@ -6,6 +6,7 @@ report that names what was loaded, inflated from 2-D, resized, skipped or left a
 """
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -69,7 +70,10 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
                 return {name: file.get_tensor(name) for name in file.keys()}, header
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"{path}: cannot be read as weights ({error}); fetch it again") from None
+        raise ValueError(
+            f"{path}: cannot be read as weights ({type(error).__name__}: it is damaged, or holds "
+            "more than tensors); fetch it again"
+        ) from None
     for wrapper in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
@@ -84,13 +88,15 @@ def split_towers(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str,
     Ours: `vision_encoder.*` and `text_encoder.*`. CLIP's: `visual.*`, text keys at the root.
     """
     vision, text = {}, {}
+    prefixes = {"vision_encoder.": vision, "visual.": vision, "text_encoder.": text}
+    at_root = ("transformer.", "token_embedding", "positional_", "ln_final", "text_")
     for name, tensor in state.items():
-        for prefix, target in (("vision_encoder.", vision), ("visual.", vision), ("text_encoder.", text)):  # fmt: skip
+        for prefix, tower in prefixes.items():
             if name.startswith(prefix):
-                target[name.removeprefix(prefix)] = tensor
+                tower[name.removeprefix(prefix)] = tensor
                 break
         else:
-            if name.startswith(("transformer.", "token_embedding", "positional_", "ln_final", "text_")):  # fmt: skip
+            if name.startswith(at_root):
                 text[name] = tensor
     return vision, text
 
@@ -119,7 +125,7 @@ def load_into(module: nn.Module, state: dict[str, Tensor], source: str) -> LoadR
         elif name == "conv1.weight" and tensor.ndim == 5 and target.shape[2] == 1:
             tensor = tensor.sum(2, keepdim=True)
             report.resized.append(name)
-        elif name == "positional_embedding" and tensor.shape[1] == target.shape[1]:
+        elif name == "positional_embedding" and _of_grids(tensor, target):
             tensor = resize_positions(tensor, len(target))
             report.resized.append(name)
         else:
@@ -132,6 +138,12 @@ def load_into(module: nn.Module, state: dict[str, Tensor], source: str) -> LoadR
     seen = {*report.loaded, *report.inflated, *report.resized}
     report.initial = [name for name in own if name not in seen]
     return report
+
+
+def _of_grids(*positions: Tensor) -> bool:
+    """Whether all are (1 + g*g, D) with the same D: an image tower's, not a text tower's."""
+    squares = all(math.isqrt(len(p) - 1) ** 2 == len(p) - 1 for p in positions)
+    return squares and len({p.shape[1:] for p in positions}) == 1
 
 
 def resize_positions(positions: Tensor, length: int) -> Tensor:
@@ -150,6 +162,11 @@ def build_model(config: Config, classes: int) -> tuple[MERCLIP, LoadReport | Non
         return model, None
     state, _ = read_weights(weights_file(config))
     report = load_into(model.vision_encoder, split_towers(state)[0], weights_file(config).name)
+    if "conv1.weight" in report.initial:
+        raise ValueError(
+            f"{report.source}: no video or image tower (conv1.weight is missing); name a CLIP "
+            "checkpoint or weights of this library"
+        )
     if "logit_scale" in state:
         model.logit_scale.data.fill_(state["logit_scale"].item())
     return model, report
