@@ -53,6 +53,15 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=Path, help="folder of the clip stores (default: runs)")
     one.add_argument("--workers", type=int, help="processes (default: all cores)")
 
+    one = command(_prepare, "prepare", "decode your own copy of a set into a clip store")
+    one.add_argument("--table", type=Path, required=True, help="the clip table (CSV)")
+    one.add_argument("--data-root", type=Path, required=True, help="where its frames lie")
+    one.add_argument("--out", type=Path, required=True, help="the store to write")
+    one.add_argument("--size", type=int, default=224, help="pixels of both sides")
+    one.add_argument("--frames", type=int, default=32, help="frames kept of each clip")
+    one.add_argument("--workers", type=int, help="processes (default: all cores)")
+    one.add_argument("--skip-bad", action="store_true", help="leave unreadable clips out")
+
     one = command(_pretrain, "pretrain", "train the tiny weights again on SynthME-macro")
     one.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
     one.add_argument("--steps", type=int, help="training steps")
@@ -97,6 +106,18 @@ def _synth(given) -> int:
         folder = (given.out or _root() / "runs") / face_set.name.lower()
         store = synthetic.draw_set(face_set, folder, workers=given.workers)
         print(f"{face_set.name}: {len(store.table)} clips in {folder}")
+    return 0
+
+
+def _prepare(given) -> int:
+    from merclip_lib.frames import prepare
+    from merclip_lib.manifests import read_table
+
+    store = prepare(
+        read_table(given.table), given.data_root, given.out, given.size, given.frames,
+        given.workers, given.skip_bad,
+    )  # fmt: skip
+    print(f"{len(store)} clips in {given.out}")
     return 0
 
 

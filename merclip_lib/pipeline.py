@@ -23,19 +23,27 @@ CELL_SECONDS = 6 * 3600  # no single cell may take longer
 # What each profile injects, by notebook. `standard` is what the parameter cells already say.
 PROFILES: dict[str, dict[str, dict]] = {
     "smoke": {
-        "05_train_loso": {"subjects": 3, "epochs": 1},
-        "06_ablations": {"subjects": 3, "epochs": 1, "seeds": [0]},
+        "05_train_loso": {"subjects": 3, "epochs": 1, "folds": 2, "extra_seeds": []},
+        "06_ablations": {
+            "entries": ["full", "no_text"], "seeds": [0],
+            "overrides": {"subjects": 3, "epochs": 1, "folds": 2},
+        },
     },
     "quick": {
-        "05_train_loso": {"folds": 4, "epochs": 4},
-        "06_ablations": {"folds": 2, "epochs": 4, "seeds": [0]},
+        "05_train_loso": {"subjects": 10, "epochs": 5, "folds": 4, "extra_seeds": []},
+        "06_ablations": {
+            "entries": ["full", "no_text", "linear_head", "no_mix", "from_scratch"], "seeds": [0],
+            "overrides": {"subjects": 10, "epochs": 5},
+        },
     },
     "standard": {},
     "paper": {
-        "05_train_loso": {"epochs": 55, "batch_size": 8, "warmup_epochs": 5.0},
-        "06_ablations": {"epochs": 55, "seeds": [0, 1, 2, 3, 4]},
+        "05_train_loso": {
+            "size": "ViT-B-16", "frames": 16, "epochs": 55, "batch_size": 8,
+            "warmup_epochs": 5.0, "lr": 3.125e-6,
+        },
     },
-}
+}  # fmt: skip
 # Share of each notebook in the time of a whole run, for the estimate of the time left.
 WEIGHTS = {"05_train_loso": 10.0, "06_ablations": 20.0}
 
