@@ -24,7 +24,7 @@ from merclip_lib.train import gather
 
 class Purity(NamedTuple):
     share: float  # of neighbours with the same label
-    chance: float  # the same for neighbours drawn blindly
+    chance: float  # for neighbours drawn blindly
 
 
 def held_out_video(dataset: ClipDataset) -> Tensor:
@@ -84,12 +84,11 @@ def relevance(
     """
     model.eval()
     classes = predicted_classes(model, video) if classes is None else classes
-    start = video[:, :, :1]
+    still = video[:, :, :1]
     total = torch.zeros_like(video)
     for step in range(steps):
-        point = start + (step + 0.5) / steps * (video - start)
-        total += _gradient(model, point, classes)
-    return _per_patch(model, (video - start) * total / steps)
+        total += _gradient(model, still + (step + 0.5) / steps * (video - still), classes)
+    return _per_patch(model, (video - still) * total / steps)
 
 
 def input_gradient(model: MERCLIP, video: Tensor, classes: Tensor | None = None) -> np.ndarray:
@@ -107,14 +106,19 @@ def token_relevance(model: MERCLIP, video: Tensor, classes: Tensor | None = None
     """
     model.eval()
     classes = predicted_classes(model, video) if classes is None else classes
-    size = model.vision_encoder.size
     with torch.no_grad():
         tokens = model.vision_encoder(video).tokens
     tokens.requires_grad_()
     chosen = model.cls_head(tokens).gather(1, classes[:, None]).sum()
     (gradient,) = torch.autograd.grad(chosen, tokens)
     patches = F.relu((tokens * gradient).sum(-1)[:, 1:]).detach()
-    return patches.view(len(video), -1, size.grid, size.grid).numpy()
+    grid = model.vision_encoder.size.grid
+    return patches.view(len(video), -1, grid, grid).numpy()
+
+
+def frame_difference(model: MERCLIP, video: Tensor) -> np.ndarray:
+    """|x - x_still| summed per patch and time, (N, t, g, g): no network, only its patch grid."""
+    return _per_patch(model, (video - video[:, :, :1]).abs())
 
 
 @torch.no_grad()
@@ -165,8 +169,7 @@ def freeze_drop(model: MERCLIP, video: Tensor, order: np.ndarray, counts: Sequen
 def true_motion(store, rows: np.ndarray, frames: int) -> np.ndarray:
     """Length of the true displacement at the model's time positions, (N, t, g, g).
 
-    Position k's centre tap is frame 2k of the sampled ones. Raises ValueError for a store
-    without known motion.
+    Position k's centre tap is sampled frame 2k. Raises ValueError where motion is not known.
     """
     if store.motion is None:
         raise ValueError(f"{store.folder}: the true motion is known only for synthetic sets")
@@ -291,5 +294,5 @@ def au_readout(z: np.ndarray, unit_bank: np.ndarray, targets: np.ndarray) -> np.
 
 def _similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Cosine similarities (rows of a, rows of b)."""
-    unit = [x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b)]
-    return unit[0] @ unit[1].T
+    a, b = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b))
+    return a @ b.T

@@ -50,8 +50,9 @@ def test_relevance_lies_only_where_and_when_something_moved(model, video):
     maps = explain.relevance(model, video)
     moved = np.zeros((4, 4, 4), bool)
     moved[1:, 1, 2] = True  # frame 3 belongs to position 1
-    assert (maps[:, ~moved] == 0).all()
-    assert (maps[:, moved] != 0).all()
+    for found in (maps, explain.frame_difference(model, video)):
+        assert (found[:, ~moved] == 0).all()
+        assert (found[:, moved] != 0).all()
 
 
 def test_relevance_is_of_the_predicted_class_unless_told(model, video):
