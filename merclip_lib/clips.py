@@ -112,7 +112,7 @@ def uniform_sample(
     generator: torch.Generator | None = None,
     short: str = "repeat",
 ) -> np.ndarray:
-    """Indices (frames,) of `frames` moments spread over a clip of `length` (METHOD: uniform sampling).
+    """Indices (frames,) of `frames` moments spread evenly over a clip of `length` frames.
 
     With s = (length - 1) / frames: evaluation (no generator) takes round(s i) + int(s / 2);
     training draws index i uniformly from [round(s i), round(s (i + 1))]. A clip shorter than

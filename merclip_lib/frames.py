@@ -34,17 +34,22 @@ def frame_files(root: Path, frames: str, onset: int, offset: int, where: str) ->
     root = Path(root).resolve()
     folder = (root / frames).resolve()
     if not folder.is_relative_to(root):
-        raise ValueError(f"{where}: frames {frames!r} lie outside the data root; use a path below it")
+        raise ValueError(f"{where}: frames {frames!r} lie outside the data root; name a path in it")
     if not frames or not folder.is_dir():
         raise ValueError(f"{where}: no folder {frames!r} below the data root; check its `frames`")
     found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
     if not found:
         raise ValueError(f"{where}: folder {frames!r} holds no frames ({', '.join(SUFFIXES)})")
-    found.sort(key=lambda path: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", path.stem)])
+    found.sort(key=natural)
     numbers = [int(re.findall(r"\d+", path.stem)[-1]) if re.search(r"\d", path.stem) else -1
                for path in found]  # fmt: skip
     inside = [path for path, n in zip(found, numbers, strict=True) if onset <= n <= offset]
     return inside or found
+
+
+def natural(path: Path) -> list:
+    """Sort key that reads runs of digits as numbers."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.stem)]
 
 
 def read_frame(path: Path, size: int, where: str) -> np.ndarray:

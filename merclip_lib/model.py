@@ -128,7 +128,7 @@ def build_text_bank(
     descriptions: Sequence[str],
     templates: Sequence[str] = TEMPLATES,
 ) -> Tensor:
-    """Encode every description in every template once: (descriptions, templates, E), unit length."""
+    """Encode every description in every template: (descriptions, templates, E), unit length."""
     tower.eval()
     sentences = [template.format(text) for text in descriptions for template in templates]
     device = next(tower.parameters()).device

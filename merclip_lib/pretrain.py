@@ -35,7 +35,7 @@ STYLES = ("phrases", "phrases", "phrases", "facs_names", "codes", "anatomy")  # 
 class Settings:
     """How the tiny weights were made; stored in their header."""
 
-    steps: int = 3000
+    steps: int = 2600
     batch_size: int = 32
     lr: float = 1.5e-3
     warmup: int = 200
@@ -74,7 +74,7 @@ def codes(annotation: str) -> list[str]:
 
 
 def unit_targets(annotations: list[str], units: list[str]) -> Tensor:
-    """(clips, units) in {0, 1}: a bilateral sentence fits any side, a one-sided one only its own."""
+    """(clips, units) in {0, 1}: a bilateral sentence fits any side, a one-sided one its own."""
     targets = torch.zeros(len(annotations), len(units))
     for row, annotation in enumerate(annotations):
         for code in codes(annotation):
@@ -124,7 +124,8 @@ def pretrain(store: ClipStore, settings: Settings | None = None, out: Path = BUN
         unit_loss = F.binary_cross_entropy_with_logits(logits, wanted)
         align = torch.zeros(())
         if step >= settings.align_from * settings.steps:
-            texts = [mirrored[r] if f else annotations[r] for r, f in zip(rows, flipped, strict=True)]
+            pairs = zip(rows, flipped, strict=True)
+            texts = [mirrored[row] if turned else annotations[row] for row, turned in pairs]
             sentences = [template.format(facs.describe(text, style)) for text in texts]
             groups = torch.tensor([sentences.index(s) for s in sentences])
             align = alignment_loss(

@@ -193,7 +193,10 @@ def cross_validate(
         text = text_targets(config, table, len(store)) if config.use_text else None
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-            jobs = {pool.submit(_run_fold, config, store.folder, f, text, folder): f for f in waiting}
+            jobs = {
+                pool.submit(_run_fold, config, store.folder, fold, text, folder): fold
+                for fold in waiting
+            }
             try:
                 for job in as_completed(jobs):
                     job.result()

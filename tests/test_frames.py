@@ -11,7 +11,7 @@ from merclip_lib.clips import open_store
 
 @pytest.fixture
 def data(tmp_path):
-    """Two clips of 12 numbered pictures, 40 x 30 pixels, each a single shade that says its number."""
+    """Two clips of 12 numbered pictures, each a single shade that says its number."""
     rows = []
     for clip in ("a", "b"):
         folder = tmp_path / "data" / clip
