@@ -28,6 +28,8 @@ PROFILES: dict[str, dict[str, dict]] = {
             "entries": ["full", "no_text"], "seeds": [0],
             "overrides": {"subjects": 3, "epochs": 1, "folds": 2},
         },
+        "04_model_shape_by_shape": {"fresh_subjects": 12},
+        "07_what_the_model_sees": {"subjects": 4, "epochs": 1, "folds": 2},
     },
     "quick": {
         "05_train_loso": {"subjects": 10, "epochs": 5, "folds": 4, "extra_seeds": []},
@@ -35,6 +37,7 @@ PROFILES: dict[str, dict[str, dict]] = {
             "entries": ["full", "no_text", "linear_head", "no_mix", "from_scratch"], "seeds": [0],
             "overrides": {"subjects": 10, "epochs": 5},
         },
+        "07_what_the_model_sees": {"subjects": 10, "epochs": 5},
     },
     "standard": {},
     "paper": {
@@ -45,7 +48,7 @@ PROFILES: dict[str, dict[str, dict]] = {
     },
 }  # fmt: skip
 # Share of each notebook in the time of a whole run, for the estimate of the time left.
-WEIGHTS = {"05_train_loso": 10.0, "06_ablations": 20.0}
+WEIGHTS = {"05_train_loso": 20.0, "06_ablations": 50.0, "07_what_the_model_sees": 3.0}
 
 
 class NotebookError(RuntimeError):
