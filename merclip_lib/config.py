@@ -101,7 +101,7 @@ class Config:
     # optimisation
     epochs: int = 8
     batch_size: int = 16
-    lr: float = 5e-4  # peak learning rate, as used (the paper: 5e-5 * batch / 128)
+    lr: float = 1.5e-3  # peak learning rate, as used (the paper: 5e-5 * batch / 128)
     warmup_epochs: float = 1.0
     weight_decay: float = 0.05
     grad_clip: float = 20.0
