@@ -282,18 +282,23 @@ def sweep(
             except ValueError as error:
                 raise ValueError(f"{grid}, entry {entry['name']!r}: {error}") from None
             if not only or entry["name"] in only:
-                jobs.append((name, changed, config))
+                jobs.append((name, changed, config, filled.get("store_dir")))
 
+    from merclip_lib.clips import open_store
     from merclip_lib.protocol import is_finished  # loads torch, so after the checks
     from merclip_lib.synthetic import STUDY, draw_set
 
-    store = draw_set(STUDY, runs_dir / "synthme")
-    todo = [job for job in jobs if not is_finished(runs_dir, job[2], store)]
+    todo = []
+    for name, changed, config, folder_of_clips in jobs:
+        drawn = runs_dir / STUDY.name.lower()
+        store = open_store(folder_of_clips) if folder_of_clips else draw_set(STUDY, drawn)
+        if not is_finished(runs_dir, config, store):
+            todo.append((name, changed))
     say = Clock([1.0] * len(todo))
     say(f"{len(jobs) - len(todo)} of {len(jobs)} runs are in the store, {len(todo)} to do")
     failures = []
     with progress_file(folder, say):
-        for name, changed, _ in todo:
+        for name, changed in todo:
             output = folder / f"{name}.ipynb"
             say.start(f"{name}\n  {_papermill_command(notebook, output, changed)}")
             try:

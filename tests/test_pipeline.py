@@ -154,7 +154,7 @@ def test_sweep_skips_finished_runs_and_goes_on_after_a_failure(tmp_path, monkeyp
 
     write_notebook(tmp_path, body="assert mix, 'this entry fails'\nprint(epochs, seed)")
     entries = "  - {name: broken, parameters: {mix: false}}\n  - {name: full}\n"
-    finished = lambda runs_dir, config: config.mix and config.seed == 0  # noqa: E731
+    finished = lambda runs_dir, config, store: config.mix and config.seed == 0  # noqa: E731
     monkeypatch.setattr(protocol, "is_finished", finished)
     grid = write_grid(tmp_path, entries)
     failures = pipeline.sweep(grid, runs_dir=tmp_path / "runs", overrides={"epochs": 3})
