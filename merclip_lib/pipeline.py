@@ -43,7 +43,7 @@ PROFILES: dict[str, dict[str, dict]] = {
     "paper": {
         "05_train_loso": {
             "size": "ViT-B-16", "frames": 16, "epochs": 55, "batch_size": 8,
-            "warmup_epochs": 5.0, "lr": 3.125e-6,
+            "warmup_epochs": 5.0, "lr": 3.125e-6, "head_lr_scale": 1.0,
         },
     },
 }  # fmt: skip

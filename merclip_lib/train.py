@@ -80,23 +80,30 @@ def learning_rate(step: int, steps_per_epoch: int, config: Config) -> float:
     return config.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * (step - warmup) / rest)))
 
 
-def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict]:
-    """Weight decay on matrices and kernels only.
+HEAD = ("cls_head.", "vision_encoder.to_cls_decoder.", "vision_encoder.ln_final.")
 
-    Spared: norms, biases, embeddings, logit_scale, the clip query and the fusion vector, which
-    all hold one number per channel or are no weights of a product. (The paper's program decays
-    the embeddings, logit_scale, the fusion vector and the attention input biases.)
+
+def parameter_groups(model: torch.nn.Module, weight_decay: float, head_lr_scale: float = 1.0):
+    """Optimiser groups: weight decay on matrices and kernels only, a faster head.
+
+    Spared from decay: norms, biases, embeddings, logit_scale, the clip query and the fusion
+    vector, which all hold one number per channel or are no weights of a product. (The paper's
+    program decays the embeddings, logit_scale, the fusion vector and the attention input
+    biases.) `head_lr_scale` is the learning rate of the classifier and its projection relative
+    to the encoder's: they start from nothing, the encoder does not. (The paper: 1.)
     """
     spared = ("embedding", "logit_scale", "temporal_cls_token", "balance")
-    decay, rest = [], []
+    groups = {
+        (decay, scale): {"params": [], "weight_decay": decay, "lr_scale": scale}
+        for decay in (weight_decay, 0.0)
+        for scale in (1.0, head_lr_scale)
+    }
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             keep = parameter.ndim < 2 or any(part in name for part in spared)
-            (rest if keep else decay).append(parameter)
-    return [
-        {"params": decay, "weight_decay": weight_decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
+            scale = head_lr_scale if name.startswith(HEAD) else 1.0
+            groups[0.0 if keep else weight_decay, scale]["params"].append(parameter)
+    return list(groups.values())
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,8 @@ def fit(
     """
     generator = torch.Generator().manual_seed(config.seed)
     torch.manual_seed(config.seed)  # dropout and stochastic depth inside the model
-    optimiser = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.lr)
+    groups = parameter_groups(model, config.weight_decay, config.head_lr_scale)
+    optimiser = torch.optim.AdamW(groups, lr=config.lr)
     steps = math.ceil(len(dataset) / config.batch_size)
     subjects = torch.as_tensor(subjects)
     history = []
@@ -153,8 +161,9 @@ def fit(
             else:
                 align = torch.zeros(())
                 loss = emotion
+            rate = learning_rate(epoch * steps + step, steps, config)
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(epoch * steps + step, steps, config)
+                group["lr"] = rate * group["lr_scale"]
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
@@ -168,7 +177,7 @@ def fit(
         history.append(
             {"epoch": epoch, "loss": loss, "align": align, "emotion": emotion,
              "accuracy": accuracy, "weight": weight if config.use_text else 0.0,
-             "lr": optimiser.param_groups[0]["lr"]}
+             "lr": rate}
         )  # fmt: skip
         if on_epoch is not None:
             on_epoch(history[-1])
