@@ -146,3 +146,13 @@ def test_every_field_changes_the_hash():
     changed = [replace(STUDY, **{k: v}) for k, v in
                {"version": 2, "seed": 1, "size": 32, "drift": 2.0, "intensity": (0.1, 0.2)}.items()]
     assert len({synthetic.set_hash(s) for s in [STUDY, *changed]}) == 6
+
+
+def test_committed_table_is_the_plan_of_the_study_set():
+    from merclip_lib import manifests
+
+    committed = manifests.read_table(manifests.CARDS / "synthme.csv")
+    plan = manifests.check_table(synthetic.plan(synthetic.STUDY))
+    assert committed["clip_id"].tolist() == plan["clip_id"].tolist()
+    for column in ("subject", "action_units", "emotion", "true_emotion", "onset", "offset"):
+        assert committed[column].tolist() == plan[column].tolist(), column

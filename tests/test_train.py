@@ -154,6 +154,20 @@ def test_weight_decay_spares_what_is_no_matrix():
         assert any(name.endswith(part) for name in decayed), part
 
 
+def test_what_starts_from_nothing_learns_faster():
+    model = MERCLIP(SIZES["merclip-tiny"], 5)
+    scales = {}
+    for group in train.parameter_groups(model, 0.05, head_lr_scale=10.0):
+        scales |= dict.fromkeys(map(id, group["params"]), group["lr_scale"])
+    named = {name: scales[id(parameter)] for name, parameter in model.named_parameters()}
+    fast = {name for name, scale in named.items() if scale == 10}
+    assert fast == {
+        name
+        for name in named
+        if name.startswith("cls_head.") or "to_cls_decoder" in name or "ln_final" in name
+    }
+
+
 def test_weight_decay_names_of_the_whole_model_at_full_size():
     with torch.device("meta"):
         groups = train.parameter_groups(MERCLIP(SIZES["ViT-B-16"], 5), 0.05)
