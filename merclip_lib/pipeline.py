@@ -155,11 +155,12 @@ def run(
             if in_place:
                 write_clean(output / path.name, path)
             say.finish()
-    if (runs / "results.csv").is_file():
-        import pandas as pd
+    for name in ("results.csv", "ablations.csv"):
+        if (figures / name).is_file():
+            import pandas as pd
 
-        say(f"\n{pd.read_csv(runs / 'results.csv').to_string(index=False)}\n")
-    say(f"notebooks: {notebooks if in_place else output}\nfigures:   {figures}")
+            say(f"\n{name}\n{pd.read_csv(figures / name).round(3).to_string(index=False)}")
+    say(f"\nnotebooks: {notebooks if in_place else output}\nfigures:   {figures}")
     return output
 
 

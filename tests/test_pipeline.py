@@ -66,8 +66,8 @@ def test_run_injects_reports_and_keeps_the_committed_notebook(tmp_path, monkeypa
         "print('lr', lr, Path.cwd().name)\n"
         "with open(os.environ['MERCLIP_PROGRESS'], 'a') as lines:\n"
         "    lines.write('fold 1/2: subject 3\\n')\n"
-        "Path(runs_dir).mkdir(parents=True, exist_ok=True)\n"
-        "(Path(runs_dir) / 'results.csv').write_text('method,uf1\\nfull,0.5\\n')"
+        "Path(figures_dir).mkdir(parents=True, exist_ok=True)\n"
+        "(Path(figures_dir) / 'results.csv').write_text('method,uf1\\nfull,0.5\\n')"
     )
     path = write_notebook(tmp_path / "notebooks", body=body)
     before = path.read_bytes()
@@ -76,7 +76,7 @@ def test_run_injects_reports_and_keeps_the_committed_notebook(tmp_path, monkeypa
     executed = nbformat.read(output / path.name, as_version=4)
     assert executed.cells[-1].outputs[0].text == "lr 0.25 notebooks\n"
     assert path.read_bytes() == before
-    assert (tmp_path / "runs" / "smoke" / "results.csv").is_file()
+    assert (tmp_path / "runs" / "figures" / "smoke" / "results.csv").is_file()
     printed = capsys.readouterr().out
     for expected in ("[1/1] 05_tiny.ipynb", "fold 1/2: subject 3", "done at", "full", "figures:"):
         assert expected in printed
