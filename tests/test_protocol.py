@@ -66,7 +66,7 @@ def test_same_configuration_twice_same_bytes_with_any_workers(store, tmp_path):
     assert set(first.predictions["clip_id"]) == set(store.table["clip_id"])
     assert 0 <= metrics.score(first.predictions, classes).uf1 <= 1
     probabilities = first.predictions[[f"p_{name}" for name in classes]]
-    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
 def test_finished_run_is_not_trained_again(store, tmp_path):
