@@ -1,10 +1,10 @@
 """From folders of pictures to a clip store: your own copy of a set, decoded once.
 
 Each row of a clip table names a folder of frames below the data root. The frames from onset to
-offset are sampled evenly, resized on the short side (bilinear) and centre cropped (METHOD of the
-paper: 224 pixels), and written to a store. All bad rows are found and listed together, and a
-store is written whole or not at all. Faces are taken as they are: use the cropped version of a
-set, or crop beforehand.
+offset are sampled evenly, resized on the short side (bilinear), centre cropped (the paper: 224
+pixels) and written to a store. Missing folders and files that are no pictures are listed
+together, and a store is written whole or not at all. Faces are taken as they are: use the cropped
+version of a set, or crop beforehand.
 """
 
 import hashlib
@@ -90,14 +90,14 @@ def prepare(
 
     `length` frames are kept of each clip; training samples from them. Rows that cannot be read
     are listed together in one ValueError, before anything is written; with `skip_bad` they are
-    left out and listed on the screen.
+    left out and listed on the screen. A picture that has a sound beginning but cannot be decoded
+    is found only on reading: it stops the run, with or without `skip_bad`, and no store is left.
     """
     rows = table.to_dict("records")
-    bad = [e for row in rows if (e := _check(root, row))]
-    if bad and not skip_bad:
-        raise ValueError(_list(bad))
-    good = [row for row in rows if not _check(root, row)]
-    if not good:
+    errors = [_check(root, row) for row in rows]
+    bad = [error for error in errors if error]
+    good = [row for row, error in zip(rows, errors, strict=True) if not error]
+    if bad and not (skip_bad and good):
         raise ValueError(_list(bad))
     kept = table[table["clip_id"].isin([row["clip_id"] for row in good])].reset_index(drop=True)
     content = hashlib.sha256(f"{hash_ids(kept['clip_id'])} {size} {length}".encode())
