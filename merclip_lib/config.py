@@ -79,19 +79,30 @@ class Config:
     task: str = "synthme-7"
     subjects: int = 0  # 0 = all, else only the first n (for trying things out)
     frames: int = 8  # T, frames sampled from each clip
+    short_clips: str = "repeat"  # clips shorter than T: repeat the last frame, or "modulo"
+    normalisation: str = "clip"  # mean and std that the vision weights expect, or "imagenet"
     # model
     size: str = "merclip-tiny"
     weights: str = ""  # a weights file; empty = the ones that come with the library
+    text_weights: str = ""  # a file for the text tower alone; empty = the same file
+    init_from: str = ""  # a finished run (or run/fold) whose network is the start: transfer
     pretrained: bool = True  # False = the same network from scratch
     temporal: bool = True  # False = frame average of the CLIP tower, no temporal modules
+    drop_path: float = 0.0  # stochastic depth of the last local block (the paper: 0.2)
+    global_drop_path: float = 0.0  # of the last global block (the paper: 0.4)
+    drop_path_unit: str = "clip"  # what is dropped at once; "reference" = as the authors' program
     # text and losses
     use_text: bool = True  # alignment with the action-unit sentences
     description: str = "phrases"  # style of the sentences, see merclip_lib.facs
     soft_targets: bool = True  # same sentence in a batch = both positive (paper: identity)
     progressive_weights: bool = True  # alignment first, emotion grows from 0 to 1
+    align_start: float = 2.0  # weight of the alignment at the first epoch
+    align_end: float = 1.0  # where it goes; the emotion loss has align_start minus it
     use_eim: bool = True  # Emotion Inference Module; False = linear layer on the clip vector
+    eim_layers: int = 2
     # augmentation
-    mix: bool = True  # LocalStaticFaceMix
+    mix: bool = True  # LocalStaticFaceMix, or what mix_method names
+    mix_method: str = "local_static_face"  # or "mixup", "cutmix" (an ablation)
     mix_invert: bool = False  # mix outside the region instead
     mix_alpha: float = 0.5
     mix_probability: float = 0.5
@@ -101,25 +112,50 @@ class Config:
     # optimisation
     epochs: int = 6
     batch_size: int = 16
-    lr: float = 2e-4  # peak learning rate of the video encoder (the paper: 5e-5 * batch / 128)
+    accumulate: int = 1  # parts in which a batch is computed: less memory, the same gradient
+    lr: float = 2e-4  # peak learning rate of the video encoder (the paper: 5e-5)
+    lr_scaling: bool = False  # multiply lr by batch_size / 128, as the authors' program does
     head_lr_scale: float = 10.0  # the classifier and its projection start from nothing: faster
     warmup_epochs: float = 1.0
     weight_decay: float = 0.05
     grad_clip: float = 20.0
     class_balanced: bool = False  # draw clips with weight 1 / class count
+    # computing
+    device: str = "cpu"  # or "cuda"
+    precision: str = "float32"  # or "bfloat16": mixed precision, weights stay float32
+    checkpoint_blocks: bool = False  # gradient checkpointing: less memory, one more forward
+    compile: bool = False  # torch.compile
     # protocol
-    folds: int = 0  # 0 = leave one subject out; k >= 2 = k groups of subjects
+    protocol: str = "honest"  # "reference" = what the authors' program does, see REFERENCE
+    selection: str = "last"  # epoch: last, "inner_validation" or, a trap, "best_on_test"
+    held_out: str = "subject"  # or "database", "split" (the table's own) or, a trap, "clip"
+    folds: int = 0  # 0 = leave one out; k >= 2 = k groups of subjects
     seed: int = 0
 
 
+# The authors' program under `protocol="reference"`: these fields get these values.
+REFERENCE = {
+    "soft_targets": False, "flip_swap": False, "selection": "best_on_test",
+    "drop_path_unit": "reference", "lr_scaling": True,
+}  # fmt: skip
+
 _CHOICES = {
     "size": tuple(SIZES),
+    "short_clips": ("repeat", "modulo"),
+    "normalisation": ("clip", "imagenet"),
+    "drop_path_unit": ("clip", "reference"),
+    "mix_method": ("local_static_face", "mixup", "cutmix"),
+    "device": ("cpu", "cuda"),
+    "precision": ("float32", "bfloat16"),
+    "protocol": ("honest", "reference"),
+    "selection": ("last", "inner_validation", "best_on_test"),
+    "held_out": ("subject", "database", "split", "clip"),
     "description": ("phrases", "facs_names", "codes", "anatomy", "emotion_only"),
 }
 
 
 def config_from(values: dict) -> Config:
-    """A `Config` from plain values, checked.
+    """A `Config` from plain values, checked; `protocol="reference"` sets the REFERENCE fields.
 
     Raises ValueError for an unknown key (the nearest known one is named), a value of another
     type (a learning rate written `1e-4` in YAML arrives as text: write 1.0e-4) or out of range.
@@ -142,6 +178,8 @@ def config_from(values: dict) -> Config:
         checked[key] = value
     config = Config(**checked)
     _check(config)
+    if config.protocol == "reference":
+        config = dataclasses.replace(config, **REFERENCE)
     return config
 
 
@@ -149,10 +187,10 @@ def _check(config: Config) -> None:
     for key, allowed in _CHOICES.items():
         if getattr(config, key) not in allowed:
             raise ValueError(f"{key} is {getattr(config, key)!r}; choose one of {list(allowed)}")
-    for key in ("mix_alpha", "mix_probability", "flip_probability"):
+    for key in ("mix_alpha", "mix_probability", "flip_probability", "drop_path", "global_drop_path"):
         if not 0 <= getattr(config, key) <= 1:
             raise ValueError(f"{key} is {getattr(config, key)}; it must lie in [0, 1]")
-    for key in ("epochs", "batch_size", "frames"):
+    for key in ("epochs", "batch_size", "frames", "eim_layers", "accumulate"):
         if getattr(config, key) < 1:
             raise ValueError(f"{key} is {getattr(config, key)}; it must be at least 1")
     if config.temporal and config.frames % 2:
@@ -162,11 +200,16 @@ def _check(config: Config) -> None:
             raise ValueError(f"{key} is {getattr(config, key)}; it must be positive")
     if config.folds == 1 or config.folds < 0:
         raise ValueError("folds must be 0 (leave one subject out) or at least 2")
+    if config.held_out == "clip" and config.folds == 0:
+        raise ValueError('held_out="clip" needs folds of at least 2')
 
 
 def size_of(config: Config) -> ModelSize:
     """The network's sizes under this configuration (frames, temporal modules on or off)."""
-    size = dataclasses.replace(SIZES[config.size], frames=config.frames)
+    size = dataclasses.replace(
+        SIZES[config.size], frames=config.frames, eim_layers=config.eim_layers,
+        drop_path=config.drop_path, global_drop_path=config.global_drop_path,
+    )  # fmt: skip
     if not config.temporal:
         size = dataclasses.replace(size, temporal_downsample=False, lmhra=0, global_layers=())
     return size

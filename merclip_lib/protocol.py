@@ -123,10 +123,15 @@ def text_targets(config: Config, table: pd.DataFrame, rows: int) -> TextTargets:
 
 @dataclass(frozen=True)
 class Trained:
-    """One trained fold: what it predicted for its held-out clips, its losses, its network."""
+    """One trained fold: what it predicted for its held-out clips, its losses, its network.
+
+    `epochs` (epoch, clip_id, prediction) is what each epoch would have predicted: no choice is
+    made with it; it shows what choosing the epoch on the held-out subject would pretend.
+    """
 
     predictions: pd.DataFrame
     history: pd.DataFrame
+    epochs: pd.DataFrame
     seconds: float
     model: MERCLIP
 
@@ -151,11 +156,21 @@ def train_fold(
     train = ClipDataset(
         store, rows[fold.train], labels[fold.train], config.frames, training=True, seed=config.seed
     )
-    history = pd.DataFrame(fit(model, train, subjects, text, config))
-    history.insert(0, "fold", fold.name)
     test = ClipDataset(store, rows[fold.test], labels[fold.test], config.frames)
-    probability = predict(model, test).numpy()
     held_out = table.iloc[fold.test]
+    epochs = []  # what each epoch would have predicted: recorded, never looked at to decide
+
+    def record(means: dict) -> None:
+        probability = predict(model, test).numpy()
+        epochs.append(pd.DataFrame({
+            "epoch": means["epoch"],
+            "clip_id": held_out["clip_id"].to_numpy(),
+            "prediction": [classes[k] for k in probability.argmax(1)],
+        }))  # fmt: skip
+
+    history = pd.DataFrame(fit(model, train, subjects, text, config, record))
+    history.insert(0, "fold", fold.name)
+    probability = predict(model, test).numpy()
     predictions = pd.DataFrame({
         "clip_id": held_out["clip_id"].to_numpy(),
         "subject": held_out["subject"].to_numpy(),
@@ -164,7 +179,9 @@ def train_fold(
         "prediction": [classes[k] for k in probability.argmax(1)],
         **{f"p_{name}": probability[:, k] for k, name in enumerate(classes)},
     })  # fmt: skip
-    return Trained(predictions, history, time.monotonic() - started, model)
+    return Trained(
+        predictions, history, pd.concat(epochs), time.monotonic() - started, model
+    )
 
 
 def cross_validate(
@@ -221,6 +238,7 @@ def _run_fold(
     temporary.mkdir()
     write_csv(trained.predictions, temporary / "predictions.csv")
     write_csv(trained.history, temporary / "history.csv")
+    write_csv(trained.epochs, temporary / "epochs.csv")
     write_text(temporary / "seconds.json", json.dumps(round(trained.seconds, 2)))
     shutil.rmtree(folder / fold.name, ignore_errors=True)
     temporary.rename(folder / fold.name)

@@ -140,8 +140,8 @@ def fit(
     steps = math.ceil(len(dataset) / config.batch_size)
     subjects = torch.as_tensor(subjects)
     history = []
-    model.train()
     for epoch in range(config.epochs):
+        model.train()
         weight = 1.0
         if config.progressive_weights:
             weight = progressive_weight(epoch, config.epochs)
