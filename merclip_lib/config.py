@@ -187,7 +187,8 @@ def _check(config: Config) -> None:
     for key, allowed in _CHOICES.items():
         if getattr(config, key) not in allowed:
             raise ValueError(f"{key} is {getattr(config, key)!r}; choose one of {list(allowed)}")
-    for key in ("mix_alpha", "mix_probability", "flip_probability", "drop_path", "global_drop_path"):
+    shares = ("mix_alpha", "mix_probability", "flip_probability", "drop_path", "global_drop_path")
+    for key in shares:
         if not 0 <= getattr(config, key) <= 1:
             raise ValueError(f"{key} is {getattr(config, key)}; it must lie in [0, 1]")
     for key in ("epochs", "batch_size", "frames", "eim_layers", "accumulate"):

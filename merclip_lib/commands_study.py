@@ -1,0 +1,69 @@
+"""Commands about experiments: notebooks, runs, weights, scores and tests.
+
+A command imports what it needs when it is called, so that `merclip --help` answers at once.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def add(command) -> None:
+    """Declare the commands; `command(function, name, help)` returns the parser of one."""
+    one = command(_run, "run", "execute all notebooks in order")
+    one.add_argument("--profile", default="standard", help="smoke, quick, standard or paper")
+    one.add_argument("--in-place", action="store_true", help="write the executed notebooks back")
+    one.add_argument("--only", default="", metavar="NN", help="just the notebooks that begin so")
+
+    one = command(_sweep, "sweep", "run the training notebook over a grid of parameters")
+    one.add_argument("grid", type=Path, metavar="GRID.yaml")
+    one.add_argument("--seeds", type=int, nargs="+", help="instead of the grid's seeds")
+    one.add_argument("--only", nargs="+", metavar="NAME", help="just these entries")
+    one.add_argument("--runs-dir", type=Path, help="the run store (default: runs)")
+
+    one = command(_pretrain, "pretrain", "train the tiny weights again on SynthME-macro")
+    one.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
+    one.add_argument("--steps", type=int, help="training steps")
+    one.add_argument("--seed", type=int, help="random seed")
+
+    one = command(_test, "test", "run the tests; further arguments go to pytest")
+    one.set_defaults(takes_rest=True)
+
+
+def _run(given) -> int:
+    from merclip_lib import pipeline
+
+    try:
+        pipeline.run(given.profile, in_place=given.in_place, only=given.only)
+    except pipeline.NotebookError as error:
+        print(f"merclip: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _sweep(given) -> int:
+    from merclip_lib import pipeline
+
+    failures = pipeline.sweep(
+        given.grid, runs_dir=given.runs_dir, seeds=given.seeds, only=given.only
+    )
+    for failure in failures:
+        print(f"merclip: error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _pretrain(given) -> int:
+    from merclip_lib.pretrain import Settings, pretrain
+    from merclip_lib.synthetic import MACRO, draw_set
+
+    chosen = {key: getattr(given, key) for key in ("steps", "seed")}
+    settings = Settings(**{key: value for key, value in chosen.items() if value is not None})
+    pretrain(draw_set(MACRO, ROOT / "runs" / MACRO.name.lower()), settings, out=given.out)
+    print(f"weights: {given.out}")
+    return 0
+
+
+def _test(given) -> int:
+    return subprocess.call([sys.executable, "-m", "pytest", *given.rest], cwd=ROOT)
