@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 
 
@@ -187,22 +188,41 @@ def _check(config: Config) -> None:
     for key, allowed in _CHOICES.items():
         if getattr(config, key) not in allowed:
             raise ValueError(f"{key} is {getattr(config, key)!r}; choose one of {list(allowed)}")
-    shares = ("mix_alpha", "mix_probability", "flip_probability", "drop_path", "global_drop_path")
-    for key in shares:
-        if not 0 <= getattr(config, key) <= 1:
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, float) and not 0 <= value < math.inf:
+            raise ValueError(f"{field.name} is {value}; it must be a number of at least 0")
+    for key in ("mix_alpha", "mix_probability", "flip_probability"):
+        if getattr(config, key) > 1:
             raise ValueError(f"{key} is {getattr(config, key)}; it must lie in [0, 1]")
+    for key in ("drop_path", "global_drop_path"):
+        if getattr(config, key) >= 1:
+            raise ValueError(f"{key} is {getattr(config, key)}; it must lie in [0, 1)")
     for key in ("epochs", "batch_size", "frames", "eim_layers", "accumulate"):
         if getattr(config, key) < 1:
             raise ValueError(f"{key} is {getattr(config, key)}; it must be at least 1")
+    if config.accumulate > config.batch_size:
+        raise ValueError(
+            f"accumulate is {config.accumulate}, but a batch has {config.batch_size} clips"
+        )
     if config.temporal and config.frames % 2:
         raise ValueError(f"frames is {config.frames}; the stem halves time, so it must be even")
-    for key in ("lr", "head_lr_scale"):
-        if getattr(config, key) <= 0:
-            raise ValueError(f"{key} is {getattr(config, key)}; it must be positive")
+    for key in ("lr", "head_lr_scale", "grad_clip"):
+        if getattr(config, key) == 0:
+            raise ValueError(f"{key} is 0; it must be positive")
+    if config.align_end > config.align_start:
+        raise ValueError(
+            f"align_end {config.align_end} is above align_start {config.align_start}: the weight "
+            "of the emotion loss would be negative"
+        )
+    if config.subjects < 0 or config.seed < 0:
+        raise ValueError("subjects and seed must not be negative")
     if config.folds == 1 or config.folds < 0:
         raise ValueError("folds must be 0 (leave one subject out) or at least 2")
     if config.held_out == "clip" and config.folds == 0:
         raise ValueError('held_out="clip" needs folds of at least 2')
+    if config.held_out in ("database", "split") and config.folds:
+        raise ValueError(f'held_out="{config.held_out}" makes its own folds; leave folds at 0')
 
 
 def size_of(config: Config) -> ModelSize:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from merclip_lib.config import SIZES, Config, config_from, config_hash, size_of
+from merclip_lib.config import REFERENCE, SIZES, Config, config_from, config_hash, size_of
 
 
 @pytest.mark.parametrize("key, near", [("epoch", "epochs"), ("learning_rat", None),
@@ -33,7 +33,13 @@ def test_wrong_type_is_refused(key, value):
     ({"mix_probability": -1}, "mix_probability"), ({"flip_probability": 2}, "flip_probability"),
     ({"epochs": 0}, "epochs is 0"), ({"batch_size": 0}, "batch_size"), ({"lr": 0}, "lr is 0"),
     ({"frames": 7}, "frames is 7.*even"), ({"folds": 1}, "folds must be"),
-    ({"folds": -2}, "folds must be"),
+    ({"folds": -2}, "folds must be"), ({"lr": float("nan")}, "lr is nan"),
+    ({"lr": float("inf")}, "lr is inf"), ({"weight_decay": -0.1}, "weight_decay is -0.1"),
+    ({"drop_path": 1.0}, r"drop_path is 1.0; it must lie in \[0, 1\)"),
+    ({"accumulate": 4, "batch_size": 2}, "a batch has 2 clips"), ({"seed": -1}, "negative"),
+    ({"align_start": 1.0, "align_end": 2.0}, "would be negative"),
+    ({"held_out": "clip"}, "needs folds"), ({"held_out": "split", "folds": 4}, "its own folds"),
+    ({"device": "gpu"}, "choose one of .*cuda"), ({"precision": "half"}, "bfloat16"),
 ])  # fmt: skip
 def test_values_out_of_range_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
@@ -45,6 +51,13 @@ def test_whole_number_where_a_float_is_wanted():
     assert config == Config(lr=1.0, warmup_epochs=2.0)
     assert type(config.lr) is float
     assert config_hash(config) == config_hash(Config(lr=1.0, warmup_epochs=2.0))
+
+
+def test_the_reference_protocol_is_one_switch_and_keeps_its_hash():
+    config = config_from({"protocol": "reference", "folds": 4})
+    assert {key: getattr(config, key) for key in REFERENCE} == REFERENCE
+    assert config_from(dataclasses.asdict(config)) == config
+    assert config.selection == "best_on_test" and not config.flip_swap
 
 
 def test_defaults_pass_their_own_checks():
