@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from merclip_lib import metrics
@@ -176,3 +178,27 @@ def test_read_predictions(tmp_path):
     predictions.drop(columns="truth").to_csv(path, index=False)
     with pytest.raises(ValueError, match="predictions.csv: .* truth"):
         metrics.read_predictions(path)
+
+
+def test_holm_by_hand():
+    # sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1; the last may not be below the one before
+    assert metrics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert metrics.holm([0.2]) == pytest.approx([0.2])
+    assert metrics.holm([0.5, 0.4, 0.9]) == pytest.approx([1, 1, 1])
+    assert metrics.holm([]).tolist() == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.randoms())
+def test_holm_is_between_the_raw_value_and_bonferroni(values, random):
+    corrected = metrics.holm(values)
+    for raw, found in zip(values, corrected, strict=True):
+        assert raw <= found <= min(1, raw * len(values))
+    shuffled = random.sample(range(len(values)), len(values))
+    again = metrics.holm([values[k] for k in shuffled])
+    assert again == pytest.approx(corrected[shuffled])
+
+
+@pytest.mark.parametrize("values", [[0.1, 1.2], [-0.1], [float("nan")], 0.5])
+def test_holm_refuses_what_is_no_p_value(values):
+    with pytest.raises(ValueError, match="must be a list of numbers in"):
+        metrics.holm(values)
