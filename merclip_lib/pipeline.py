@@ -301,7 +301,7 @@ def sweep(
     with progress_file(folder, say):
         for name, changed in todo:
             output = folder / f"{name}.ipynb"
-            say.start(f"{name}\n  {_papermill_command(notebook, output, changed)}")
+            say.start(f"{name}\n  {papermill_command(notebook, output, changed)}")
             try:
                 execute(notebook, output, changed)
             except NotebookError as error:
@@ -311,7 +311,10 @@ def sweep(
     return failures
 
 
-def _papermill_command(notebook: Path, output: Path, parameters: dict) -> str:
-    given = [text for key, value in parameters.items() for text in ("-p", key, str(value))]
-    cwd = ["--cwd", str(notebook.parent)]
-    return shlex.join(["papermill", str(notebook), str(output), *cwd, *given])
+def papermill_command(notebook: Path, output: Path, parameters: dict) -> str:
+    """The shell line that runs a notebook with these parameters, as YAML so that lists arrive."""
+    import yaml
+
+    values = yaml.safe_dump(parameters, default_flow_style=True, sort_keys=False, width=10**6)
+    line = ["papermill", str(notebook), str(output), "-y", values.strip()]
+    return shlex.join([*line, "--cwd", str(Path(notebook).parent)])

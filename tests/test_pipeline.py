@@ -1,5 +1,10 @@
 """The papermill driver, on notebooks of a few lines made here."""
 
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -164,7 +169,7 @@ def test_sweep_skips_finished_runs_and_goes_on_after_a_failure(tmp_path, monkeyp
     executed = nbformat.read(folder / "full-seed1.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].text == "3 1\n"
     printed = capsys.readouterr().out
-    assert "1 of 4 runs are in the store" in printed and "-p mix False" in printed
+    assert "1 of 4 runs are in the store" in printed and "mix: false" in printed
 
 
 def test_progress_lines_carry_an_estimate(tmp_path, monkeypatch, capsys):
@@ -176,3 +181,13 @@ def test_progress_lines_carry_an_estimate(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].strip() == "fold 1/3: a"
     assert "fold 2/3: b (about 0:00 min left)" in printed[1]
+
+
+def test_the_printed_papermill_line_runs_as_it_stands(tmp_path):
+    body = "assert (lr, seeds, mix) == (2e-5, [], False) and task == 'a b', (lr, seeds, mix, task)"
+    path = write_notebook(tmp_path / "the notebooks", body=body)
+    changed = {"lr": 2e-5, "seeds": [], "mix": False, "task": "a b"}
+    line = pipeline.papermill_command(path, tmp_path / "out.ipynb", changed)
+    script = Path(sys.executable).with_name("papermill")
+    done = subprocess.run([script, *shlex.split(line)[1:]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
