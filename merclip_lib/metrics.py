@@ -63,7 +63,7 @@ def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Score:
         "f1": _ratio(2 * hits, count + predicted),
     })
     absent = tuple(name for name, clips in zip(classes, count, strict=True) if clips == 0)
-    return Score(*(float(_metric(matrix, name)) for name in METRICS), per_class, absent)
+    return Score(*(float(metric_of(matrix, name)) for name in METRICS), per_class, absent)
 
 
 def score_by(predictions: pd.DataFrame, column: str, classes: Sequence[str]) -> dict[str, Score]:
@@ -79,6 +79,13 @@ def confusion(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     return _confusion_of(predictions, classes, np.zeros(len(predictions), int), 1)[0]
 
 
+def confusion_by_subject(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """Confusion counts (S, C, C) of each subject, subjects in order of their names."""
+    _check(predictions, classes)
+    subject, names = _subjects(predictions)
+    return _confusion_of(predictions, classes, subject, len(names))
+
+
 def bootstrap_interval(predictions: pd.DataFrame, classes: Sequence[str], metric: str = "uf1",
                        samples: int = 1000, seed: int = 0,
                        level: float = 0.95) -> tuple[float, float]:
@@ -88,11 +95,9 @@ def bootstrap_interval(predictions: pd.DataFrame, classes: Sequence[str], metric
     the interval is then wide towards low values, and honestly so.
     """
     _check_samples(metric, samples, level)
-    _check(predictions, classes)
-    subject, names = _subjects(predictions)
-    per_subject = _confusion_of(predictions, classes, subject, len(names))
-    values = _resampled(per_subject, _weights(len(names), samples, seed), metric)
-    return _interval(values, level)
+    per_subject = confusion_by_subject(predictions, classes)
+    weights = draw_subjects(len(per_subject), samples, seed)
+    return interval(resampled(per_subject, weights, metric), level)
 
 
 def paired_difference(a: Sequence[pd.DataFrame], b: Sequence[pd.DataFrame],
@@ -118,17 +123,17 @@ def paired_difference(a: Sequence[pd.DataFrame], b: Sequence[pd.DataFrame],
             if reference is None:
                 reference = frame
                 subject, names = _subjects(reference)
-                weights = _weights(len(names), samples, seed)
+                weights = draw_subjects(len(names), samples, seed)
             _check_same_clips(reference, frame)
             per_subject = _confusion_of(frame, classes, subject, len(names))
-            scores.append(_resampled(per_subject, weights, metric))
-            points.append(_metric(per_subject.sum(0), metric))
+            scores.append(resampled(per_subject, weights, metric))
+            points.append(metric_of(per_subject.sum(0), metric))
         means.append(np.mean(scores, axis=0))
         observed.append(np.mean(points))
     difference = means[0] - means[1]
     other_side = min((difference <= 0).sum(), (difference >= 0).sum())
     p = min(1.0, 2 * (1 + other_side) / (samples + 1))
-    return Difference(float(observed[0] - observed[1]), *_interval(difference, level), float(p))
+    return Difference(float(observed[0] - observed[1]), *interval(difference, level), float(p))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -148,8 +153,8 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return np.minimum(corrected, 1)
 
 
-def _metric(matrix: np.ndarray, metric: str) -> np.ndarray:
-    """(..., C, C) confusion counts -> (...) values."""
+def metric_of(matrix: np.ndarray, metric: str) -> np.ndarray:
+    """A metric of confusion counts: (..., C, C) -> (...); rows are the truth."""
     hits = np.diagonal(matrix, axis1=-2, axis2=-1)
     count, predicted = matrix.sum(-1), matrix.sum(-2)
     if metric == "uf1":
@@ -183,20 +188,22 @@ def _subjects(predictions: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     return subject.map({name: i for i, name in enumerate(names)}).to_numpy(int), names
 
 
-def _weights(subjects: int, samples: int, seed: int) -> np.ndarray:
-    """How often each subject is drawn: (samples, subjects), each row sums to `subjects`."""
+def draw_subjects(subjects: int, samples: int, seed: int) -> np.ndarray:
+    """Bootstrap: how often each subject is drawn, (samples, subjects); rows sum to `subjects`."""
     generator = np.random.default_rng(seed)
     return generator.multinomial(subjects, np.full(subjects, 1 / subjects), size=samples)
 
 
-def _resampled(per_subject: np.ndarray, weights: np.ndarray, metric: str) -> np.ndarray:
+def resampled(per_subject: np.ndarray, weights: np.ndarray, metric: str) -> np.ndarray:
+    """Pooled metric of each resample: counts (S, C, C) by subject, weights (B, S) -> (B,)."""
     subjects, classes, _ = per_subject.shape
     # In floats the product goes through BLAS; counts are far below 2**53, so it stays exact.
     summed = weights.astype(float) @ per_subject.reshape(subjects, -1).astype(float)
-    return _metric(summed.reshape(-1, classes, classes), metric)
+    return metric_of(summed.reshape(-1, classes, classes), metric)
 
 
-def _interval(values: np.ndarray, level: float) -> tuple[float, float]:
+def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval (low, high) of resampled values (B,)."""
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
