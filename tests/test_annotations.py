@@ -47,7 +47,7 @@ def test_rows_kept_repaired_and_dropped(tmp_path):
         10: "same clip as row 2", 11: "onset 'ten' is not a frame number"}
     assert "'what' is not an action unit" in report[8]
     table = reading.table
-    assert table["clip_id"].tolist() == ["casme2_01_EPx", "casme2_02_EPy", "casme2_03_EPz"]
+    assert table["clip_id"].tolist() == ["casme2_01_EPx_10", "casme2_02_EPy_10", "casme2_03_EPz_10"]
     assert table["frames"].tolist()[0] == "sub01/EPx"
     assert table["action_units"].tolist() == ["4+L10", "4", "12"]
     assert table["emotion"].tolist() == ["disgust", "others", "happiness"]
@@ -100,15 +100,15 @@ def test_csv_with_own_headings_and_a_split(tmp_path):
     path.write_text("person,filename,onset,apex,offset,AU,label\np1,x1,1,2,3,4+7,fear\n")
     with pytest.raises(ValueError, match="d.csv: .*heading for subject; .*columns="):
         read_annotations(path, "dfme")
-    reading = read_annotations(path, "dfme", columns={"subject": "person"}, split="test A")
-    assert reading.table.loc[0, ["subject", "split"]].tolist() == ["p1", "test A"]
+    reading = read_annotations(path, "dfme", columns={"subject": "person"}, split="test_a")
+    assert reading.table.loc[0, ["subject", "split"]].tolist() == ["p1", "test_a"]
     with pytest.raises(ValueError, match="fields are"):
         read_annotations(path, "dfme", columns={"person": "subject"})
 
 
 def test_unusable_files(tmp_path):
     with pytest.raises(ValueError, match="casme2, samm"):
-        read_annotations(tmp_path / "x.xlsx", "casme")
+        read_annotations(tmp_path / "x.xlsx", "casme4")
     with pytest.raises(ValueError, match="no such file"):
         read_annotations(tmp_path / "x.xlsx", "casme2")
     (tmp_path / "x.xlsx").write_text("no workbook")
