@@ -85,7 +85,7 @@ _UNITS = {
          "closing the {} eye", "relaxed levator palpebrae superioris"),
     45: ("Blink", "blinking",
          "blinking the {} eye", "briefly relaxed levator palpebrae superioris"),
-}
+}  # fmt: skip
 
 NAMES = {number: unit[0] for number, unit in _UNITS.items()}
 PHRASES = {number: unit[1] for number, unit in _UNITS.items()}
@@ -94,13 +94,22 @@ MUSCLES = {number: unit[3] for number, unit in _UNITS.items()}
 UNSAID = frozenset({8, *range(51, 67)})
 
 _UNIT = re.compile(
-    r"(?:A\s*/?\s*)?(?P<part>[LRTB])?\s*(?P<number>[0-9]{1,3})"
-    r"\s*(?P<intensity>[A-E](?:\s*/\s*[A-E])?)?\s*(?P<doubt>\?)?"
+    r"(?:AU\s*)?(?:A\s*/?\s*)?(?P<part>[LRTB])?\s*(?:AU\s*)?(?P<number>[0-9]{1,3})"
+    r"\s*(?P<intensity>[A-E](?:\s*/\s*[A-E])?|\(\s*[A-E]\s*\))?\s*(?P<kept>\(\s*K\s*\))?"
+    r"\s*(?P<doubt>\?)?",
+    re.IGNORECASE,
 )
-_GROUP = re.compile(r"(?P<ref>ref)?\s*\((?P<inner>[^()]*)\)\s*(?P<doubt>\?)?", re.IGNORECASE)
+_GROUP = re.compile(
+    r"(?P<ref>ref)?\s*\((?P<inner>(?:[^()]|\([^()]*\))*)\)\s*(?P<doubt>\?)?", re.IGNORECASE
+)
 _OR = re.compile(r"\s+or\s+", re.IGNORECASE)
 _SOFT_FOCUS = re.compile(r"soft\s*focus", re.IGNORECASE)
-_SIDE_LETTER = re.compile(r"(?<!O)[LR](?=\s*[0-9])")  # not the R of "4 OR 7"
+# Not the R of "4 OR 7"; an AU may stand between the side and the number.
+_SIDE_LETTER = re.compile(r"(?<!O)[LR](?=\s*(?:AU\s*)?[0-9])", re.IGNORECASE)
+_OPPOSITE = str.maketrans("LRlr", "RLrl")
+# Full-width signs of East Asian keyboards; one sign each, so places in the text stay.
+_HALF_WIDTH = str.maketrans("＋，（）？", "+,()?")
+NOT_CODED = frozenset({"", "?", "nan", "/", "-", "none"})
 
 
 @dataclass(frozen=True)
@@ -109,27 +118,32 @@ class ActionUnit:
 
     side: "" (both), "left" or "right". intensity: "A".."E", "A/B" (coder undecided) or None.
     qualifier: "certain"; "maybe" (said "might be present"); "or" (an alternative to the unit
-    before it in the list); "or maybe" (both).
+    before it in the list); "or maybe" (both). kept: 4DME's mark (k); public readers of 4DME take
+    such a unit for absent, and so it is not said.
     """
 
     number: int
     side: str = ""
     intensity: str | None = None
     qualifier: str = "certain"
+    kept: bool = False
 
 
 def parse(annotation: str | int | float | None, where: str = "") -> list[ActionUnit]:
     """Parse one annotation; the order and the repeats of the annotation are kept.
 
     Read are, for instance, `4+7+L10`, `12A`, `10A/B`, `L12 or L14`, `(R6 or R12)+R15`,
-    `ref(7B)+43C`, `4?`, `A/L12`, `T18`, `soft focus`. None, NaN, "", "?" give [].
+    `ref(7B)+43C`, `4?`, `A/L12`, `T18`, `soft focus`; of 4DME and CAS(ME)3 also `AU4+AU7(k)`,
+    `4,7`, full-width signs, lower case, `12(C)` and a plus at the end. None, NaN, "", "?", "/",
+    "-", "nan" and "none" give [].
     `where` (file and row) opens the message of the ValueError that anything else raises.
     """
     text = _as_text(annotation, where)
-    if text.strip() in ("", "?"):
+    plain = " ".join(text.translate(_HALF_WIDTH).split())
+    if plain.lower() in NOT_CODED:
         return []
     units = []
-    for part in text.split("+"):
+    for part in re.split(r"[+,]", re.sub(r" ?[+,]$", "", plain)):
         group = _GROUP.fullmatch(part.strip())
         # `ref(...)` and `(...)?` put every unit inside in doubt.
         doubt = bool(group and (group["ref"] or group["doubt"]))
@@ -153,12 +167,10 @@ def _parse_unit(piece: str, doubt: bool, joined: bool, text: str, where: str) ->
     number = int(match["number"])
     if number not in NAMES and number not in UNSAID:
         raise _error(where, text, f"there is no action unit {number}")
-    qualifier = " ".join(
-        ["or"] * joined + ["maybe"] * (doubt or match["doubt"] is not None)
-    )
-    intensity = match["intensity"] and re.sub(r"\s", "", match["intensity"])
-    side = {"L": "left", "R": "right"}.get(match["part"], "")
-    return ActionUnit(number, side, intensity, qualifier or "certain")
+    qualifier = " ".join(["or"] * joined + ["maybe"] * (doubt or match["doubt"] is not None))
+    intensity = match["intensity"] and re.sub(r"[\s()]", "", match["intensity"]).upper()
+    side = {"L": "left", "R": "right"}.get((match["part"] or "").upper(), "")
+    return ActionUnit(number, side, intensity, qualifier or "certain", bool(match["kept"]))
 
 
 def _as_text(annotation, where: str) -> str:
@@ -199,12 +211,13 @@ def phrase(number: int, side: str = "") -> str:
     return _UNITS[number][2].format(side) if side else PHRASES[number]
 
 
-def describe(annotation, style: str = "phrases", emotion: str | None = None,
-             where: str = "") -> str:
+def describe(
+    annotation, style: str = "phrases", emotion: str | None = None, where: str = ""
+) -> str:
     """The sentence fragment of an annotation, to be put into one of TEMPLATES.
 
     One unit gives its phrase alone, more give `a combination of P1, P2 and P3` in annotation
-    order; what has been said is not said again; head and eye positions are left out. Nothing to
+    order; what has been said is not said again; what `is_said` refuses is left out. Nothing to
     say gives "no visible facial movement". Styles: `phrases` (the paper's), `facs_names`,
     `codes`, `anatomy` (units of one muscle become one), `emotion_only` (the class name, `emotion`;
     the annotation is not read). Raises ValueError for an unknown style, a missing emotion, or an
@@ -218,7 +231,7 @@ def describe(annotation, style: str = "phrases", emotion: str | None = None,
         return emotion
     groups: list[list[str]] = []
     for alternatives in _alternatives(parse(annotation, where)):
-        said = [_say(unit, style) for unit in alternatives if unit.number in NAMES]
+        said = [_say(unit, style) for unit in alternatives if is_said(unit)]
         groups.append(list(dict.fromkeys(said)))
     parts = list(dict.fromkeys(" or ".join(said) for said in groups if said))
     if not parts:
@@ -227,6 +240,11 @@ def describe(annotation, style: str = "phrases", emotion: str | None = None,
         return parts[0]
     listed = ", ".join(parts[:-1]) + " and " + parts[-1]
     return listed if style == "codes" else "a combination of " + listed
+
+
+def is_said(unit: ActionUnit) -> bool:
+    """Whether a sentence mentions the unit: not head and eye positions, nor units marked (k)."""
+    return unit.number in NAMES and not unit.kept
 
 
 def _alternatives(units: list[ActionUnit]) -> list[list[ActionUnit]]:
@@ -261,5 +279,4 @@ def swap_sides(annotation, where: str = "") -> str:
     an annotation that `parse` cannot read.
     """
     parse(annotation, where)
-    return _SIDE_LETTER.sub(lambda side: "R" if side[0] == "L" else "L",
-                            _as_text(annotation, where))
+    return _SIDE_LETTER.sub(lambda side: side[0].translate(_OPPOSITE), _as_text(annotation, where))

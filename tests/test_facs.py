@@ -34,6 +34,20 @@ SENTENCES = {
     "4+4A+4": "lowering the brows",
     "51 or 4": "lowering the brows",
     " 4 + L 12 ": "a combination of lowering the brows and pulling the left corner of the lips",
+    # 4DME and CAS(ME)3 write so.
+    "AU4+AU7": "a combination of lowering the brows and tightening the lids",
+    "AUL12+LAU14": "a combination of pulling the left corner of the lips and creating the left "
+                   "dimple",
+    "4,7": "a combination of lowering the brows and tightening the lids",
+    "4＋7，": "a combination of lowering the brows and tightening the lids",
+    "4+": "lowering the brows",
+    "l12": "pulling the left corner of the lips",
+    "12（C）": "pulling the corners of the lips",
+    "AU12 (c)": "pulling the corners of the lips",
+    "AU4+AU7(k)": "lowering the brows",
+    "L7(k)": "no visible facial movement",
+    "nan": "no visible facial movement",
+    "/": "no visible facial movement",
     "soft focus": "no visible facial movement",
     "51+52": "no visible facial movement",
     "?": "no visible facial movement",
@@ -65,14 +79,15 @@ ONE_SIDED = {
 def annotations(draw):
     """Annotations that the notation allows."""
     number = st.sampled_from(sorted(facs.NAMES) + sorted(facs.UNSAID))
-    lead = st.sampled_from(["", "", "L", "R", "A", "A/L", "A/R", "T", "B", "L "])
-    tail = st.sampled_from(["", "", "A", "C", "A/B", "?"])
+    lead = st.sampled_from(
+        ["", "", "L", "R", "A", "A/L", "A/R", "T", "B", "L ", "AU", "AUl", "r AU", "l"])
+    tail = st.sampled_from(["", "", "A", "C", "A/B", "?", "(c)", " (k)", "a/b?"])
     unit = st.builds("{}{}{}".format, lead, number, tail)
     either = st.lists(unit, min_size=1, max_size=3).map(
         lambda alternatives: "(" + " or ".join(alternatives) + ")")
     loose = st.builds("{} OR {}".format, unit, unit)
     part = st.one_of(unit, either, loose, unit.map("ref({})".format), st.just("soft focus"))
-    separator = draw(st.sampled_from(["+", " + ", "+ "]))
+    separator = draw(st.sampled_from(["+", " + ", "+ ", ",", "＋", " ， "]))
     return separator.join(draw(st.lists(part, min_size=1, max_size=5)))
 
 
@@ -100,6 +115,8 @@ def test_parsed_fields():
     assert parse("ref(7B)+4?") == [
         ActionUnit(7, "", "B", "maybe"), ActionUnit(4, "", None, "maybe")]
     assert parse("4 or 7?") == [ActionUnit(4), ActionUnit(7, "", None, "or maybe")]
+    assert parse("au l12 (c)+7(K)") == [
+        ActionUnit(12, "left", "C"), ActionUnit(7, kept=True)]
     assert parse("T18") == [ActionUnit(18)]
     assert parse(8) == [ActionUnit(8)]
 
@@ -127,8 +144,8 @@ def test_templates():
 
 
 @pytest.mark.parametrize("annotation", [
-    "4+foo", "99", "3", "l12", "4++7", "4+", "(4+7", "4 7", "4F", "or", "4 or", "L", "AU4", "4-7",
-    "١٢", 4.5, True, 10**9, -4, math.inf, [4], "9" * 9999,
+    "4+foo", "99", "3", "4++7", "+4", "4+,", ",", "(4+7", "4 7", "4F", "or", "4 or", "L", "AU",
+    "4-7", "12(F)", "12(k", "١٢", "１２", 4.5, True, 10**9, -4, math.inf, [4], "9" * 9999,
 ])
 def test_unknown_text_is_refused(annotation):
     with pytest.raises(ValueError, match="casme2.csv, row 7: .* write them like"):
@@ -146,6 +163,8 @@ def test_message_quotes_the_text():
     ("(R6 or R12)+R15", "(L6 or L12)+L15"),
     ("L 12 OR 14", "R 12 OR 14"),
     ("L12+R12", "R12+L12"),
+    ("aul12 or r14,", "aur12 or l14,"),
+    ("LAU4＋R AU7(k)", "RAU4＋L AU7(k)"),
     ("ref(R7B)", "ref(L7B)"),
     ("4", "4"),
     (4, "4"),
@@ -171,7 +190,7 @@ def test_swap_is_an_involution_and_mirrors_the_sentence(annotation):
 
 
 @given(st.one_of(
-    st.text(), st.text("0123456789LRATBor ()+?/ABCDEref", max_size=12), st.integers(),
+    st.text(), st.text("0123456789LRATBUor ()+?/ABCDErefk,＋", max_size=14), st.integers(),
     st.floats(), st.none(), st.booleans(), st.binary(), st.lists(st.integers()), st.fractions(),
 ))
 def test_any_input_gives_units_or_a_value_error(annotation):
