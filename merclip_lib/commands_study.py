@@ -28,6 +28,11 @@ def add(command) -> None:
     one.add_argument("--steps", type=int, help="training steps")
     one.add_argument("--seed", type=int, help="random seed")
 
+    one = command(_score, "score", "score a file of predictions and warn of visible traps")
+    one.add_argument("predictions", type=Path, metavar="PREDICTIONS.csv")
+    one.add_argument("--classes", default="", metavar="A,B,C", help="all classes of the task")
+    one.add_argument("--json", action="store_true", help="print JSON instead of text")
+
     one = command(_test, "test", "run the tests; further arguments go to pytest")
     one.set_defaults(takes_rest=True)
 
@@ -62,6 +67,15 @@ def _pretrain(given) -> int:
     settings = Settings(**{key: value for key, value in chosen.items() if value is not None})
     pretrain(draw_set(MACRO, ROOT / "runs" / MACRO.name.lower()), settings, out=given.out)
     print(f"weights: {given.out}")
+    return 0
+
+
+def _score(given) -> int:
+    from merclip_lib import scoring
+
+    classes = [name.strip() for name in given.classes.split(",") if name.strip()]
+    found = scoring.report(given.predictions, classes)
+    print(scoring.as_json(found) if given.json else scoring.as_text(found))
     return 0
 
 
