@@ -3,6 +3,7 @@
 A command imports what it needs when it is called, so that `merclip --help` answers at once.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,12 @@ def add(command) -> None:
     one.add_argument("predictions", type=Path, metavar="PREDICTIONS.csv")
     one.add_argument("--classes", default="", metavar="A,B,C", help="all classes of the task")
     one.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+    one = command(_weights, "weights", "say what a weights file holds and where it fits")
+    one.add_argument("action", choices=("inspect",))
+    one.add_argument("file", metavar="FILE", help="a file, or with --size a name like openai")
+    one.add_argument("--size", default="", help="report loading into it, for example ViT-B-16")
+    one.add_argument("--json", action="store_true", help="all of it as JSON")
 
     one = command(_test, "test", "run the tests; further arguments go to pytest")
     one.set_defaults(takes_rest=True)
@@ -76,6 +83,33 @@ def _score(given) -> int:
     classes = [name.strip() for name in given.classes.split(",") if name.strip()]
     found = scoring.report(given.predictions, classes)
     print(scoring.as_json(found) if given.json else scoring.as_text(found))
+    return 0
+
+
+def _plain(value) -> str:
+    """A value in one line, without the marks of Python."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {inner}" for key, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _weights(given) -> int:
+    from merclip_lib import weights
+
+    path = weights.locate(given.file, given.size) if given.size else Path(given.file)
+    found = weights.inspect_file(path, given.size)
+    report = found.pop("report", None)
+    if given.json:
+        found |= {"report": report.counts()} if report else {}
+        print(json.dumps(found, indent=1))
+        return 0
+    for name, value in found.items():
+        if isinstance(value, dict):
+            print(name, *(f"  {key:<15}{_plain(inner)}" for key, inner in value.items()), sep="\n")
+        else:
+            print(f"{name:<17}{_plain(value)}")
+    if report:
+        print(report.table())
     return 0
 
 

@@ -1,41 +1,27 @@
-"""Weights in and out: the bundled tiny ones, our own files, and CLIP checkpoints.
+"""Weights in and out: the bundled tiny ones, our own files, and published checkpoints.
 
 Files of ours are safetensors whose header says what they hold and how they were made. Foreign
-checkpoints are read with `weights_only=True`, so a file can never run code. Loading returns a
-report that names what was loaded, inflated from 2-D, resized, skipped or left at its start.
+checkpoints (layouts: `merclip_lib.checkpoints`) are read with `weights_only=True`, so a file can
+never run code. Loading returns a `LoadReport`.
 """
 
 import json
-import math
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from merclip_lib import checkpoints, foreign
+from merclip_lib.checkpoints import Checkpoint
 from merclip_lib.config import SIZES, Config, ModelSize, size_of
+from merclip_lib.encoder import VideoEncoder
+from merclip_lib.loading import LoadReport, adapt, load_into
 from merclip_lib.model import MERCLIP, text_tower
 
 BUNDLED = Path(__file__).parent / "assets" / "merclip-tiny.safetensors"
 TOKENIZER = "ViT-B-16-quickgelu"  # CLIP's own byte-pair encoding, shipped with open_clip
-
-
-@dataclass
-class LoadReport:
-    """Parameter names by what became of them."""
-
-    source: str
-    loaded: list[str] = field(default_factory=list)
-    inflated: list[str] = field(default_factory=list)
-    resized: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    initial: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        parts = [f"{len(names)} {what}" for what, names in asdict(self).items() if what != "source"]
-        return f"{self.source}: {', '.join(parts)}"
 
 
 def save_weights(path: str | Path, state: dict[str, Tensor], header: dict) -> None:
@@ -54,142 +40,219 @@ def save_weights(path: str | Path, state: dict[str, Tensor], header: dict) -> No
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
-    """State and header of a weights file (.safetensors, or a torch file without code).
+    """State (its names without wrappers and prefixes) and header of a weights file.
 
-    Raises ValueError with one sentence when the file is absent, damaged, or no state dict.
+    Safetensors, or a torch file without code. Raises ValueError with one sentence when the file
+    is absent, damaged, or no state dict.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such weights file; leave `weights` empty for the tiny ones")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors import safe_open
+    if path.suffix != ".safetensors":
+        return checkpoints.unwrap(foreign.read_torch_file(path), str(path)), {}
+    from safetensors import safe_open
 
-            with safe_open(path, "pt") as file:
-                header = json.loads((file.metadata() or {}).get("merclip", "{}"))
-                return {name: file.get_tensor(name) for name in file.keys()}, header
-        state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {}).get("merclip", "{}"))
+            state = {name: file.get_tensor(name) for name in file.keys()}
     except Exception as error:
-        raise ValueError(
-            f"{path}: cannot be read as weights ({type(error).__name__}: it is damaged, or holds "
-            "more than tensors); fetch it again"
-        ) from None
-    for wrapper in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not isinstance(state, dict) or not any(torch.is_tensor(v) for v in state.values()):
-        raise ValueError(f"{path}: holds no state dict of tensors; name a checkpoint of weights")
-    return {k.removeprefix("module."): v for k, v in state.items() if torch.is_tensor(v)}, {}
+        raise ValueError(foreign.cannot_read(path, error)) from None
+    return checkpoints.unwrap(state, str(path)), header
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """The parts of a weights file in any known layout. Raises ValueError as `read_weights`."""
+    return checkpoints.recognise(read_weights(path)[0], str(path))
 
 
 def split_towers(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """(video or image tower, text tower) of a state in our layout or in CLIP's.
-
-    Ours: `vision_encoder.*` and `text_encoder.*`. CLIP's: `visual.*`, text keys at the root.
-    """
-    vision, text = {}, {}
-    prefixes = {"vision_encoder.": vision, "visual.": vision, "text_encoder.": text}
-    at_root = ("transformer.", "token_embedding", "positional_", "ln_final", "text_")
-    for name, tensor in state.items():
-        for prefix, tower in prefixes.items():
-            if name.startswith(prefix):
-                tower[name.removeprefix(prefix)] = tensor
-                break
-        else:
-            if name.startswith(at_root):
-                text[name] = tensor
-    return vision, text
-
-
-def load_into(module: nn.Module, state: dict[str, Tensor], source: str) -> LoadReport:
-    """Copy what fits by name, adapting the shapes that may differ; say what happened.
-
-    A 2-D patch kernel is inflated into the centre time tap of the stem; a stem with three taps
-    loaded into one is summed over time (the same answer to a static clip); positional embeddings
-    of another resolution are interpolated. Any other disagreement of shapes raises ValueError:
-    the file belongs to a network of another size.
-    """
-    report, own = LoadReport(source), module.state_dict()
-    for name, tensor in state.items():
-        if name not in own:
-            report.skipped.append(name)
-            continue
-        target, tensor = own[name], tensor.to(own[name].dtype)
-        if tensor.shape == target.shape:
-            report.loaded.append(name)
-        elif name == "conv1.weight" and tensor.ndim == 4 and tensor.shape == target[:, :, 0].shape:
-            inflated = torch.zeros_like(target)
-            inflated[:, :, target.shape[2] // 2] = tensor
-            tensor = inflated
-            report.inflated.append(name)
-        elif name == "conv1.weight" and tensor.ndim == 5 and target.shape[2] == 1:
-            tensor = tensor.sum(2, keepdim=True)
-            report.resized.append(name)
-        elif name == "positional_embedding" and _of_grids(tensor, target):
-            tensor = resize_positions(tensor, len(target))
-            report.resized.append(name)
-        else:
-            raise ValueError(
-                f"{source}: {name} has shape {tuple(tensor.shape)}, the network wants "
-                f"{tuple(target.shape)}; choose the `size` that these weights were made for"
-            )
-        own[name] = tensor
-    module.load_state_dict(own)
-    seen = {*report.loaded, *report.inflated, *report.resized}
-    report.initial = [name for name in own if name not in seen]
-    return report
-
-
-def _of_grids(*positions: Tensor) -> bool:
-    """Whether all are (1 + g*g, D) with the same D: an image tower's, not a text tower's."""
-    squares = all(math.isqrt(len(p) - 1) ** 2 == len(p) - 1 for p in positions)
-    return squares and len({p.shape[1:] for p in positions}) == 1
-
-
-def resize_positions(positions: Tensor, length: int) -> Tensor:
-    """Interpolate a (1 + g*g, D) positional embedding bicubically to (length, D)."""
-    old, new = round((len(positions) - 1) ** 0.5), round((length - 1) ** 0.5)
-    grid = positions[1:].T.view(1, -1, old, old)
-    grid = F.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)
-    return torch.cat([positions[:1], grid.flatten(2)[0].T])
+    """(video or image tower, text tower) of a state in any known layout."""
+    parts = checkpoints.recognise(state, "weights")
+    return parts.vision, parts.text
 
 
 def build_model(config: Config, classes: int) -> tuple[MERCLIP, LoadReport | None]:
-    """The network of a configuration, with its pretrained video encoder unless from scratch."""
+    """The network of a configuration, with its pretrained video encoder unless from scratch.
+
+    The classifier always starts anew, as in the paper, also from a checkpoint that has one.
+    """
     torch.manual_seed(config.seed)  # initial values of whatever is not loaded
     model = MERCLIP(size_of(config), classes, config.use_eim)
     if not config.pretrained:
         return model, None
-    state, _ = read_weights(weights_file(config))
-    report = load_into(model.vision_encoder, split_towers(state)[0], weights_file(config).name)
-    if "conv1.weight" in report.initial:
+    path = weights_file(config)
+    parts = read_checkpoint(path)
+    report = load_vision(model.vision_encoder, parts, path.name)
+    if parts.logit_scale is not None:
+        model.logit_scale.data.fill_(parts.logit_scale)
+    return model, report
+
+
+def load_vision(encoder: VideoEncoder, parts: Checkpoint, source: str) -> LoadReport:
+    """Load the video (or image) tower of a checkpoint.
+
+    Raises ValueError when there is none, when CLIP's part of it is incomplete, or when it was
+    made for another size.
+    """
+    own, report = _adapt_vision(encoder.state_dict(), encoder.size, parts, source)
+    encoder.load_state_dict(own)
+    return report
+
+
+def _adapt_vision(own: dict, size: ModelSize, parts: Checkpoint, source: str):
+    """`adapt` for the video encoder; `own` may be on the meta device."""
+    if "conv1.weight" not in parts.vision:
         raise ValueError(
-            f"{report.source}: no video or image tower (conv1.weight is missing); name a CLIP "
+            f"{source}: no video or image tower (conv1.weight is missing); name a CLIP "
             "checkpoint or weights of this library"
         )
-    if "logit_scale" in state:
-        model.logit_scale.data.fill_(state["logit_scale"].item())
-    return model, report
+    checkpoints.check_sizes(parts, size, "vision", source)
+    vision, gone, note = checkpoints.move_global_blocks(parts.vision, len(size.global_layers))
+    own, report = adapt(own, vision, source)
+    missing = [name for name in report.initial if _is_clips(name)]
+    if missing:
+        raise ValueError(
+            f"{source}: {missing[0]} and {len(missing) - 1} more of CLIP's parameters are missing; "
+            "the file is incomplete: fetch it again, or save the whole state dict"
+        )
+    report.layout, report.notes = parts.layout, report.notes + [note] * bool(note)
+    report.skipped += gone + parts.other
+    return own, report
+
+
+def _is_clips(name: str) -> bool:
+    """Whether a parameter of the video encoder is one that CLIP's image tower has."""
+    stem = ("conv1.", "class_embedding", "positional_embedding", "ln_pre.")
+    return name.startswith(stem) or (".resblocks." in name and "lmhra" not in name)
+
+
+def load_checkpoint(model: MERCLIP, path: str | Path) -> LoadReport:
+    """Load all that a file holds of MER-CLIP: video encoder, classifier, alignment scale, and
+    the text tower where the model has one (`model.text_encoder`).
+
+    The classifier is left at its start, with a note, unless its classes and layers are those of
+    the file. Raises ValueError as `load_vision`.
+    """
+    source, parts = Path(path).name, read_checkpoint(path)
+    report = LoadReport(source, layout=parts.layout)
+    report.add(load_vision(model.vision_encoder, parts, source), "vision_encoder.")
+    _load_head(model.cls_head, parts, report)
+    if parts.logit_scale is None:
+        report.initial.append("logit_scale")
+    else:
+        model.logit_scale.data.fill_(parts.logit_scale)
+        report.loaded.append("logit_scale")
+    if hasattr(model, "text_encoder") and parts.text:
+        report.add(_load_text(model.text_encoder, model.vision_encoder.size, parts, source),
+                   "text_encoder.")  # fmt: skip
+    else:
+        report.skipped += [f"text_encoder.{name}" for name in parts.text]
+    return report
+
+
+def _load_head(head: nn.Module, parts: Checkpoint, report: LoadReport) -> None:
+    """Load the classifier if every shape agrees."""
+    own = head.state_dict()
+    if {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in parts.head.items()}:
+        head.load_state_dict(parts.head)
+        report.loaded += [f"cls_head.{name}" for name in own]
+        return
+    report.initial += [f"cls_head.{name}" for name in own]
+    report.skipped += [f"cls_head.{name}" for name in parts.head]
+    if parts.head:
+        found = checkpoints.sizes_in(parts).get("head", {}).get("classes", "?")
+        report.notes.append(
+            f"classifier left at its start: {found} classes in the file, "
+            f"{len(own['fc_cls.weight'])} here, or another depth"
+        )
 
 
 def load_text_tower(config: Config) -> nn.Module:
     """The frozen text tower of a configuration, in evaluation mode."""
-    state, _ = read_weights(weights_file(config))
-    tower = text_tower(SIZES[config.size])
-    report = load_into(tower, split_towers(state)[1], weights_file(config).name)
-    if report.initial:
-        raise ValueError(f"{report.source}: no text tower ({report.initial[0]} is missing)")
+    path, size = text_file(config), SIZES[config.size]
+    tower = text_tower(size)
+    _load_text(tower, size, read_checkpoint(path), path.name)
     return tower.eval().requires_grad_(False)
 
 
+def _load_text(tower: nn.Module, size: ModelSize, parts: Checkpoint, source: str) -> LoadReport:
+    """Load a text tower. Raises ValueError when it is absent, incomplete or of another size."""
+    checkpoints.check_sizes(parts, size, "text", source)
+    report = load_into(tower, parts.text, source)
+    if report.initial:
+        raise ValueError(
+            f"{source}: no text tower ({report.initial[0]} is missing); name a file that has one "
+            "as `text_weights`"
+        )
+    report.layout = parts.layout
+    return report
+
+
 def weights_file(config: Config) -> Path:
-    """The named weights, or the bundled ones for `merclip-tiny`."""
+    """The weights a configuration names, or the bundled ones for `merclip-tiny`.
+
+    A name of open_clip's, for example "openai", is downloaded. Raises ValueError when a size has
+    none, or a download fails.
+    """
     if not config.weights and config.size != "merclip-tiny":
         raise ValueError(
-            f"size {config.size} needs `weights`: name a CLIP checkpoint file "
+            f'size {config.size} needs `weights`: "openai", or a checkpoint file '
             "(see README, Weights of the paper's size)"
         )
-    return Path(config.weights) if config.weights else BUNDLED
+    return locate(config.weights, config.size) if config.weights else BUNDLED
+
+
+def text_file(config: Config) -> Path:
+    """The file of the text tower: `text_weights`, or else that of the video encoder."""
+    if config.text_weights:
+        return locate(config.text_weights, config.size)
+    return weights_file(config)
+
+
+def locate(weights: str, size: str) -> Path:
+    """A path as it stands, or the downloaded file of a name."""
+    return foreign.fetch(weights, size) if foreign.is_name(weights) else Path(weights)
+
+
+def inspect_file(path: Path, size: str = "") -> dict:
+    """What a weights file is: checksum, layout, sizes and parameters by part, header; with the
+    name of a size also the report of loading it there (nothing is computed or kept).
+
+    Raises ValueError for a file that cannot be read or loaded.
+    """
+    state, header = read_weights(path)
+    parts, checksum = checkpoints.recognise(state, str(path)), foreign.sha256(path)
+    sizes = checkpoints.sizes_in(parts)
+    found = {"file": str(path), "bytes": path.stat().st_size, "sha256": checksum,
+             "known": foreign.identity(path, checksum), "layout": parts.layout,
+             "size": checkpoints.fitting_size(sizes), "sizes": sizes}  # fmt: skip
+    found["parameters"] = {
+        name: sum(tensor.numel() for tensor in part.values())
+        for name, part in (("vision", parts.vision), ("text", parts.text), ("head", parts.head))
+        if part
+    }
+    found |= {"other": parts.other, "header": header}
+    if size:
+        found["report"] = dry_run(parts, size, path.name)
+    return found
+
+
+def dry_run(parts: Checkpoint, size: str, source: str) -> LoadReport:
+    """The report of loading a checkpoint into a network of a named size, without building it."""
+    if size not in SIZES:
+        raise ValueError(f"size {size!r} is unknown; choose one of {', '.join(SIZES)}")
+    report = LoadReport(source, layout=parts.layout)
+    with torch.device("meta"):
+        encoder, tower = VideoEncoder(SIZES[size]), text_tower(SIZES[size])
+    if parts.vision:
+        _, part = _adapt_vision(encoder.state_dict(), SIZES[size], parts, source)
+        report.add(part, "vision_encoder.")
+    if parts.text:
+        checkpoints.check_sizes(parts, SIZES[size], "text", source)
+        _, part = adapt(tower.state_dict(), parts.text, source)
+        report.add(part, "text_encoder.")
+    return report
 
 
 def tokenizer():

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from merclip_lib import weights
+from merclip_lib import loading, weights
 from merclip_lib.config import SIZES, Config
 from merclip_lib.encoder import VideoEncoder
 from merclip_lib.model import MERCLIP, text_tower
@@ -149,13 +149,13 @@ def test_positions_of_another_resolution():
     report = weights.load_into(large, VideoEncoder(TINY).state_dict(), "ours")
     assert report.resized == ["positional_embedding"] and report.initial == []
     positions = noise(17, 6)
-    close(weights.resize_positions(positions, 17), positions)
-    resized = weights.resize_positions(positions, 65)
+    close(loading.resize_positions(positions, 17), positions)
+    resized = loading.resize_positions(positions, 65)
     assert resized.shape == (65, 6) and torch.equal(resized[0], positions[0])
     flat = torch.cat([positions[:1], torch.full((16, 6), 2.5)])
-    close(weights.resize_positions(flat, 65)[1:], torch.full((64, 6), 2.5))
+    close(loading.resize_positions(flat, 65)[1:], torch.full((64, 6), 2.5))
     slope = torch.arange(4.0).repeat(4)[:, None]  # rises along columns
-    grid = weights.resize_positions(torch.cat([torch.zeros(1, 1), slope]), 65)[1:].view(8, 8)
+    grid = loading.resize_positions(torch.cat([torch.zeros(1, 1), slope]), 65)[1:].view(8, 8)
     assert (grid.diff(dim=1)[:, 1:-1] > 0).all() and grid.diff(dim=0).abs().max() < 1e-6
 
 
@@ -165,10 +165,18 @@ def test_weights_of_another_size_are_refused():
         weights.load_into(VideoEncoder(replace(TINY, width=30)), state, "big.pt")
 
 
-def test_sentences_of_another_length_are_refused():
-    state = text_tower(replace(TINY, context_length=32)).state_dict()
-    with pytest.raises(ValueError, match=r"short.pt: positional_embedding has shape \(32, 16\)"):
-        weights.load_into(text_tower(TINY), state, "short.pt")
+@pytest.mark.parametrize("length, note", [(32, "positions 33 to 77"), (90, "first 77 of 90")])
+def test_sentences_of_another_length(length, note):
+    """ViCLIP's text tower has 32 positions; the authors' program fills it with zeros to 77."""
+    state = text_tower(replace(TINY, context_length=length)).state_dict()
+    tower = text_tower(TINY)
+    report = weights.load_into(tower, state, "other.pt")
+    assert report.resized == ["positional_embedding"] and report.initial == []
+    assert note in report.notes[0] and note in report.table()
+    kept = min(length, 77)
+    positions = tower.positional_embedding
+    assert torch.equal(positions[:kept], state["positional_embedding"][:kept])
+    assert positions[kept:].abs().sum() == 0
 
 
 def test_towers_of_both_layouts():
