@@ -84,8 +84,10 @@ def choose_clips(config: Config, store: ClipStore) -> pd.DataFrame:
 
 def run_hash(config: Config, store: ClipStore) -> str:
     """12 hex digits of everything that decides the predictions: config, clips, weights."""
-    file = weights.weights_file(config)
-    return config_hash(config, data=store.meta["hash"], weights=_file_hash(file))
+    files = {"weights": _file_hash(weights.weights_file(config))}
+    if config.text_weights:
+        files["text_weights"] = _file_hash(weights.text_file(config))
+    return config_hash(config, data=store.meta["hash"], **files)
 
 
 @cache
