@@ -3,6 +3,7 @@
 A command imports what it needs when it is called, so that `merclip --help` answers at once.
 """
 
+import json
 from pathlib import Path
 
 from merclip_lib import facs
@@ -13,9 +14,29 @@ ROOT = Path(__file__).resolve().parents[1]
 def add(command) -> None:
     """Declare the commands; `command(function, name, help)` returns the parser of one."""
     one = command(_describe, "describe", "say an action-unit annotation as a sentence")
-    one.add_argument("annotation", help='for example "4+7+L10"')
+    one.add_argument("annotation", nargs="?", help='for example "4+7+L10"')
+    one.add_argument("--table", type=Path, help="say those of a whole clip table instead")
+    one.add_argument("--out", type=Path, help="with --table: the sentences to write (CSV)")
     one.add_argument("--style", choices=facs.STYLES, default="phrases")
     one.add_argument("--emotion", help="the class name, for the style emotion_only")
+
+    one = command(_manifest, "manifest", "make a clip table of a set's own annotation file")
+    one.add_argument(
+        "dataset", help="casme2, samm, smic, casme3, dfme, mmew, 4dme, casme, casme2sq"
+    )
+    one.add_argument("--annotations", type=Path, nargs="+", default=[], help="xlsx, xls or csv")
+    one.add_argument("--data-root", type=Path, help="the pictures: looked up, and used for repairs")
+    one.add_argument("--out", type=Path, required=True, help="the clip table to write (CSV)")
+    one.add_argument("--columns", nargs="+", default=[], metavar="FIELD=HEADING",
+                     help="a heading that your release names otherwise")  # fmt: skip
+    one.add_argument("--split", default="", help="value of the column split (DFME)")
+    _add_report_options(one)
+
+    one = command(_task, "task", "say which clips of clip tables a task takes, and check totals")
+    one.add_argument("task", help="for example casme2-5 or megc2019-3")
+    one.add_argument("--table", type=Path, action="append", required=True, help="repeatable")
+    one.add_argument("--out", type=Path, help="write the clips it takes, with their class (CSV)")
+    _add_report_options(one)
 
     one = command(_prepare, "prepare", "decode your own copy of a set into a clip store")
     one.add_argument("--table", type=Path, required=True, help="the clip table (CSV)")
@@ -32,9 +53,84 @@ def add(command) -> None:
     one.add_argument("--workers", type=int, help="processes (default: all cores)")
 
 
+def _add_report_options(one) -> None:
+    one.add_argument("--json", action="store_true", help="print the report as JSON")
+    one.add_argument(
+        "--strict", action="store_true", help="totals other than expected are an error"
+    )
+
+
 def _describe(given) -> int:
-    print(facs.describe(given.annotation, style=given.style, emotion=given.emotion))
+    if (given.annotation is None) == (given.table is None):
+        raise ValueError("give one annotation, or a clip table with --table, not both")
+    if given.table is None:
+        print(facs.describe(given.annotation, style=given.style, emotion=given.emotion))
+        return 0
+    if given.out is None:
+        raise ValueError("--table needs --out SENTENCES.csv")
+    from merclip_lib import manifests, report
+
+    table = manifests.read_table(given.table)
+    manifests.write_csv(report.sentences(table, given.style, str(given.table)), given.out)
+    print(report.sentences_said(table))
+    print(f"{len(table)} sentences in {given.out}")
     return 0
+
+
+def _manifest(given) -> int:
+    from merclip_lib import annotations, manifests, report
+
+    for pair in given.columns:
+        if "=" not in pair:
+            raise ValueError(f"--columns {pair!r} is not FIELD=HEADING, such as emotion=Label")
+    columns = dict(pair.split("=", 1) for pair in given.columns)
+    if given.annotations:
+        reading = annotations.join([
+            annotations.read_annotations(path, given.dataset, columns, given.split, given.data_root)
+            for path in given.annotations
+        ])  # fmt: skip
+    elif given.data_root:
+        reading = annotations.read_folders(given.data_root, given.dataset)
+    else:
+        raise ValueError("give --annotations FILE (for smic alone --data-root DIR is enough)")
+    found = report.manifest_report(reading, given.dataset, given.data_root)
+    _refuse_differences(given, found)
+    manifests.write_table(reading.table, given.out)
+    _print_report(given, found, f"{len(reading.table)} clips in {given.out}")
+    return 0
+
+
+def _task(given) -> int:
+    import pandas as pd
+
+    from merclip_lib import manifests, report
+
+    tables = [manifests.read_table(path) for path in given.table]
+    table = manifests.check_table(pd.concat(tables, ignore_index=True), "the tables together")
+    found, chosen = report.task_report(table, given.task)
+    _refuse_differences(given, found)
+    if given.out:
+        manifests.write_table(chosen, given.out)
+    _print_report(given, found, f"{len(chosen)} clips in {given.out}" if given.out else "")
+    return 0
+
+
+def _refuse_differences(given, found: dict) -> None:
+    """With --strict, ValueError for totals other than expected, before anything is written."""
+    from merclip_lib import report
+
+    wrong = report.differences(found)
+    if given.strict and wrong:
+        raise ValueError(f"{len(wrong)} totals differ, nothing is written: {'; '.join(wrong)}")
+
+
+def _print_report(given, found: dict, written: str) -> None:
+    from merclip_lib import report
+
+    if given.json:
+        print(json.dumps(found | {"differences": report.differences(found)}, indent=1))
+    else:
+        print("\n".join(line for line in (report.as_text(found), written) if line))
 
 
 def _synth(given) -> int:

@@ -25,7 +25,7 @@ from merclip_lib.tasks import (
 
 __all__ = [
     "CARDS", "COLUMNS", "TASKS", "Task", "apply_task", "check_table", "compare_totals", "database",
-    "hash_ids", "read_card", "read_table", "task_named", "write_table",
+    "hash_ids", "read_card", "read_table", "task_named", "write_csv", "write_table",
 ]  # fmt: skip
 
 # onset, apex and offset are frame numbers, fps frames per second; action_units is FACS notation;
@@ -69,8 +69,14 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Check a clip table and write it (atomically; the index is not written)."""
+    write_csv(check_table(table, str(path)), path)
+
+
+def write_csv(table: pd.DataFrame, path: str | Path) -> None:
+    """Write any table, whole or not at all."""
     path = Path(path)
-    table = check_table(table, str(path))
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}; make it first")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         table.to_csv(temporary, index=False, lineterminator="\n")

@@ -90,13 +90,14 @@ def _text(cell) -> str:
     """A cell as text; whole numbers without a decimal point ("12.0" from a csv too)."""
     if cell is None or cell != cell:
         return ""
-    text = str(cell).strip()
+    text = " ".join(str(cell).split())  # line breaks within a cell, blanks of every kind
+    text = "".join(sign for sign in text if sign.isprintable())
     return re.sub(r"\.0+$", "", text) if re.fullmatch(r"-?[0-9]+\.0+", text) else text
 
 
 def plain(heading: str) -> str:
     """A heading without case, blanks and signs."""
-    return re.sub(r"[^a-z0-9]", "", str(heading).lower())
+    return "".join(sign for sign in str(heading).lower() if sign.isalnum())
 
 
 def find(

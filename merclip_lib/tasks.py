@@ -12,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+# The two codings of CASME II in circulation, by their counts of sadness and surprise.
+CASME2_CODINGS = {(7, 25): "2014", (4, 28): "2019"}
 CARDS = Path(__file__).resolve().parents[1] / "data_manifests"
 
 
@@ -20,7 +22,8 @@ class Task:
     """A classification task: which emotions of which databases make which class.
 
     A key of `label_map` is an emotion, or `database/emotion` where a rule holds for one database
-    only. `left_out` names single clips as (database, subject, clip).
+    only. `left_out` names single clips as (database, subject, clip). `without_relabelled`
+    leaves out the clips that `relabelled` finds in a table of the 2019 coding.
     """
 
     name: str
@@ -28,6 +31,7 @@ class Task:
     label_map: dict[str, str]
     databases: tuple[str, ...]
     left_out: tuple[tuple[str, str, str], ...] = field(default=())
+    without_relabelled: bool = False
 
 
 def _same(*names: str) -> dict[str, str]:
@@ -89,6 +93,7 @@ TASKS = {
             | _THREE,
             ("casme2", "samm", "smic"),
             left_out=(("casme2", "05", "EP09_05f"), ("casme2", "04", "EP12_01f")),
+            without_relabelled=True,
         ),
     )
 }
@@ -108,6 +113,27 @@ def database(dataset: pd.Series) -> pd.Series:
     return dataset.str.lower().str.split("-").str[0]
 
 
+def casme2_coding(table: pd.DataFrame) -> str:
+    """ "2014" or "2019" where the counts of sadness and surprise are those of a coding, else ""."""
+    emotion = table.loc[database(table["dataset"]) == "casme2", "emotion"]
+    pair = (int((emotion == "sadness").sum()), int((emotion == "surprise").sum()))
+    return CASME2_CODINGS.get(pair, "")
+
+
+def relabelled(table: pd.DataFrame) -> pd.Series:
+    """Marks the clips of CASME II whose emotion the two codings disagree on.
+
+    They are three of subject 24, sadness in 2014 and surprise in 2019. Which three is read off the
+    table: all that the subject has of that emotion, if that makes three; else nothing is marked.
+    """
+    subject = table["subject"].str.extract(r"(\d+)\s*$")[0].str.lstrip("0")
+    theirs = (database(table["dataset"]) == "casme2") & (subject == "24")
+    sadness = theirs & (table["emotion"] == "sadness")
+    coding = casme2_coding(table) or ("2014" if sadness.any() else "2019")
+    marked = sadness if coding == "2014" else theirs & (table["emotion"] == "surprise")
+    return marked if marked.sum() == 3 else marked & False
+
+
 def apply_task(table: pd.DataFrame, task_name: str) -> pd.DataFrame:
     """Rows of the table that belong to the task, with their class name in a new column `label`.
 
@@ -122,6 +148,8 @@ def apply_task(table: pd.DataFrame, task_name: str) -> pd.DataFrame:
     for origin, subject, clip in task.left_out:
         number = table["subject"].str.extract(r"(\d+)\s*$")[0].str.lstrip("0")
         keep &= ~((name == origin) & (number == subject.lstrip("0")) & (table["clip"] == clip))
+    if task.without_relabelled:
+        keep &= ~(relabelled(table) & (table["emotion"] == "surprise"))
     chosen = table[keep].assign(label=label[keep])
     empty = [c for c in task.classes if c not in set(chosen["label"])]
     if empty:

@@ -4,7 +4,8 @@ import openpyxl
 import pytest
 
 from merclip_lib import manifests
-from merclip_lib.annotations import CASME2_CODINGS, read_annotations
+from merclip_lib.annotations import read_annotations
+from merclip_lib.tasks import CASME2_CODINGS
 
 CASME2 = ["Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None,
           "Action Units", "Estimated Emotion"]

@@ -150,8 +150,8 @@ def test_compare_totals_by_split():
     table = clip_table(list(TASKS["dfme-7"].classes), "dfme")
     with pytest.raises(ValueError, match="no column 'split'"):
         compare_totals(table, "dfme-7")
-    report = compare_totals(table.assign(split="test A"), "dfme-7").set_index(["part", "quantity"])
-    assert report.loc[("test A", "clips"), ["expected", "found"]].tolist() == [474, 7]
+    report = compare_totals(table.assign(split="test_a"), "dfme-7").set_index(["part", "quantity"])
+    assert report.loc[("test_a", "clips"), ["expected", "found"]].tolist() == [474, 7]
     assert report.loc[("train", "clips"), "found"] == 0
 
 
