@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from merclip_lib.manifests import TASKS, read_card
+from merclip_lib.tasks import TASKS, read_card
 
 ENOUGH = 5  # clips of a subject from which one and the same answer to all is remarkable
 
