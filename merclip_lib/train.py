@@ -8,13 +8,14 @@ between clips and action-unit sentences weighs lambda = 2 - e/E and the focal em
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from merclip_lib import augment
+from merclip_lib import augment, training_state
 from merclip_lib.clips import ClipDataset
 from merclip_lib.config import Config
 from merclip_lib.model import MERCLIP
@@ -125,13 +126,23 @@ def fit(
     subjects: np.ndarray,
     text: TextTargets,
     config: Config,
-    on_epoch: Callable[[dict], None] | None = None,
+    on_epoch: Callable[[dict], object] | None = None,
+    checkpoint: Path | None = None,
+    recorded: list | None = None,
 ) -> list[dict]:
     """Train in place on `dataset`; return one dictionary of mean losses per epoch.
 
     `subjects` (rows of the table,) are numbers that tell faces apart for LocalStaticFaceMix.
     The same config, data and threads give the same weights: every draw comes from generators
     seeded with `config.seed`.
+
+    After each epoch `on_epoch` gets its dictionary of means; what it returns (tensors and plain
+    values) is appended to `recorded`, which ends with one entry per epoch. With `checkpoint` the
+    whole state, `recorded` included, is written there after each epoch. A file found there at
+    the start is gone on from: the weights are those of an undisturbed run, bit for bit, and
+    `on_epoch` is called for the remaining epochs only. A file that is damaged or belongs to
+    another training is put aside (see `training_state`). The caller deletes the file.
+    Raises ValueError when the loss is no longer finite or the state cannot be written.
     """
     generator = torch.Generator().manual_seed(config.seed)
     torch.manual_seed(config.seed)  # dropout and stochastic depth inside the model
@@ -139,8 +150,17 @@ def fit(
     optimiser = torch.optim.AdamW(groups, lr=config.lr)
     steps = math.ceil(len(dataset) / config.batch_size)
     subjects = torch.as_tensor(subjects)
-    history = []
-    for epoch in range(config.epochs):
+    history, recorded, state = [], [] if recorded is None else recorded, None
+    if checkpoint is not None:
+        key = training_state.training_key(config, dataset, model)
+        training_state.prepare(checkpoint)
+        state = training_state.load(checkpoint, key)
+    if state is not None:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        training_state.set_random_states(state["random"], generator)
+        history, recorded[:] = state["history"], state["recorded"]
+    for epoch in range(len(history), config.epochs):
         model.train()
         weight = 1.0
         if config.progressive_weights:
@@ -173,14 +193,19 @@ def fit(
             sums += np.array([value.item() for value in means]) * len(items)
         if not np.isfinite(sums).all():
             raise ValueError(f"the loss is no longer finite in epoch {epoch}; lower lr={config.lr}")
-        loss, align, emotion, accuracy = sums / len(dataset)
+        loss, align, emotion, accuracy = (sums / len(dataset)).tolist()
         history.append(
             {"epoch": epoch, "loss": loss, "align": align, "emotion": emotion,
              "accuracy": accuracy, "weight": weight if config.use_text else 0.0,
              "lr": rate}
         )  # fmt: skip
-        if on_epoch is not None:
-            on_epoch(history[-1])
+        recorded.append(on_epoch(history[-1]) if on_epoch is not None else None)
+        if checkpoint is not None:
+            training_state.save(checkpoint, {
+                "key": key, "model": model.state_dict(), "optimiser": optimiser.state_dict(),
+                "random": training_state.random_states(generator), "history": history,
+                "recorded": recorded,
+            })  # fmt: skip
     return history
 
 
