@@ -213,6 +213,38 @@ def ablation_forest(table, title="SynthME: what each part is worth", label="diff
     return figure
 
 
+def two_ways(table, title, label="", names=("honest", "trapped")):
+    """A number made two ways, a row each: table [name, honest, trapped, change] and, where there
+    are intervals, [honest_low, honest_high, trapped_low, trapped_high, low, high].
+
+    The change stands at the right, grey where its interval (low, high) holds zero.
+    """
+    figure, axes = panels(title, WIDTH, 0.95 + 0.34 * len(table))
+    axes, rows = axes[0, 0], np.arange(len(table))
+    looks = zip(("honest", "trapped"), (-0.14, 0.14), (BLUE, ORANGE), "os", names, strict=True)
+    for column, shift, colour, marker, name in looks:
+        if "low" in table:
+            axes.hlines(rows + shift, table[f"{column}_low"], table[f"{column}_high"],
+                        color=colour, lw=1.4)
+        axes.scatter(table[column], rows + shift, color=colour, marker=marker, s=24, zorder=3,
+                     label=name)
+    for y, row in zip(rows, table.to_dict("records"), strict=True):
+        clear, text = True, f"{row['change']:+.3f}"
+        if "low" in row:
+            clear = row["low"] > 0 or row["high"] < 0
+            text += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+        axes.text(1.02, y, text, transform=axes.get_yaxis_transform(), va="center",
+                  color=INK if clear else GREY)
+    axes.text(1.02, -0.75, "change", transform=axes.get_yaxis_transform(), va="center",
+              style="italic")
+    axes.hlines(rows[:-1] + 0.5, 0, 1, "#E5E5E5", lw=0.6, transform=axes.get_yaxis_transform())
+    axes.set(yticks=rows, yticklabels=table.name, xlabel=label, ylim=(len(table) - 0.4, -1.05))
+    axes.tick_params(axis="y", length=0)
+    figure.legend(*axes.get_legend_handles_labels(), ncols=2, handletextpad=0.2,
+                  loc="outside lower center")
+    return figure
+
+
 def tsne_panels(points, colourings, title="SynthME: clip embeddings, t-SNE"):
     """The same points (N, 2), once per colouring: {name: (N,) labels}."""
     figure, axes = panels(title, WIDTH, 2.9, 1, len(colourings))

@@ -48,6 +48,12 @@ class Measured:
             return "inflates"
         return "deflates" if self.high < 0 else "no clear change"
 
+    def __str__(self) -> str:
+        return (f"{self.honest:.3f} [{self.honest_low:.3f}, {self.honest_high:.3f}] becomes "
+                f"{self.trapped:.3f} [{self.trapped_low:.3f}, {self.trapped_high:.3f}], "
+                f"a change of {self.change:+.3f} [{self.low:+.3f}, {self.high:+.3f}]: "
+                f"{self.verdict}")
+
 
 def read_epochs(run_folder: str | Path) -> pd.DataFrame:
     """What every epoch of a finished run predicted: fold, epoch, clip_id, prediction.

@@ -1,5 +1,6 @@
 """The traps on tables small enough to work out by hand, and what must hold on any table."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_score
 
-from merclip_lib import metrics, traps
+from merclip_lib import metrics, plots, traps
 
 CLASSES = ("a", "b", "c")
 
@@ -180,6 +181,19 @@ def test_measure_equals_the_paired_difference():
     assert traps.measure(good, bad, CLASSES, samples=300).verdict == "deflates"
     same = traps.measure(good, good, CLASSES, samples=300)
     assert (same.change, same.low, same.high, same.verdict) == (0, 0, 0, "no clear change")
+    assert f"becomes {found.trapped:.3f}" in str(found) and str(found).endswith(": inflates")
+
+
+@pytest.mark.parametrize("intervals", [True, False])
+def test_figure_of_two_ways_says_the_change(intervals):
+    measured = traps.measure([HAND], [HAND.assign(prediction=HAND.truth)], CLASSES, samples=20)
+    rows = pd.DataFrame([{"name": "copied truth", **dataclasses.asdict(measured)}])
+    rows = rows if intervals else rows[["name", "honest", "trapped", "change"]]
+    axes = plots.two_ways(rows, "SynthME: two ways").axes[0]
+    written = " ".join(text.get_text() for text in axes.texts)
+    assert f"{measured.change:+.3f}" in written
+    assert (f"[{measured.low:+.3f}, {measured.high:+.3f}]" in written) == intervals
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["copied truth"]
 
 
 def test_measure_needs_the_same_clips_and_subjects():
