@@ -86,6 +86,8 @@ def build_model(config: Config, classes: int) -> tuple[MERCLIP, LoadReport | Non
     report = load_vision(model.vision_encoder, parts, path.name)
     if parts.logit_scale is not None:
         model.logit_scale.data.fill_(parts.logit_scale)
+    if parts.layout.startswith("UniFormerV2") and config.normalisation == "clip":
+        report.notes.append('the authors use these weights with normalisation="imagenet"')
     return model, report
 
 
