@@ -1,4 +1,4 @@
-"""What the model sees: embeddings, relevance over face and time, and sentences as probes.
+"""What the model sees: embeddings, and relevance over face and time.
 
 A picture of a heat map proves nothing. SynthME knows which patches moved, so a map can be scored:
 does its maximum fall where the skin moved (pointing game), and how much of it lies there? Every
@@ -15,10 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from merclip_lib import facs, weights
 from merclip_lib.clips import ClipDataset, uniform_sample
-from merclip_lib.config import Config
-from merclip_lib.model import MERCLIP, build_text_bank
+from merclip_lib.model import MERCLIP
+from merclip_lib.rollout import attention_rollout as attention_rollout  # one of the maps here
 from merclip_lib.train import gather
 
 
@@ -65,7 +64,7 @@ def knn_purity(x: np.ndarray, labels: Sequence, k: int = 5) -> Purity:
     if not 1 <= k < len(x):
         raise ValueError(f"k is {k}; it must lie between 1 and the number of other clips")
     same = labels[:, None] == labels
-    near = np.argsort(-_similarity(x, x) + 4 * np.eye(len(x)), axis=1)[:, :k]
+    near = np.argsort(-similarity(x, x) + 4 * np.eye(len(x)), axis=1)[:, :k]
     share = np.take_along_axis(same, near, 1).mean()
     return Purity(float(share), float((same.sum(1) - 1).mean() / (len(x) - 1)))
 
@@ -234,65 +233,7 @@ def localisation(maps: dict[str, np.ndarray], region: np.ndarray) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def sentence_embeddings(config: Config, annotations: Sequence[str]) -> np.ndarray:
-    """Unit vectors (S, E) of annotations from the frozen text tower, templates averaged."""
-    texts = [facs.describe(annotation, config.description) for annotation in annotations]
-    bank = build_text_bank(weights.load_text_tower(config), weights.tokenizer(), texts)
-    return F.normalize(bank.mean(1), dim=-1).numpy()
-
-
-def retrieval(
-    z: np.ndarray, bank: np.ndarray, own: np.ndarray, among: np.ndarray | None = None
-) -> pd.DataFrame:
-    """Find the sentence of a clip and the clips of a sentence, by cosine; rows: the two ways.
-
-    `z` (N, E) clips, `bank` (S, E) different sentences, `own` (N,) the sentence of each clip;
-    `among` (N,) bool limits the questions, never the candidates. R@k: a right answer is among
-    the first k. mAP: mean average precision. Each with its chance level. Raises ValueError when
-    nothing is asked.
-    """
-    right = own[:, None] == np.arange(len(bank))  # (N, S)
-    similarity = _similarity(z, bank)
-    asked = np.ones(len(z), bool) if among is None else np.asarray(among, bool)
-    if not asked.any():
-        raise ValueError("no clip is among the questions; widen `among`")
-    sentences = np.unique(own[asked])
-    return pd.DataFrame({
-        "sentence of a clip": _ranking(similarity[asked], right[asked]),
-        "clips of a sentence": _ranking(similarity.T[sentences], right.T[sentences]),
-    }).T  # fmt: skip
-
-
-def _ranking(similarity: np.ndarray, right: np.ndarray) -> dict[str, float]:
-    """Scores of ranked answers; rows are questions, columns candidates."""
-    ranked = np.take_along_axis(right, np.argsort(-similarity, 1, kind="stable"), 1)
-    places, m = np.arange(1, ranked.shape[1] + 1), ranked.sum(1)
-    precision = (ranked * ranked.cumsum(1) / places).sum(1) / m
-    n, result = ranked.shape[1], {"questions": len(right), "candidates": right.shape[1]}
-    for k in (1, 5):
-        missed = np.prod([np.maximum(n - m - i, 0) / (n - i) for i in range(min(k, n))], axis=0)
-        result |= {f"R@{k}": ranked[:, :k].any(1).mean(), f"chance R@{k}": (1 - missed).mean()}
-    harmonic = (1 / places).sum()
-    chance = (m - 1) / max(n - 1, 1) + (n - m) / (n * max(n - 1, 1)) * harmonic  # Bestgen 2015
-    return result | {"mAP": precision.mean(), "chance mAP": chance.mean()}
-
-
-def au_readout(z: np.ndarray, unit_bank: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Each action unit's sentence as its detector: area under the ROC curve, (U,).
-
-    `z` (N, E), `unit_bank` (U, E), `targets` (N, U) in {0, 1}. 0.5 is chance; NaN where all clips
-    or none show the unit.
-    """
-    from sklearn.metrics import roc_auc_score
-
-    scores = _similarity(z, unit_bank)
-    return np.array([
-        roc_auc_score(truth, score) if 0 < truth.sum() < len(truth) else np.nan
-        for truth, score in zip(targets.T, scores.T, strict=True)
-    ])  # fmt: skip
-
-
-def _similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Cosine similarities (rows of a, rows of b)."""
     a, b = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b))
     return a @ b.T

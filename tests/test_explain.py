@@ -1,4 +1,4 @@
-"""Explanations: axioms of the maps, scores of the probes, on small networks and made-up arrays."""
+"""Explanations: axioms of the maps and their scores, on small networks and made-up arrays."""
 
 import dataclasses
 
@@ -63,12 +63,70 @@ def test_relevance_is_of_the_predicted_class_unless_told(model, video):
     assert not np.allclose(own, other)
 
 
-@pytest.mark.parametrize("method", [explain.input_gradient, explain.token_relevance])
+@pytest.mark.parametrize(
+    "method", [explain.input_gradient, explain.token_relevance, explain.attention_rollout]
+)
 def test_other_maps_are_positive_and_leave_no_gradients(model, video, method):
     maps = method(model, video)
     assert maps.shape == (4, 4, 4, 4)
     assert (maps >= 0).all() and maps.max() > 0
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def attention_of_the_forward_pass(model, video, classes, monkeypatch):
+    """Attention maps and their gradients, by an attention function that keeps what it does."""
+    maps = []
+
+    def attend(q, k, v):
+        weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
+        weights.retain_grad()
+        maps.append(weights)
+        return weights @ v
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attend)
+    model.zero_grad()
+    model(video).logits.gather(1, classes[:, None]).sum().backward()
+    monkeypatch.undo()
+    model.zero_grad(set_to_none=True)
+    return [(weights * weights.grad).clamp(min=0).mean(1).detach() for weights in maps]
+
+
+def test_rollout_follows_the_attention_of_the_forward_pass(video, monkeypatch):
+    torch.manual_seed(3)
+    size = dataclasses.replace(SIZES["merclip-tiny"], resolution=32, width=32, layers=2, lmhra=0,
+                               global_layers=(), embed_dim=16, token_dim=32)  # fmt: skip
+    model, classes = MERCLIP(size, classes=3).eval(), torch.tensor([0, 1, 2, 0])
+    *local, first, last = attention_of_the_forward_pass(model, video, classes, monkeypatch)
+    frames = torch.eye(17)
+    for weights in local:
+        frames = frames + weights.view(4, 4, 17, 17) @ frames
+    known = torch.eye(65) + first
+    known = known[:, 0] + (last @ known)[:, 0]  # token 0 of the last layer
+    clip = frames[:, :, 0] / 4  # without global blocks: the mean over the four times
+    patches = torch.einsum("ntp,ntpq->ntq", known[:, 1:].view(4, 4, 16), frames[:, :, 1:, 1:])
+    expected = (known[:, :1, None] * clip[..., 1:] + patches).view(4, 4, 4, 4)
+    found = explain.attention_rollout(model, video, classes, batch_size=3)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_rollout_hears_of_the_global_blocks_and_of_the_class(model, video):
+    classes = torch.tensor([0, 1, 2, 0])
+    found = explain.attention_rollout(model, video, classes)
+    assert not np.allclose(found, explain.attention_rollout(model, video, (classes + 1) % 3))
+    dec = model.vision_encoder.transformer.dec[0]
+    kept = dec.attn.out_proj.weight.data.clone()
+    dec.attn.out_proj.weight.data.zero_()  # nothing that the query reads gets through
+    without = explain.attention_rollout(model, video, classes)
+    dec.attn.out_proj.weight.data.copy_(kept)
+    assert not np.allclose(found, without)
+    np.testing.assert_array_equal(found, explain.attention_rollout(model, video, classes))
+
+
+def test_rollout_of_a_linear_head_reads_the_clip_token_alone(video):
+    size = dataclasses.replace(SIZES["merclip-tiny"], resolution=32, width=32, layers=2,
+                               global_layers=(1,), embed_dim=16, token_dim=32)  # fmt: skip
+    found = explain.attention_rollout(MERCLIP(size, classes=3, eim=False), video)
+    assert found.shape == (4, 4, 4, 4) and (found >= 0).all() and found.max() > 0
 
 
 def test_freezing_what_moved_makes_the_still_clip(model, video):
@@ -131,41 +189,6 @@ def test_knn_purity_and_its_chance():
     assert blind.chance == pytest.approx((200 * 199 + 100 * 99) / (300 * 299))
     with pytest.raises(ValueError, match="k is 3"):
         explain.knn_purity(apart[:3], labels[:3], k=3)
-
-
-def test_retrieval_both_ways():
-    bank = np.eye(3, 6)
-    z = np.array([bank[0], bank[0] + 0.1 * bank[1], bank[1] + 2 * bank[2], bank[2]])
-    own = np.array([0, 0, 1, 2])  # clip 2 looks more like sentence 2
-    table = explain.retrieval(z, bank, own)
-    forth, back = table.loc["sentence of a clip"], table.loc["clips of a sentence"]
-    assert forth["R@1"] == 3 / 4 and forth["R@5"] == 1
-    assert forth["mAP"] == pytest.approx((1 + 1 + 1 / 2 + 1) / 4)
-    assert back["R@1"] == 1 and back["questions"] == 3 and back["candidates"] == 4
-    asked = explain.retrieval(z, bank, own, among=own == 1)
-    assert asked.loc["sentence of a clip", "R@1"] == 0
-    assert asked["questions"].tolist() == [1, 1] and asked["candidates"].tolist() == [3, 4]
-    with pytest.raises(ValueError, match="no clip"):
-        explain.retrieval(z, bank, own, among=own == 9)
-
-
-def test_retrieval_chance_is_what_random_embeddings_reach():
-    generator = np.random.default_rng(0)
-    own = np.repeat([0, 1, 2, 3, 4, 5, 6], [1, 1, 2, 3, 4, 5, 8])
-    draws = [explain.retrieval(generator.normal(size=(len(own), 9)),
-                               generator.normal(size=(7, 9)), own) for _ in range(400)]  # fmt: skip
-    mean = sum(draws) / len(draws)
-    for score in ("R@1", "R@5", "mAP"):
-        np.testing.assert_allclose(mean[score], mean[f"chance {score}"], atol=0.025)
-
-
-def test_au_readout_reads_each_unit_with_its_own_sentence():
-    targets = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]])
-    z = targets @ np.eye(3, 5) + 0.1
-    auc = explain.au_readout(z, np.eye(3, 5)[[0, 1, 2]], targets)
-    assert auc[:2].tolist() == [1, 1] and np.isnan(auc[2])
-    swapped = explain.au_readout(z, np.eye(3, 5)[[1, 0, 2]], targets)
-    assert (swapped[:2] < 1).all()
 
 
 def test_tsne_keeps_neighbours_and_repeats():
