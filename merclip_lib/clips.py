@@ -9,7 +9,7 @@ Decoding a video costs far more than looking at it. A clip store is a folder mad
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,7 +137,8 @@ class ClipDataset(torch.utils.data.Dataset):
 
     `rows` are positions in the store's table, `labels` class numbers for those rows. In
     training the sampling of frames is drawn from (seed, epoch, row), so a clip looks the same
-    whichever worker reads it and in whatever order; call `set_epoch` before each epoch.
+    whichever worker reads it and in whatever order; call `set_epoch` before each epoch. `short`
+    says what becomes of clips with fewer than `frames`, see `uniform_sample`.
     """
 
     def __init__(
@@ -148,9 +149,11 @@ class ClipDataset(torch.utils.data.Dataset):
         frames: int,
         training: bool = False,
         seed: int = 0,
+        short: str = "repeat",
     ):
         self.store, self.rows, self.labels = store, np.asarray(rows), np.asarray(labels)
         self.frames, self.training, self.seed, self.epoch = frames, training, seed, 0
+        self.short = short
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -165,6 +168,23 @@ class ClipDataset(torch.utils.data.Dataset):
             key = np.random.SeedSequence([self.seed, self.epoch, row]).generate_state(1)[0]
             generator = torch.Generator().manual_seed(int(key))
         clip = self.store.frames[row]
-        index = uniform_sample(len(clip), self.frames, generator)
+        index = uniform_sample(len(clip), self.frames, generator, self.short)
         video = torch.from_numpy(np.ascontiguousarray(clip[index]))
         return {"video": video, "label": int(self.labels[item]), "row": row}
+
+
+def read_batches(
+    dataset: ClipDataset, order: list[torch.Tensor], workers: int = 0
+) -> Iterator[tuple[torch.Tensor, list[dict]]]:
+    """Each batch of `order` (positions) with its items, read ahead by `workers` processes.
+
+    Nothing is drawn from torch's own generator, whatever the number of workers.
+    """
+    if not workers:
+        yield from ((items, [dataset[int(i)] for i in items]) for items in order)
+        return
+    loader = torch.utils.data.DataLoader(
+        dataset, batch_sampler=[items.tolist() for items in order], num_workers=workers,
+        collate_fn=list, generator=torch.Generator(),
+    )  # fmt: skip
+    yield from zip(order, loader, strict=True)

@@ -40,6 +40,17 @@ def add(command) -> None:
     one.add_argument("--size", default="", help="report loading into it, for example ViT-B-16")
     one.add_argument("--json", action="store_true", help="all of it as JSON")
 
+    one = command(_recipe, "recipe", "print the values that belong together for a task")
+    one.add_argument("name", nargs="?", help="for example casme3-7; without it, the list")
+    one.add_argument("--protocol", choices=("honest", "reference"), default="honest")
+    one.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+    one = command(_runs, "runs", "list or show what the run store holds, or clean it up")
+    one.add_argument("action", choices=("list", "show", "clean"))
+    one.add_argument("run", nargs="?", help="for show: the run's name, or how it begins")
+    one.add_argument("--runs-dir", type=Path, default=ROOT / "runs", help="the run store")
+    one.add_argument("--yes", action="store_true", help="clean: remove what is listed")
+
     one = command(_test, "test", "run the tests; further arguments go to pytest")
     one.set_defaults(takes_rest=True)
 
@@ -110,6 +121,36 @@ def _weights(given) -> int:
             print(f"{name:<17}{_plain(value)}")
     if report:
         print(report.table())
+    return 0
+
+
+def _recipe(given) -> int:
+    from merclip_lib import recipes
+
+    if given.name is None:
+        print(json.dumps(recipes.RECIPES) if given.json else "\n".join(recipes.RECIPES))
+        return 0
+    config = recipes.recipe(given.name, given.protocol)
+    if given.json:
+        print(json.dumps(recipes.as_dict(given.name, config), indent=1))
+    else:
+        print(recipes.as_text(given.name, config))
+    return 0
+
+
+def _runs(given) -> int:
+    from merclip_lib import runs_overview as overview
+
+    if not given.runs_dir.is_dir():
+        raise ValueError(f"{given.runs_dir}: no such folder; name the run store with --runs-dir")
+    if (given.action == "show") != (given.run is not None):
+        raise ValueError("name a run for `show`, and only for it")
+    if given.action == "list":
+        print(overview.as_text(overview.list_runs(given.runs_dir)))
+    elif given.action == "show":
+        print(overview.show_run(overview.find_run(given.runs_dir, given.run)))
+    else:
+        print(overview.clean(given.runs_dir, given.yes))
     return 0
 
 

@@ -1,98 +1,70 @@
-"""The protocol: folds by subject, and a run store that keeps what each fold predicted.
+"""The protocol: train each fold on its own people, predict the others, keep what was predicted.
 
 Leave one subject out (LOSO, paper section on protocol): the held-out subject decides nothing,
-neither the epoch (always the last) nor any setting. Every prediction carries its clip id. A run
-lives in `runs/<hash>/`: `run.json`, one folder per fold with `predictions.csv` and
-`history.csv`, and, when all folds are there, `predictions.csv` and `history.csv` of the whole.
-A folder is renamed into place when complete, so an interrupted run goes on where it stopped.
+neither the epoch (the last, or the best on inner validation people) nor any setting. Every
+prediction carries its clip id. Folds run side by side, in several processes or on several
+machines; where they are kept, and how an interrupted run goes on, is in `merclip_lib.run_store`.
 """
 
 import dataclasses
 import hashlib
 import json
-import multiprocessing
 import os
-import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
-from merclip_lib import facs, weights
-from merclip_lib.clips import ClipDataset, ClipStore, open_store
-from merclip_lib.config import Config, config_from, config_hash
-from merclip_lib.manifests import TASKS, apply_task
+from merclip_lib import executors, run_store, transfer, weights
+from merclip_lib.clips import ClipStore, open_store
+from merclip_lib.config import Config, config_hash, size_of
+from merclip_lib.fold_training import (
+    Trained,
+    choose_clips,
+    start_model,
+    text_targets,
+    train_fold,
+)
+from merclip_lib.folds import Fold, inner_validation, make_folds, people, stamp
+from merclip_lib.manifests import task_named
 from merclip_lib.metrics import read_predictions
-from merclip_lib.model import MERCLIP, build_text_bank
-from merclip_lib.train import TextTargets, fit, predict
+from merclip_lib.run_store import Run, read_run, read_runs, write_csv, write_text
+from merclip_lib.train import TextTargets
+
+__all__ = [
+    "Fold", "Run", "Trained", "choose_clips", "cross_validate", "folds_of", "is_finished",
+    "make_folds", "read_run", "read_runs", "run_hash", "stamp", "text_targets", "train_fold",
+    "write_csv", "write_text",
+]  # fmt: skip
+
+WAIT = 1.0  # seconds between looks at a fold that another process is training
 
 
-@dataclass(frozen=True)
-class Fold:
-    """One training: `train` and `test` are positions in the chosen table."""
-
-    name: str
-    train: np.ndarray
-    test: np.ndarray
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run. `predictions`: clip_id, subject, truth, prediction, p_<class> per clip."""
-
-    hash: str
-    folder: Path
-    config: Config
-    predictions: pd.DataFrame
-    history: pd.DataFrame  # fold, epoch, loss, align, emotion, accuracy, weight, lr
-    seconds: float  # of all folds' training together
-
-
-def make_folds(table: pd.DataFrame, folds: int = 0) -> list[Fold]:
-    """Folds by subject: one each (`folds` 0, LOSO), or `folds` groups of subjects.
-
-    Subjects of different datasets are different people even under one name. Groups deal the
-    subjects out in order, so they depend on nothing else. Raises ValueError when there are fewer
-    subjects than folds or only one subject.
-    """
-    person = (table["dataset"] + "/" + table["subject"]).to_numpy()
-    people = sorted(set(person))
-    if len(people) < max(folds, 2):
-        raise ValueError(f"{len(people)} subjects cannot make {folds or 'LOSO'} folds")
-    groups = [people[k::folds] for k in range(folds)] if folds else [[name] for name in people]
-    parts = []
-    for k, group in enumerate(groups):
-        held_out = np.isin(person, group)
-        name = f"group{k + 1}" if folds else group[0].replace("/", "-")
-        parts.append(Fold(name, np.flatnonzero(~held_out), np.flatnonzero(held_out)))
-    return parts
-
-
-def choose_clips(config: Config, store: ClipStore) -> pd.DataFrame:
-    """The clips of the task with a `label` column; the index stays the position in the store."""
-    table = apply_task(store.table, config.task)
-    if config.subjects:
-        table = table[table["subject"].isin(sorted(set(table["subject"]))[: config.subjects])]
-    return table
+def folds_of(config: Config, table: pd.DataFrame) -> list[Fold]:
+    """The folds of a configuration; `table` as `choose_clips` gives it."""
+    return make_folds(table, config.folds, config.held_out, config.seed)
 
 
 def run_hash(config: Config, store: ClipStore) -> str:
     """12 hex digits of everything that decides the predictions: config, clips, weights."""
-    files = {"weights": _file_hash(weights.weights_file(config))}
+    also = {"weights": _file_hash(weights.weights_file(config))}
     if config.text_weights:
-        files["text_weights"] = _file_hash(weights.text_file(config))
-    return config_hash(config, data=store.meta["hash"], **files)
+        also["text_weights"] = _file_hash(weights.text_file(config))
+    if config.init_from:
+        also["init_from"] = _file_hash(transfer.network_file(config))
+    return config_hash(config, data=store.meta["hash"], **also)
 
 
 @cache
 def _file_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "none"
+    if not path.is_file():
+        return "none"
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def is_finished(runs_dir: str | Path, config: Config, store: ClipStore) -> bool:
@@ -100,90 +72,44 @@ def is_finished(runs_dir: str | Path, config: Config, store: ClipStore) -> bool:
     return (Path(runs_dir) / run_hash(config, store) / "predictions.csv").is_file()
 
 
-def text_targets(config: Config, table: pd.DataFrame, rows: int) -> TextTargets:
-    """Encode each distinct description (and mirror image) of the clips once.
-
-    `table` is indexed by position in a store of `rows` clips.
-    """
-    def say(annotation: str, emotion: str, clip: str) -> str:
-        return facs.describe(annotation, config.description, emotion, where=f"clip {clip}")
-
-    plain, mirror = [], []
-    for clip, annotation, emotion in zip(
-        table["clip_id"], table["action_units"], table["label"], strict=True
-    ):
-        plain.append(say(annotation, emotion, clip))
-        mirror.append(say(facs.swap_sides(annotation), emotion, clip))
-    distinct = sorted({*plain, *mirror})
-    number = {text: k for k, text in enumerate(distinct)}
-    description, mirrored = np.zeros(rows, int), np.zeros(rows, int)
-    description[table.index] = [number[text] for text in plain]
-    mirrored[table.index] = [number[text] for text in mirror]
-    tower = weights.load_text_tower(config)
-    return TextTargets(build_text_bank(tower, weights.tokenizer(), distinct), description, mirrored)
-
-
 @dataclass(frozen=True)
-class Trained:
-    """One trained fold: what it predicted for its held-out clips, its losses, its network.
+class FoldJob:
+    """What a process, here or on another machine, needs to train one fold."""
 
-    `epochs` (epoch, clip_id, prediction) is what each epoch would have predicted: no choice is
-    made with it; it shows what choosing the epoch on the held-out subject would pretend.
-    """
-
-    predictions: pd.DataFrame
-    history: pd.DataFrame
-    epochs: pd.DataFrame
-    seconds: float
-    model: MERCLIP
+    config: Config
+    store: Path
+    fold: Fold
+    text: TextTargets | None
+    folder: Path
+    data_workers: int
+    keep_network: bool
 
 
-def train_fold(
-    config: Config, store: ClipStore, fold: Fold, text: TextTargets | None = None
-) -> Trained:
-    """Train on one fold and predict its held-out clips, in this process.
-
-    `text` are the sentences of the chosen clips, encoded (`text_targets`); they are computed
-    here when absent and wanted.
-    """
-    started = time.monotonic()
-    table, classes = choose_clips(config, store), TASKS[config.task].classes
-    labels = table["label"].map(classes.index).to_numpy()
-    rows = table.index.to_numpy()
-    subjects = np.zeros(len(store), int)
-    subjects[rows] = pd.factorize(table["dataset"] + "/" + table["subject"])[0]
-    model, _ = weights.build_model(config, len(classes))
-    if config.use_text and text is None:
-        text = text_targets(config, table, len(store))
-    train = ClipDataset(
-        store, rows[fold.train], labels[fold.train], config.frames, training=True, seed=config.seed
-    )
-    test = ClipDataset(store, rows[fold.test], labels[fold.test], config.frames)
-    held_out = table.iloc[fold.test]
-    epochs = []  # what each epoch would have predicted: recorded, never looked at to decide
-
-    def record(means: dict) -> None:
-        probability = predict(model, test).numpy()
-        epochs.append(pd.DataFrame({
-            "epoch": means["epoch"],
-            "clip_id": held_out["clip_id"].to_numpy(),
-            "prediction": [classes[k] for k in probability.argmax(1)],
-        }))  # fmt: skip
-
-    history = pd.DataFrame(fit(model, train, subjects, text, config, record))
-    history.insert(0, "fold", fold.name)
-    probability = predict(model, test).numpy()
-    predictions = pd.DataFrame({
-        "clip_id": held_out["clip_id"].to_numpy(),
-        "subject": held_out["subject"].to_numpy(),
-        "database": held_out["dataset"].to_numpy(),
-        "truth": held_out["label"].to_numpy(),
-        "prediction": [classes[k] for k in probability.argmax(1)],
-        **{f"p_{name}": probability[:, k] for k, name in enumerate(classes)},
-    })  # fmt: skip
-    return Trained(
-        predictions, history, pd.concat(epochs), time.monotonic() - started, model
-    )
+def run_fold(job: FoldJob) -> bool:
+    """Train one fold into the run store; False when another process is just doing so."""
+    name = job.fold.name
+    with run_store.hold(job.folder, name) as mine:
+        if not mine or run_store.is_done(job.folder, name, job.keep_network):
+            return mine
+        part, store = run_store.open_part(job.folder, name), open_store(job.store)
+        trained = train_fold(job.config, store, job.fold, job.text, part, job.data_workers)
+        if (part / "checkpoint.pt.damaged").exists():
+            _progress_line(f"{part / 'checkpoint.pt'} was damaged: {name} was trained anew")
+        write_csv(trained.predictions, part / "predictions.csv")
+        write_csv(trained.history, part / "history.csv")
+        write_csv(trained.epochs, part / "epochs.csv")
+        write_text(part / "seconds.json", json.dumps(round(trained.seconds, 2)))
+        write_text(part / "environment.json", json.dumps(run_store.environment(), indent=1))
+        with run_store.writing(part):
+            run_store.remove(part / transfer.NETWORK)
+            if job.keep_network:
+                table = choose_clips(job.config, store).iloc[job.fold.train]
+                transfer.save_network(
+                    part / transfer.NETWORK, trained.model, job.config,
+                    task_named(job.config.task).classes, people(table),
+                )  # fmt: skip
+        run_store.finish_part(job.folder, name)
+    return True
 
 
 def cross_validate(
@@ -192,105 +118,129 @@ def cross_validate(
     runs_dir: str | Path = "runs",
     workers: int | None = None,
     progress: Callable[[str], None] | None = None,
+    executor: str = "processes",
+    address: str = "",
+    data_workers: int = 0,
+    keep_network: bool = False,
 ) -> Run:
     """All folds of a configuration; those already in the run store are not trained again.
 
-    Folds run side by side in `workers` processes (default: one per core) with one thread each,
-    so the predictions do not depend on the number of workers. `progress` receives a line per
-    finished fold; by default lines are added to the file named in MERCLIP_PROGRESS, if any.
+    `executor` is "processes" (`workers` side by side, default one per core or GPU), "serial" or
+    "ray" (`address` of a cluster, empty for this machine). Every fold has one thread, so the
+    predictions depend neither on it nor on `workers` nor on `data_workers` (which read clips).
+    Folds that another process is training are left to it and collected when they are done.
+    `keep_network` stores each fold's network, for `init_from` of another run. `progress`
+    receives a line per fold; by default lines go to the file named in MERCLIP_PROGRESS, if any.
+    Raises ValueError for bad input before any training.
     """
-    table = choose_clips(config, store)
-    folds = make_folds(table, config.folds)
-    folder = Path(runs_dir) / run_hash(config, store)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "run.json", describe_run(config, store, folds))
-    waiting = [fold for fold in folds if not (folder / fold.name).is_dir()]
-    workers = min(workers or os.cpu_count() or 1, max(len(waiting), 1))
-    done = len(folds) - len(waiting)
-    progress = progress or _progress_line
-    if waiting:
-        text = text_targets(config, table, len(store)) if config.use_text else None
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-            jobs = {
-                pool.submit(_run_fold, config, store.folder, fold, text, folder): fold
-                for fold in waiting
-            }
-            try:
-                for job in as_completed(jobs):
-                    job.result()
-                    done += 1
-                    progress(f"fold {done}/{len(folds)}: {jobs[job].name} of {folder.name}")
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    parts = [folder / fold.name for fold in folds]
-    write_csv(pd.concat([read_predictions(part / "predictions.csv") for part in parts]),
-              folder / "predictions.csv")
-    write_csv(pd.concat([pd.read_csv(part / "history.csv") for part in parts]),
-              folder / "history.csv")
+    table, progress = choose_clips(config, store), progress or _progress_line
+    folds, folder = folds_of(config, table), Path(runs_dir) / run_hash(config, store)
+
+    def waiting() -> list[Fold]:
+        return [fold for fold in folds if not run_store.is_done(folder, fold.name, keep_network)]
+
+    if not waiting() and run_store.is_whole(folder):
+        return read_run(folder)
+    if waiting():
+        memory = check_run(config, store, table, folds)
+        executors.check_executor(executor, workers, address, config.device, memory)
+        workers = executors.workers_for(len(waiting()), workers, config.device, memory)
+    begin_run(folder, describe_run(config, store, folds))
+    text = text_targets(config, table, len(store)) if config.use_text and waiting() else None
+    while waiting():
+        free = [fold for fold in waiting() if not run_store.is_held(folder, fold.name)]
+        jobs = [
+            FoldJob(config, store.folder.resolve(), fold, text, folder.resolve(), data_workers,
+                    keep_network)
+            for fold in free
+        ]  # fmt: skip
+        gpus = 1.0 if config.device == "cuda" else 0.0
+        for k, mine in executors.run_folds(executor, run_fold, jobs, workers, address, gpus):
+            if mine:
+                done = len(folds) - len(waiting())
+                progress(f"fold {done}/{len(folds)}: {free[k].name} of {folder.name}")
+        if not free:
+            time.sleep(WAIT)
+    collect(folder, folds)
     return read_run(folder)
 
 
-def _run_fold(
-    config: Config, store_folder: Path, fold: Fold, text: TextTargets | None, folder: Path
-) -> None:
-    trained = train_fold(config, open_store(store_folder), fold, text)
-    temporary = folder / f".{fold.name}.{os.getpid()}.part"
-    temporary.mkdir()
-    write_csv(trained.predictions, temporary / "predictions.csv")
-    write_csv(trained.history, temporary / "history.csv")
-    write_csv(trained.epochs, temporary / "epochs.csv")
-    write_text(temporary / "seconds.json", json.dumps(round(trained.seconds, 2)))
-    shutil.rmtree(folder / fold.name, ignore_errors=True)
-    temporary.rename(folder / fold.name)
+def check_run(config: Config, store: ClipStore, table: pd.DataFrame, folds: list[Fold]) -> float:
+    """Raise ValueError for what would stop a fold later; returns bytes that one fold needs."""
+    size, classes = size_of(config), task_named(config.task).classes
+    pixels = store.frames.shape[2:4]
+    if pixels != (size.resolution, size.resolution):
+        raise ValueError(
+            f"{store.folder}: clips of {pixels[0]} x {pixels[1]} pixels, but {config.size} wants "
+            f"{size.resolution}; prepare the set with --size {size.resolution}"
+        )
+    person = people(table).to_numpy()
+    for fold in folds:
+        if config.selection == "inner_validation":
+            inner_validation(person, fold.train, config.seed)
+        if config.init_from:
+            transfer.check_people(config, set(person[fold.test]))
+    with torch.random.fork_rng(devices=[]):
+        model = start_model(config, len(classes))  # the weights are there and of this size
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    tokens = size.times * (size.grid**2 + 1)
+    return executors.memory_of(
+        parameters, tokens * size.layers * size.width * -(-config.batch_size // config.accumulate)
+    )
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _progress_line(line: str) -> None:
-    if path := os.environ.get("MERCLIP_PROGRESS"):
-        with open(path, "a") as file:
-            file.write(line + "\n")
+def begin_run(folder: Path, record: str) -> None:
+    """Make the folder of a run and write run.json, unless it is there and can be read."""
+    with run_store.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with run_store.hold(folder, run_store.WHOLE, wait=True):
+        try:
+            run_store.read_record(folder)
+        except ValueError:
+            write_text(folder / "run.json", record)
 
 
 def describe_run(config: Config, store: ClipStore, folds: list[Fold]) -> str:
-    """What run.json says: configuration, data, weights, folds, versions."""
-    return json.dumps({
+    """What run.json says: configuration, data, weights, folds, versions, stamp."""
+    record = {
         "config": dataclasses.asdict(config),
         "data": {"name": store.meta.get("name"), "hash": store.meta["hash"]},
         "weights": _file_hash(weights.weights_file(config)),
         "folds": [fold.name for fold in folds],
+        "protocol": config.protocol,
+        "selection": config.selection,
+        "held_out": config.held_out,
+        "stamp": stamp(config),
         "torch": torch.__version__,
-    }, indent=1)  # fmt: skip
+    }
+    if config.init_from:
+        model, _ = weights.build_model(config, len(task_named(config.task).classes))
+        report = transfer.start_from(model, config)
+        record["init_from"] = {"report": str(report), "initial": report.initial}
+    return json.dumps(record, indent=1)
 
 
-def read_run(folder: str | Path) -> Run:
-    """A finished run from its folder. Raises ValueError when it is not finished."""
-    folder = Path(folder)
-    if not (folder / "predictions.csv").is_file():
-        raise ValueError(f"{folder}: no finished run here; train it again and it will go on")
-    record = json.loads((folder / "run.json").read_text())
-    seconds = sum(json.loads((folder / f / "seconds.json").read_text()) for f in record["folds"])
-    return Run(
-        folder.name, folder, config_from(record["config"]),
-        read_predictions(folder / "predictions.csv"), pd.read_csv(folder / "history.csv"), seconds,
-    )  # fmt: skip
+def collect(folder: Path, folds: list[Fold]) -> None:
+    """Write the tables of the whole run from those of its folds.
+
+    A damaged fold is set aside; ValueError says so, and the next start trains it again.
+    """
+    with run_store.hold(folder, run_store.WHOLE, wait=True):
+        predictions, history = [], []
+        for fold in folds:
+            part = folder / fold.name
+            if why := run_store.damage(part):
+                raise run_store.set_aside(part, why)
+            predictions.append(read_predictions(part / "predictions.csv"))
+            history.append(pd.read_csv(part / "history.csv"))
+            if len(predictions[-1]) != len(fold.test):
+                raise run_store.set_aside(part, "predictions of clips are missing")
+            run_store.drop_checkpoint(part)
+        write_csv(pd.concat(history), folder / "history.csv")
+        write_csv(pd.concat(predictions), folder / "predictions.csv")
 
 
-def read_runs(runs_dir: str | Path) -> list[Run]:
-    """All finished runs of a run store, in order of their hashes."""
-    return [read_run(path.parent) for path in sorted(Path(runs_dir).glob("*/predictions.csv"))]
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format="%.7g"))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+def _progress_line(line: str) -> None:
+    if path := os.environ.get("MERCLIP_PROGRESS"):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")

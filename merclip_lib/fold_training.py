@@ -1,0 +1,194 @@
+"""Training of one fold: who trains, which epoch counts, what is predicted for the held-out clips.
+
+The held-out people decide nothing (paper section on protocol): the last epoch counts, or the one
+that is best on validation people taken from the training people. Choosing it on the held-out
+clips, as the authors' program does, is there to show the gap; its tables say so.
+"""
+
+import contextlib
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from merclip_lib import facs, metrics, transfer, weights
+from merclip_lib.clips import ClipDataset, ClipStore
+from merclip_lib.config import Config
+from merclip_lib.folds import Fold, inner_validation, people
+from merclip_lib.manifests import apply_task, task_named
+from merclip_lib.model import MERCLIP, build_text_bank
+from merclip_lib.train import TextTargets, fit, predict
+
+
+def choose_clips(config: Config, store: ClipStore) -> pd.DataFrame:
+    """The clips of the task with a `label` column; the index stays the position in the store."""
+    table = apply_task(store.table, config.task)
+    if config.subjects:
+        table = table[table["subject"].isin(sorted(set(table["subject"]))[: config.subjects])]
+    return table
+
+
+def text_targets(config: Config, table: pd.DataFrame, rows: int) -> TextTargets:
+    """Encode each distinct description (and mirror image) of the clips once.
+
+    `table` is indexed by position in a store of `rows` clips.
+    """
+
+    def say(annotation: str, emotion: str, clip: str) -> str:
+        return facs.describe(annotation, config.description, emotion, where=f"clip {clip}")
+
+    plain, mirror = [], []
+    for clip, annotation, emotion in zip(
+        table["clip_id"], table["action_units"], table["label"], strict=True
+    ):
+        plain.append(say(annotation, emotion, clip))
+        mirror.append(say(facs.swap_sides(annotation), emotion, clip))
+    distinct = sorted({*plain, *mirror})
+    number = {text: k for k, text in enumerate(distinct)}
+    description, mirrored = np.zeros(rows, int), np.zeros(rows, int)
+    description[table.index] = [number[text] for text in plain]
+    mirrored[table.index] = [number[text] for text in mirror]
+    tower = weights.load_text_tower(config)
+    return TextTargets(build_text_bank(tower, weights.tokenizer(), distinct), description, mirrored)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One trained fold: what it predicted for its held-out clips, its losses, its network.
+
+    `epochs` (epoch, clip_id, prediction) is what each epoch would have predicted: by default no
+    choice is made with it; it shows what choosing the epoch on the held-out subject would pretend.
+    `model` is the network of the epoch that made the predictions.
+    """
+
+    predictions: pd.DataFrame
+    history: pd.DataFrame
+    epochs: pd.DataFrame
+    seconds: float
+    model: MERCLIP
+
+
+def train_fold(
+    config: Config,
+    store: ClipStore,
+    fold: Fold,
+    text: TextTargets | None = None,
+    folder: Path | None = None,
+    data_workers: int = 0,
+) -> Trained:
+    """Train on one fold and predict its held-out clips, in this process.
+
+    `text` are the sentences of the chosen clips, encoded (`text_targets`); they are computed
+    here when absent and wanted. `folder` takes a checkpoint after every epoch, from which an
+    interrupted training goes on; the same predictions come out. `data_workers` read clips.
+    """
+    table, classes = choose_clips(config, store), task_named(config.task).classes
+    labels, person = table["label"].map(classes.index).to_numpy(), people(table)
+    rows = table.index.to_numpy()
+    subjects = np.zeros(len(store), int)
+    subjects[rows] = pd.factorize(person)[0]
+    model = start_model(config, len(classes))
+    if config.use_text and text is None:
+        text = text_targets(config, table, len(store))
+
+    def clips(part: np.ndarray, training: bool = False) -> ClipDataset:
+        return ClipDataset(store, rows[part], labels[part], config.frames, training, config.seed,
+                           config.short_clips)  # fmt: skip
+
+    def answers(part: np.ndarray) -> Tensor:  # (len(part), classes)
+        return predict(model, clips(part), config=config)
+
+    train, judged = fold.train, fold.test  # the clips by which an epoch is chosen, if it is
+    if config.selection == "inner_validation":
+        train, judged = inner_validation(person.to_numpy(), fold.train, config.seed)
+    recorded, tick = [], time.monotonic()  # what `record` returned, also before an interruption
+    with contextlib.ExitStack() as stack:
+        place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+
+        def record(means: dict) -> dict:
+            nonlocal tick
+            probability, merit = answers(fold.test), 0.0
+            if config.selection != "last":
+                chosen_by = probability if judged is fold.test else answers(judged)
+                merit = merit_of(config, chosen_by.argmax(1).numpy(), labels[judged], classes)
+                merits = [*(entry["merit"] for entry in recorded), merit]
+                if best_epoch(config, merits) == len(recorded):
+                    weights.save_weights(place / "best.safetensors", model.state_dict(), {})
+            spent, tick = time.monotonic() - tick, time.monotonic()
+            return {"probability": probability, "merit": merit, "seconds": spent}
+
+        history = pd.DataFrame(fit(
+            model, clips(train, training=True), subjects, text, config, record,
+            checkpoint=folder and folder / "checkpoint.pt", recorded=recorded,
+            data_workers=data_workers,
+        ))  # fmt: skip
+        if config.selection != "last":
+            model.load_state_dict(weights.read_weights(place / "best.safetensors")[0])
+    history.insert(0, "fold", fold.name)
+    probabilities = [entry["probability"].numpy() for entry in recorded]
+    held_out, best = table.iloc[fold.test], best_epoch(config, [e["merit"] for e in recorded])
+    epochs = pd.concat([
+        pd.DataFrame({
+            "epoch": number,
+            "clip_id": held_out["clip_id"].to_numpy(),
+            "prediction": [classes[k] for k in probability.argmax(1)],
+        })
+        for number, probability in enumerate(probabilities)
+    ])  # fmt: skip
+    predictions = _predictions(config, held_out, classes, probabilities[best], best)
+    seconds = sum(entry["seconds"] for entry in recorded)
+    return Trained(predictions, history, epochs, seconds, model)
+
+
+def start_model(config: Config, classes: int) -> MERCLIP:
+    """The network as training begins: pretrained weights, or the network of another run."""
+    model, _ = weights.build_model(config, classes)
+    if config.init_from:
+        transfer.start_from(model, config)
+    return model
+
+
+def merit_of(config: Config, answer: np.ndarray, truth: np.ndarray, classes: tuple) -> float:
+    """What an epoch is chosen by: UF1 on validation people; accuracy, as the authors' program."""
+    if config.selection == "best_on_test":
+        return float((answer == truth).mean())
+    names = np.array(classes)
+    table = pd.DataFrame({
+        "clip_id": np.arange(len(truth)), "subject": "", "truth": names[truth],
+        "prediction": names[answer],
+    })  # fmt: skip
+    return metrics.score(table, classes).uf1
+
+
+def best_epoch(config: Config, merits: list[float]) -> int:
+    """The epoch whose predictions count: the last; the best, of equals the later; or, as the
+    authors' program keeps it, the best on the held-out clips, of equals the earlier."""
+    if config.selection == "last":
+        return len(merits) - 1
+    if config.selection == "best_on_test":
+        return int(np.argmax(merits))
+    return len(merits) - 1 - int(np.argmax(merits[::-1]))
+
+
+def _predictions(
+    config: Config, held_out: pd.DataFrame, classes: tuple, probability: np.ndarray, epoch: int
+) -> pd.DataFrame:
+    """One row per held-out clip. A table that is not of the default protocol says so."""
+    columns = {
+        "clip_id": held_out["clip_id"].to_numpy(),
+        "subject": held_out["subject"].to_numpy(),
+        "database": held_out["dataset"].to_numpy(),
+        "truth": held_out["label"].to_numpy(),
+        "prediction": [classes[k] for k in probability.argmax(1)],
+        **{f"p_{name}": probability[:, k] for k, name in enumerate(classes)},
+    }
+    if config.held_out == "split":
+        columns["split"] = held_out["split"].to_numpy()
+    said = {key: getattr(config, key) for key in ("protocol", "selection", "held_out")}
+    if said != {key: getattr(Config(), key) for key in said}:
+        columns |= {**said, "epoch": epoch}
+    return pd.DataFrame(columns)
