@@ -44,6 +44,12 @@ def add(command) -> None:
     one.add_argument("--out", type=Path, required=True, help="the store to write")
     one.add_argument("--size", type=int, default=224, help="pixels of both sides")
     one.add_argument("--frames", type=int, default=32, help="frames kept of each clip")
+    one.add_argument("--align", choices=("none", "opencv", "mediapipe"), default="none",
+                     help="none for the cropped version of a set")  # fmt: skip
+    one.add_argument("--margin", type=float, default=0.15, help="share left around aligned faces")
+    one.add_argument("--landmark-model", default="", metavar="FILE", help="for mediapipe")
+    one.add_argument("--stabilise", action="store_true", help="take rigid head motion out")
+    one.add_argument("--grey", action="store_true", help="take colour away")
     one.add_argument("--workers", type=int, help="processes (default: all cores)")
     one.add_argument("--skip-bad", action="store_true", help="leave unreadable clips out")
 
@@ -145,12 +151,16 @@ def _synth(given) -> int:
 
 
 def _prepare(given) -> int:
-    from merclip_lib.frames import prepare
+    from merclip_lib.decoding import Settings
+    from merclip_lib.frames import prepare, report
     from merclip_lib.manifests import read_table
 
-    store = prepare(
-        read_table(given.table), given.data_root, given.out, given.size, given.frames,
-        given.workers, given.skip_bad,
+    settings = Settings(
+        given.size, given.frames, given.align, given.margin, given.grey, given.stabilise,
+        given.landmark_model,
     )  # fmt: skip
+    table = read_table(given.table)
+    store = prepare(table, given.data_root, given.out, settings, given.workers, given.skip_bad)
+    print(report(store.meta))
     print(f"{len(store)} clips in {given.out}")
     return 0

@@ -1,16 +1,20 @@
 """From folders of pictures to a clip store: your own copy of a set, decoded once.
 
-Each row of a clip table names a folder of frames below the data root. The frames from onset to
-offset are sampled evenly, resized on the short side (bilinear), centre cropped (the paper: 224
-pixels) and written to a store. Missing folders and files that are no pictures are listed
-together, and a store is written whole or not at all. Faces are taken as they are: use the cropped
-version of a set, or crop beforehand.
+Each row of a clip table names a folder of frames, or a video, below the data root. The frames
+from onset to offset are sampled evenly, the face is moved to a fixed place if wished, and all is
+written to one store. Every clip that cannot be read is listed; a store is written whole or not
+at all. Clips that are read already wait in a folder beside it, so a run that was stopped goes on.
 """
 
+import glob
 import hashlib
-import re
+import json
+import multiprocessing
+import os
+import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -18,121 +22,196 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from merclip_lib.clips import ClipStore, write_store
-from merclip_lib.manifests import hash_ids
+from merclip_lib import layouts
+from merclip_lib.decoding import Settings, read_clip
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-
-
-def frame_files(root: Path, frames: str, onset: int, offset: int, where: str) -> list[Path]:
-    """Pictures of one clip, onset to offset, in natural order ("img2" before "img10").
-
-    A frame's number is the last number in its file name; where files carry none in
-    [onset, offset], all of the folder is the clip. Raises ValueError for a folder that is
-    missing, holds no pictures or lies outside the data root.
-    """
-    root = Path(root).resolve()
-    folder = (root / frames).resolve()
-    if not folder.is_relative_to(root):
-        raise ValueError(f"{where}: frames {frames!r} lie outside the data root; name a path in it")
-    if not frames or not folder.is_dir():
-        raise ValueError(f"{where}: no folder {frames!r} below the data root; check its `frames`")
-    found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
-    if not found:
-        raise ValueError(f"{where}: folder {frames!r} holds no frames ({', '.join(SUFFIXES)})")
-    found.sort(key=natural)
-    numbers = [int(re.findall(r"\d+", path.stem)[-1]) if re.search(r"\d", path.stem) else -1
-               for path in found]  # fmt: skip
-    inside = [path for path, n in zip(found, numbers, strict=True) if onset <= n <= offset]
-    return inside or found
-
-
-def natural(path: Path) -> list:
-    """Sort key that reads runs of digits as numbers."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.stem)]
-
-
-def read_frame(path: Path, size: int, where: str) -> np.ndarray:
-    """One picture as RGB uint8 (size, size, 3): short side resized, centre cropped."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ValueError(f"{where}: {path.name} cannot be read as a picture; copy it again")
-    height, width = picture.shape[:2]
-    scale = size / min(height, width)
-    wide, high = max(size, round(width * scale)), max(size, round(height * scale))
-    picture = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_LINEAR)
-    top, left = (high - size) // 2, (wide - size) // 2
-    return cv2.cvtColor(picture[top : top + size, left : left + size], cv2.COLOR_BGR2RGB)
-
-
-def read_clip(root: Path, row: dict, size: int, length: int) -> np.ndarray | str:
-    """Frames (length, size, size, 3) of one row, sampled evenly; or the error as text."""
-    where = f"clip {row['clip_id']}"
-    try:
-        files = frame_files(root, row["frames"], row["onset"], row["offset"], where)
-        chosen = np.linspace(0, len(files) - 1, length).round().astype(int)
-        read = {k: read_frame(files[k], size, where) for k in sorted(set(chosen))}
-    except ValueError as error:
-        return str(error)
-    return np.stack([read[k] for k in chosen])
+FORMAT = 2  # raise it when the same files would give other bytes
+LISTED = 20  # clips named in a message; the rest are counted
 
 
 def prepare(
     table: pd.DataFrame,
     root: str | Path,
     folder: str | Path,
-    size: int = 224,
-    length: int = 32,
+    settings: Settings | None = None,
     workers: int | None = None,
     skip_bad: bool = False,
-) -> ClipStore:
-    """Decode every clip of `table` once into a store at `folder`.
+):
+    """Decode every clip of `table` once into a store (clips.ClipStore) at `folder`.
 
-    `length` frames are kept of each clip; training samples from them. Rows that cannot be read
-    are listed together in one ValueError, before anything is written; with `skip_bad` they are
-    left out and listed on the screen. A picture that has a sound beginning but cannot be decoded
-    is found only on reading: it stops the run, with or without `skip_bad`, and no store is left.
+    Clips that cannot be found or read are listed together in one ValueError and no store is
+    written; with `skip_bad` they are left out. The store's meta holds the settings, `dropped`
+    and `notes` as pairs of clip and reason, `numbering` (how many clips were cut by frame
+    number, how many by position), and a hash that changes with any setting, the table, and the
+    names and sizes of the files. A store with the same hash is opened as it is: to decode files
+    of the same names and sizes again, delete it.
     """
-    rows = table.to_dict("records")
-    errors = [_check(root, row) for row in rows]
-    bad = [error for error in errors if error]
-    good = [row for row, error in zip(rows, errors, strict=True) if not error]
-    if bad and not (skip_bad and good):
-        raise ValueError(_list(bad))
-    kept = table[table["clip_id"].isin([row["clip_id"] for row in good])].reset_index(drop=True)
-    content = hashlib.sha256(f"{hash_ids(kept['clip_id'])} {size} {length}".encode())
-    meta = {
-        "name": "+".join(sorted(set(kept["dataset"]))), "hash": content.hexdigest()[:12],
-        "size": size, "frames": length, "synthetic": False,
+    from merclip_lib.clips import open_store, write_store  # torch; the workers do without
+
+    settings = settings or Settings()
+    settings.check()
+    root, folder = Path(root).resolve(), Path(folder)
+    found, bad = _find(table, root, settings.length)
+    source = _hash(settings, table, root, found)
+    if (folder / "meta.json").is_file():
+        meta = json.loads((folder / "meta.json").read_text())
+        if meta.get("source") == source and (skip_bad or not meta["dropped"]):
+            return open_store(folder)
+    if not found:
+        raise ValueError(_list(bad, len(table)))
+    waiting = folder.with_name(f".{folder.name}.{source}.clips")
+    waiting.mkdir(parents=True, exist_ok=True)
+    bad |= _decode(found, waiting, settings, workers)
+    bad = {name: bad[name] for name in table["clip_id"] if name in bad}
+    if bad and not (skip_bad and len(bad) < len(table)):
+        raise ValueError(_list(bad, len(table)))
+    kept = table[~table["clip_id"].isin(list(bad))].reset_index(drop=True)
+    good = {name: found[name] for name in kept["clip_id"]}
+    items = _Waiting(waiting, good)
+    meta = asdict(settings) | {
+        "name": "+".join(sorted(set(kept["dataset"]))), "synthetic": False, "source": source,
+        "hash": _hash(settings, kept, root, good), "frames": settings.length,
+        "dropped": [list(pair) for pair in bad.items()],
+        "notes": items.notes(),
+        "numbering": {how: sum(one.numbering == how for one in good.values())
+                      for how in ("number", "position")},
     }  # fmt: skip
-    if bad:
-        print(_list(bad))
-    clips = _decode(root, good, size, length, workers)
-    return write_store(folder, kept, clips, meta, (length, size, size, 3))
+    meta["landmark_model"] = Path(settings.landmark_model).name
+    shape = (settings.length, settings.size, settings.size, 3)
+    store = write_store(folder, kept, items, meta, shape)
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.clips"):
+        shutil.rmtree(left)
+    return store
 
 
-def _check(root: str | Path, row: dict) -> str:
-    where = f"clip {row['clip_id']}"
+def _find(
+    table: pd.DataFrame, root: Path, length: int
+) -> tuple[dict[str, layouts.Moments], dict[str, str]]:
+    """Clip id -> its moments, and clip id -> why it has none."""
+    folders, found, bad = layouts.Folders(root), {}, {}
+    for row in table.to_dict("records"):
+        name = row["clip_id"]
+        where = f"clip {name}"
+        try:
+            path = folders.find(row["frames"], where)
+            found[name] = layouts.moments(path, row["onset"], row["offset"], length, where)
+            for file in found[name].files:
+                if file.is_symlink() and not file.resolve().is_relative_to(root):
+                    raise ValueError(f"{where}: {file.name} is a link that leads out of the data "
+                                     "root; copy the frames instead")  # fmt: skip
+        except ValueError as problem:
+            found.pop(name, None)
+            bad[name] = str(problem)
+    return found, bad
+
+
+def _hash(settings: Settings, table: pd.DataFrame, root: Path, found: dict) -> str:
+    """12 hex digits of the settings, the table, and each file's name and size."""
+    content = hashlib.sha256(f"{FORMAT} {asdict(settings) | {'landmark_model': ''}}".encode())
+    if settings.align == "mediapipe":
+        content.update(Path(settings.landmark_model).read_bytes())
+    content.update(table.to_csv(index=False).encode())
+    for name, one in found.items():
+        content.update(f"{name} {one.positions} {one.numbering}".encode())
+        for path in one.files:
+            size = path.stat().st_size
+            content.update(f"{path.relative_to(root).as_posix()} {size}\n".encode())
+    return content.hexdigest()[:12]
+
+
+def _decode(
+    found: dict[str, layouts.Moments], waiting: Path, settings: Settings, workers: int | None
+) -> dict[str, str]:
+    """Write each clip that is not there yet into `waiting`; clip id -> why it cannot be read."""
+    todo = [name for name in found if not _file(waiting, name).is_file()]
+    bar = tqdm(total=len(found), initial=len(found) - len(todo), desc="clips", unit="clip",
+               disable=None)  # fmt: skip
+    bad = {}
+    workers = min(workers or os.cpu_count() or 1, max(1, len(todo)))
+    if workers == 1:
+        for name in todo:
+            problem = _store_clip(_file(waiting, name), found[name], settings)
+            bad |= {name: f"clip {name}: {problem}"} if problem else {}
+            bar.update()
+        bar.close()
+        return bad
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context)
     try:
-        files = frame_files(Path(root), row["frames"], row["onset"], row["offset"], where)
-    except ValueError as error:
-        return str(error)
-    unreadable = [path.name for path in files if not cv2.haveImageReader(str(path))]
-    if unreadable:
-        return f"{where}: {unreadable[0]} is not a picture; copy it again"
+        jobs = {
+            pool.submit(_store_clip, _file(waiting, name), found[name], settings): name
+            for name in todo
+        }
+        for job in as_completed(jobs):
+            name, problem = jobs[job], job.result()
+            bad |= {name: f"clip {name}: {problem}"} if problem else {}
+            bar.update()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        bar.close()
+    return bad
+
+
+def _file(waiting: Path, name: str) -> Path:
+    """Where a clip waits; ids may hold slashes."""
+    return waiting / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.npz"
+
+
+def _store_clip(file: Path, moments: layouts.Moments, settings: Settings) -> str:
+    """Read one clip and put it down, whole or not at all; the reason where it cannot be read."""
+    cv2.setNumThreads(1)  # the clips are shared out among processes already
+    try:
+        clip, note = read_clip(moments, settings)
+    except ValueError as problem:
+        return str(problem)
+    temporary = file.with_name(f".{file.stem}.{os.getpid()}.part.npz")
+    np.savez(temporary, clip=clip, note=note)
+    os.replace(temporary, file)
     return ""
 
 
-def _decode(root, rows, size, length, workers) -> Iterator[tuple[np.ndarray, None]]:
-    with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(read_clip, Path(root), row, size, length) for row in rows]
-        for job in tqdm(jobs, desc="clips", unit="clip"):
-            clip = job.result()
-            if isinstance(clip, str):
-                pool.shutdown(cancel_futures=True)
-                raise ValueError(clip)
-            yield clip, None
+class _Waiting:
+    """The clips that wait, in table order, as `write_store` takes them."""
+
+    def __init__(self, folder: Path, found: dict[str, layouts.Moments]):
+        self.folder, self.found = folder, found
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, None]]:
+        for name in self.found:
+            with np.load(_file(self.folder, name)) as one:
+                yield one["clip"], None
+
+    def notes(self) -> list[list[str]]:
+        """Pairs of clip and what is worth knowing: frames missing, frames not stabilised."""
+        notes = []
+        for name, one in self.found.items():
+            with np.load(_file(self.folder, name)) as stored:
+                text = str(stored["note"])
+            if one.missing:
+                notes.append([name, f"{one.missing} frames missing, the nearest taken"])
+            if text:
+                notes.append([name, text])
+        return notes
 
 
-def _list(problems: list[str]) -> str:
-    return "\n".join([f"{len(problems)} clips cannot be read:", *problems[:50]])
+def report(meta: dict) -> str:
+    """What `prepare` did, in lines: how the clips were cut, what was left out, what to know."""
+    how = meta["numbering"]
+    lines = [f"cut by frame number: {how['number']}, the whole folder or video: {how['position']}"]
+    dropped = [reason for _, reason in meta["dropped"]]
+    notes = [f"clip {name}: {text}" for name, text in meta["notes"]]
+    for title, items in (("left out", dropped), ("noted", notes)):
+        if items:
+            lines += [f"{title}: {len(items)}", *_first(items)]
+    return "\n".join(lines)
+
+
+def _list(bad: dict[str, str], clips: int) -> str:
+    rest = "nothing is written; leave them out with --skip-bad"
+    title = f"{len(bad)} of {clips} clips cannot be read, {rest}:"
+    return "\n".join([title, *_first(list(bad.values()))])
+
+
+def _first(items: list[str]) -> list[str]:
+    more = [f"... and {len(items) - LISTED} more"] if len(items) > LISTED else []
+    return [*items[:LISTED], *more]
