@@ -124,13 +124,20 @@ def relabelled(table: pd.DataFrame) -> pd.Series:
     """Marks the clips of CASME II whose emotion the two codings disagree on.
 
     They are three of subject 24, sadness in 2014 and surprise in 2019. Which three is read off the
-    table: all that the subject has of that emotion, if that makes three; else nothing is marked.
+    table: all that the subject has of that emotion, if that makes three. Nothing is marked where
+    it makes another number, or where a part of a table does not tell its coding: more surprise
+    than 2014 has, or sadness of this subject.
     """
     subject = table["subject"].str.extract(r"(\d+)\s*$")[0].str.lstrip("0")
-    theirs = (database(table["dataset"]) == "casme2") & (subject == "24")
-    sadness = theirs & (table["emotion"] == "sadness")
-    coding = casme2_coding(table) or ("2014" if sadness.any() else "2019")
-    marked = sadness if coding == "2014" else theirs & (table["emotion"] == "surprise")
+    casme2 = database(table["dataset"]) == "casme2"
+    theirs = casme2 & (subject == "24")
+    sadness, surprise = table["emotion"] == "sadness", table["emotion"] == "surprise"
+    coding = casme2_coding(table)
+    if not coding and (theirs & sadness).any():
+        coding = "2014"
+    elif not coding and (casme2 & surprise).sum() > 25:
+        coding = "2019"
+    marked = theirs & {"2014": sadness, "2019": surprise}.get(coding, False)
     return marked if marked.sum() == 3 else marked & False
 
 

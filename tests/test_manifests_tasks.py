@@ -143,11 +143,18 @@ def test_the_coding_of_2014_differs_and_says_so(tables, capsys, tmp_path):
 
 
 def test_relabelled_clips_that_cannot_be_told_are_not_guessed():
-    rows = pd.DataFrame({"dataset": "casme2", "subject": "24", "emotion": ["surprise"] * 4})
-    assert not tasks.relabelled(rows).any()
-    rows["emotion"] = ["surprise", "surprise", "surprise", "disgust"]
-    assert tasks.relabelled(rows).tolist() == [True, True, True, False]
-    assert not tasks.relabelled(rows.assign(subject="4")).any()
+    def marked(subject, *emotions, surprise=26):
+        people = ["1"] * surprise + [subject] * len(emotions)
+        rows = {"dataset": "casme2", "subject": people,
+                "emotion": ["surprise"] * surprise + list(emotions)}  # fmt: skip
+        return tasks.relabelled(pd.DataFrame(rows))[surprise:].tolist()
+
+    three = ["surprise"] * 3
+    assert marked("24", *three, "disgust") == [True, True, True, False]
+    assert marked("sub24", *["sadness"] * 3, surprise=1) == [True] * 3
+    assert not any(marked("24", *three, "surprise"))  # four: which three?
+    assert not any(marked("24", *three, surprise=10))  # of either coding
+    assert not any(marked("4", *three))
 
 
 def test_one_split_of_dfme_is_compared_alone(tables, tmp_path, capsys):
