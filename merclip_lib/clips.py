@@ -94,16 +94,38 @@ def open_store(folder: str | Path) -> ClipStore:
                 f"{folder}: no clip store here ({name} is missing); "
                 "draw SynthME with `merclip synth`, or name the folder of a prepared set"
             )
-    table = read_table(folder / "table.csv")
-    frames = np.load(folder / "clips.npy", mmap_mode="r")
-    if len(frames) != len(table):
+    table, motion_file = read_table(folder / "table.csv"), folder / "motion.npy"
+    frames = _open_array(folder / "clips.npy")
+    if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[-1] != 3:
         raise ValueError(
-            f"{folder}: clips.npy holds {len(frames)} clips but table.csv {len(table)} rows; "
+            f"{folder}: clips.npy holds {frames.dtype} {frames.shape}, not uint8 (N, T, H, W, 3); "
             "delete the folder and prepare it again"
         )
-    motion_file = folder / "motion.npy"
-    motion = np.load(motion_file, mmap_mode="r") if motion_file.is_file() else None
-    return ClipStore(folder, table, frames, motion, json.loads((folder / "meta.json").read_text()))
+    motion = _open_array(motion_file) if motion_file.is_file() else None
+    for name, array in (("clips.npy", frames), ("motion.npy", motion)):
+        if array is not None and len(array) != len(table):
+            raise ValueError(
+                f"{folder}: {name} holds {len(array)} clips but table.csv {len(table)} rows; "
+                "delete the folder and prepare it again"
+            )
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{folder}: meta.json is damaged ({error}); delete the folder and prepare it again"
+        ) from None
+    return ClipStore(folder, table, frames, motion, meta)
+
+
+def _open_array(path: Path) -> np.ndarray:
+    """A memory-mapped array; never a pickled one, which could run code."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(
+            f"{path}: is damaged or no plain array ({error}); delete the folder and prepare it "
+            "again"
+        ) from None
 
 
 def uniform_sample(

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from merclip_lib import facs, metrics, transfer, weights
+from merclip_lib import facs, metrics, run_store, transfer, weights
 from merclip_lib.clips import ClipDataset, ClipStore
 from merclip_lib.config import Config
 from merclip_lib.folds import Fold, inner_validation, people
@@ -108,6 +108,7 @@ def train_fold(
     recorded, tick = [], time.monotonic()  # what `record` returned, also before an interruption
     with contextlib.ExitStack() as stack:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        best_file = place / "checkpoint_best.safetensors"
 
         def record(means: dict) -> dict:
             nonlocal tick
@@ -117,7 +118,8 @@ def train_fold(
                 merit = merit_of(config, chosen_by.argmax(1).numpy(), labels[judged], classes)
                 merits = [*(entry["merit"] for entry in recorded), merit]
                 if best_epoch(config, merits) == len(recorded):
-                    weights.save_weights(place / "best.safetensors", model.state_dict(), {})
+                    with run_store.writing(best_file):
+                        weights.save_weights(best_file, model.state_dict(), {})
             spent, tick = time.monotonic() - tick, time.monotonic()
             return {"probability": probability, "merit": merit, "seconds": spent}
 
@@ -127,7 +129,7 @@ def train_fold(
             data_workers=data_workers,
         ))  # fmt: skip
         if config.selection != "last":
-            model.load_state_dict(weights.read_weights(place / "best.safetensors")[0])
+            model.load_state_dict(weights.read_weights(best_file)[0])
     history.insert(0, "fold", fold.name)
     probabilities = [entry["probability"].numpy() for entry in recorded]
     held_out, best = table.iloc[fold.test], best_epoch(config, [e["merit"] for e in recorded])

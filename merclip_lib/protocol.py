@@ -56,7 +56,16 @@ def run_hash(config: Config, store: ClipStore) -> str:
         also["text_weights"] = _file_hash(weights.text_file(config))
     if config.init_from:
         also["init_from"] = _file_hash(transfer.network_file(config))
-    return config_hash(config, data=store.meta["hash"], **also)
+    return config_hash(config, data=_data_hash(store), **also)
+
+
+def _data_hash(store: ClipStore) -> str:
+    if "hash" not in store.meta:
+        raise ValueError(
+            f"{store.folder}: meta.json has no hash that says which clips these are; delete the "
+            "folder and prepare it again"
+        )
+    return store.meta["hash"]
 
 
 @cache
@@ -101,7 +110,6 @@ def run_fold(job: FoldJob) -> bool:
         write_text(part / "seconds.json", json.dumps(round(trained.seconds, 2)))
         write_text(part / "environment.json", json.dumps(run_store.environment(), indent=1))
         with run_store.writing(part):
-            run_store.remove(part / transfer.NETWORK)
             if job.keep_network:
                 table = choose_clips(job.config, store).iloc[job.fold.train]
                 transfer.save_network(
@@ -145,8 +153,8 @@ def cross_validate(
         memory = check_run(config, store, table, folds)
         executors.check_executor(executor, workers, address, config.device, memory)
         workers = executors.workers_for(len(waiting()), workers, config.device, memory)
+    text = encode_text(config, store, table) if config.use_text and waiting() else None
     begin_run(folder, describe_run(config, store, folds))
-    text = text_targets(config, table, len(store)) if config.use_text and waiting() else None
     while waiting():
         free = [fold for fold in waiting() if not run_store.is_held(folder, fold.name)]
         jobs = [
@@ -189,6 +197,17 @@ def check_run(config: Config, store: ClipStore, table: pd.DataFrame, folds: list
     )
 
 
+def encode_text(config: Config, store: ClipStore, table: pd.DataFrame) -> TextTargets:
+    """`text_targets`; ValueError unless sentences are as wide as the embedding of clips."""
+    text, width = text_targets(config, table, len(store)), size_of(config).embed_dim
+    if text.bank.shape[-1] != width:
+        raise ValueError(
+            f"{weights.text_file(config)}: its sentences have {text.bank.shape[-1]} numbers, the "
+            f"clips of {config.size} {width}; name a text tower of that width as `text_weights`"
+        )
+    return text
+
+
 def begin_run(folder: Path, record: str) -> None:
     """Make the folder of a run and write run.json, unless it is there and can be read."""
     with run_store.writing(folder):
@@ -204,7 +223,7 @@ def describe_run(config: Config, store: ClipStore, folds: list[Fold]) -> str:
     """What run.json says: configuration, data, weights, folds, versions, stamp."""
     record = {
         "config": dataclasses.asdict(config),
-        "data": {"name": store.meta.get("name"), "hash": store.meta["hash"]},
+        "data": {"name": store.meta.get("name"), "hash": _data_hash(store)},
         "weights": _file_hash(weights.weights_file(config)),
         "folds": [fold.name for fold in folds],
         "protocol": config.protocol,

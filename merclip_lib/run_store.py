@@ -24,6 +24,7 @@ from pathlib import Path
 
 import pandas as pd
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from merclip_lib.config import Config, config_from
 from merclip_lib.metrics import read_predictions
@@ -49,11 +50,17 @@ def read_run(folder: str | Path) -> Run:
     if not (folder / "predictions.csv").is_file():
         raise ValueError(f"{folder}: no finished run here; train it again and it will go on")
     record = read_record(folder)
-    seconds = sum(json.loads((folder / f / "seconds.json").read_text()) for f in record["folds"])
-    return Run(
-        folder.name, folder, config_from(record["config"]),
-        read_predictions(folder / "predictions.csv"), pd.read_csv(folder / "history.csv"), seconds,
-    )  # fmt: skip
+    try:
+        seconds = [json.loads((folder / f / "seconds.json").read_text()) for f in record["folds"]]
+        return Run(
+            folder.name, folder, config_from(record["config"]),
+            read_predictions(folder / "predictions.csv"), pd.read_csv(folder / "history.csv"),
+            sum(seconds),
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{folder}: damaged ({error}); see `merclip runs clean`, then start the run again"
+        ) from None
 
 
 def read_runs(runs_dir: str | Path) -> list[Run]:
@@ -94,8 +101,12 @@ def damage(folder: Path, whole: bool = False) -> str:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether the tables of the whole run are there and can be read."""
-    return (folder / "predictions.csv").is_file() and not damage(folder, whole=True)
+    """Whether the files of the whole run are there and can be read."""
+    try:
+        read_record(folder)
+    except ValueError:
+        return False
+    return not damage(folder, whole=True)
 
 
 def set_aside(path: Path, why: str) -> ValueError:
@@ -157,9 +168,10 @@ def writing(path: Path) -> Iterator[None]:
     """Turn an error of the disk into one ValueError that names the path and the remedy."""
     try:
         yield
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or error
         raise ValueError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or make the "
+            f"{path}: cannot be written ({why}); free some space or make the "
             "folder writable, then start again: finished epochs and folds are kept"
         ) from error
 

@@ -68,8 +68,11 @@ def as_text(runs: pd.DataFrame) -> str:
     """A table of runs for the terminal."""
     if runs.empty:
         return "no runs here"
-    shown = {"uf1": "{:.4f}".format, "seconds": "{:.0f}".format}
-    return runs.to_string(index=False, na_rep="", formatters=shown, justify="left")
+    shown = runs.assign(
+        uf1=runs["uf1"].map("{:.4f}".format), seconds=runs["seconds"].map("{:.0f}".format)
+    )
+    shown = shown.astype(object).where(runs.notna(), "")
+    return shown.to_string(index=False, justify="left")
 
 
 def find_run(runs_dir: str | Path, name: str) -> Path:

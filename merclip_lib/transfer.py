@@ -71,8 +71,8 @@ def check_people(config: Config, held_out: Iterable[str]) -> None:
     known = {name.lower() for name in people_of(config)} & {name.lower() for name in held_out}
     if known:
         raise ValueError(
-            f"init_from {config.init_from!r} was trained on {min(known)} and {len(known) - 1} more "
-            "of the people held out here; start from a run on other people"
+            f"init_from {config.init_from!r} was trained on {min(known)}, one of {len(known)} "
+            "people held out here whom it knows; start from a run on other people"
         )
 
 

@@ -1,67 +1,36 @@
-"""Folds, the run store, and what a killed run leaves behind."""
+"""From a configuration to predictions: what is trained, which epoch counts, what is refused."""
 
 import dataclasses
-import os
-import signal
-import subprocess
-import sys
-import time
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_runs
 
-from merclip_lib import metrics, protocol, synthetic
-from merclip_lib.config import Config
+from merclip_lib import fold_training, metrics, protocol, traps
+from merclip_lib.config import Config, config_from
 from merclip_lib.manifests import TASKS
+from merclip_lib.train import predict
 
-SMALL = dataclasses.replace(
-    synthetic.STUDY, name="SynthME-test", prefix="t", subjects=4, clips_per_subject=14, frames=8
-)
-QUICK = Config(epochs=1, folds=2, lr=1e-3)
+QUICK = dataclasses.replace(tiny_runs.FAST, use_text=True, use_eim=True, epochs=1)
+FAST = tiny_runs.FAST
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return synthetic.draw_set(SMALL, tmp_path_factory.mktemp("data") / "set")
+    return tiny_runs.make_store(tmp_path_factory.mktemp("data") / "set", subjects=4)
 
 
-def test_loso_holds_out_each_subject_once(store):
-    table = protocol.choose_clips(QUICK, store)
-    folds = protocol.make_folds(table)
-    assert len(folds) == table["subject"].nunique()
-    tested = np.concatenate([fold.test for fold in folds])
-    assert sorted(tested) == list(range(len(table)))
-    for fold in folds:
-        held_out = set(table["subject"].iloc[fold.test])
-        assert len(held_out) == 1
-        assert held_out.isdisjoint(table["subject"].iloc[fold.train])
-
-
-def test_groups_never_split_a_subject(store):
-    table = protocol.choose_clips(QUICK, store)
-    for fold in protocol.make_folds(table, 2):
-        parts = [set(table["subject"].iloc[rows]) for rows in (fold.train, fold.test)]
-        assert parts[0].isdisjoint(parts[1])
-
-
-def test_same_name_in_two_datasets_is_two_people(store):
-    table = protocol.choose_clips(QUICK, store)
-    other = table.assign(dataset="elsewhere")
-    folds = protocol.make_folds(pd.concat([table, other]))
-    assert len(folds) == 2 * table["subject"].nunique()
-
-
-def test_too_few_subjects_is_an_error(store):
-    with pytest.raises(ValueError, match="cannot make 9 folds"):
-        protocol.make_folds(protocol.choose_clips(QUICK, store), 9)
+def serial(config, store, folder, **options):
+    return protocol.cross_validate(config, store, folder, executor="serial", **options)
 
 
 def test_same_configuration_twice_same_bytes_with_any_workers(store, tmp_path):
-    first = protocol.cross_validate(QUICK, store, tmp_path / "a", workers=1)
-    second = protocol.cross_validate(QUICK, store, tmp_path / "b", workers=2)
-    one, two = (run.folder / "predictions.csv" for run in (first, second))
-    assert one.read_bytes() == two.read_bytes()
+    first = protocol.cross_validate(QUICK, store, tmp_path / "a", workers=2)
+    second = serial(QUICK, store, tmp_path / "b")
+    for name in ("predictions.csv", "history.csv"):
+        assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes()
     classes = TASKS[QUICK.task].classes
     assert set(first.predictions["clip_id"]) == set(store.table["clip_id"])
     assert 0 <= metrics.score(first.predictions, classes).uf1 <= 1
@@ -71,37 +40,15 @@ def test_same_configuration_twice_same_bytes_with_any_workers(store, tmp_path):
 
 def test_finished_run_is_not_trained_again(store, tmp_path):
     lines = []
-    config = dataclasses.replace(QUICK, use_text=False)
-    assert not protocol.is_finished(tmp_path, config, store)
-    run = protocol.cross_validate(config, store, tmp_path, workers=1, progress=lines.append)
-    assert len(lines) == 2 and protocol.is_finished(tmp_path, config, store)
-    before = (run.folder / "group1" / "predictions.csv").stat().st_mtime_ns
-    protocol.cross_validate(config, store, tmp_path, workers=1, progress=lines.append)
+    assert not protocol.is_finished(tmp_path, FAST, store)
+    run = serial(FAST, store, tmp_path, progress=lines.append)
+    assert [line.split(":")[0] for line in lines] == ["fold 1/2", "fold 2/2"]
+    assert protocol.is_finished(tmp_path, FAST, store)
+    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.csv")}
+    serial(FAST, store, tmp_path, progress=lines.append)
     assert len(lines) == 2
-    assert (run.folder / "group1" / "predictions.csv").stat().st_mtime_ns == before
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.csv")} == before
     assert [r.hash for r in protocol.read_runs(tmp_path)] == [run.hash]
-
-
-def test_killed_run_goes_on_and_ends_the_same(store, tmp_path):
-    whole = protocol.cross_validate(QUICK, store, tmp_path / "whole", workers=1)
-    script = (
-        "import sys; from merclip_lib import protocol; from merclip_lib.clips import open_store;"
-        "from merclip_lib.config import Config;"
-        "protocol.cross_validate(Config(epochs=1, folds=2, lr=1e-3), open_store(sys.argv[1]),"
-        "sys.argv[2], workers=1)"
-    )
-    killed = tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(store.folder), str(killed)], start_new_session=True
-    )
-    deadline = time.monotonic() + 120
-    while not list(killed.glob("*/group*/predictions.csv")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    run = protocol.cross_validate(QUICK, store, killed, workers=1)
-    name = "predictions.csv"
-    assert (run.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
 def test_hash_follows_data_and_configuration(store):
@@ -111,6 +58,131 @@ def test_hash_follows_data_and_configuration(store):
     assert protocol.run_hash(dataclasses.replace(QUICK, seed=1), store) != base
 
 
+def test_hash_of_the_default_stays(store):
+    same = dataclasses.replace(store, meta={"hash": "54969a469d8d"})
+    assert protocol.run_hash(Config(), same) == "b3f5224e75ab"
+
+
 def test_unfinished_folder_is_named(tmp_path):
     with pytest.raises(ValueError, match="no finished run here"):
         protocol.read_run(tmp_path)
+
+
+def test_a_set_without_a_hash_is_named(store):
+    with pytest.raises(ValueError, match="meta.json .*hash.* prepare"):
+        protocol.run_hash(QUICK, dataclasses.replace(store, meta={}))
+
+
+def test_split_carries_its_column(tmp_path):
+    split = np.repeat(["train", "train", "test A", "test B"], 7)
+    store = tiny_runs.make_store(tmp_path / "set", subjects=4, split=split)
+    config = dataclasses.replace(FAST, held_out="split", folds=0)
+    predictions = serial(config, store, tmp_path).predictions
+    assert predictions["split"].value_counts().to_dict() == {"test A": 7, "test B": 7}
+    scores = metrics.score_by(predictions, "split", TASKS[config.task].classes)
+    assert list(scores) == ["test A", "test B"]
+
+
+@pytest.fixture(scope="module")
+def judged(store, tmp_path_factory):
+    """One run per way to choose the epoch."""
+    folder = tmp_path_factory.mktemp("judged")
+    config = dataclasses.replace(FAST, epochs=5, lr=3e-3, held_out="subject")
+    return {
+        way: serial(dataclasses.replace(config, selection=way), store, folder, keep_network=True)
+        for way in ("last", "inner_validation", "best_on_test")
+    }
+
+
+def test_choosing_on_the_held_out_clips_is_the_trap_and_says_so(judged):
+    honest, run = judged["last"], judged["best_on_test"]
+    trapped = traps.best_on_test(honest.predictions, traps.read_epochs(honest.folder))
+    chosen = run.predictions.set_index("clip_id").loc[trapped["clip_id"]]
+    assert chosen["prediction"].tolist() == trapped["prediction"].tolist()
+    assert chosen["epoch"].tolist() == trapped["epoch"].tolist()
+    assert set(chosen["selection"]) == {"best_on_test"}
+    record = json.loads((run.folder / "run.json").read_text())
+    assert record["stamp"] == "epoch chosen on the held-out subject"
+    assert record["selection"] == "best_on_test" and record["protocol"] == "honest"
+    assert "selection" not in honest.predictions
+
+
+def test_inner_validation_never_looks_at_the_held_out_clips(judged, store, monkeypatch, tmp_path):
+    run = judged["inner_validation"]
+    assert set(run.predictions["selection"]) == {"inner_validation"}
+    assert json.loads((run.folder / "run.json").read_text())["stamp"] == ""
+    table = protocol.choose_clips(run.config, store)
+    fold, seen = protocol.folds_of(run.config, table)[0], []
+    merit = fold_training.merit_of
+
+    def watch(config, answer, truth, classes):
+        seen.append(len(truth))
+        return merit(config, answer, truth, classes)
+
+    monkeypatch.setattr(fold_training, "merit_of", watch)
+    trained = protocol.train_fold(run.config, store, fold)
+    assert seen == [7] * 5  # one of two training people
+    kept = run.predictions.set_index("clip_id").loc[trained.predictions["clip_id"]]
+    assert kept["prediction"].tolist() == trained.predictions["prediction"].tolist()
+
+
+@pytest.mark.parametrize("way", ["last", "inner_validation", "best_on_test"])
+def test_the_network_is_that_of_the_chosen_epoch(judged, store, way):
+    run = judged[way]
+    fold = protocol.folds_of(run.config, protocol.choose_clips(run.config, store))[1]
+    trained = protocol.train_fold(run.config, store, fold)
+    clips = fold_training.ClipDataset(
+        store, fold.test, np.zeros(len(fold.test), int), run.config.frames
+    )
+    again = predict(trained.model, clips).numpy()
+    columns = [f"p_{name}" for name in tiny_runs.CLASSES]
+    np.testing.assert_array_equal(again, trained.predictions[columns].to_numpy())
+    stored = pd.read_csv(run.folder / fold.name / "predictions.csv")
+    np.testing.assert_allclose(again, stored[columns], atol=1e-6)
+    assert (run.folder / fold.name / "network.safetensors").is_file()
+
+
+def test_ties_go_to_the_later_epoch_or_as_the_authors_to_the_earlier():
+    merits = [0.1, 0.5, 0.5, 0.2]
+    chosen = {
+        way: fold_training.best_epoch(config_from({"selection": way}), merits)
+        for way in ("last", "inner_validation", "best_on_test")
+    }
+    assert chosen == {"last": 3, "inner_validation": 2, "best_on_test": 1}
+
+
+def test_networks_asked_for_later_are_made_with_the_same_predictions(store, tmp_path):
+    run = serial(FAST, store, tmp_path)
+    before = (run.folder / "group1" / "predictions.csv").read_bytes()
+    lines = []
+    serial(FAST, store, tmp_path, keep_network=True, progress=lines.append)
+    assert len(lines) == 2
+    assert (run.folder / "group1" / "predictions.csv").read_bytes() == before
+    assert (run.folder / "group1" / "network.safetensors").is_file()
+    assert not [path for path in run.folder.glob(".*") if path.name != ".locks"]
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"task": "casme3-7"}, "casme3"),
+    ({"size": "ViT-B-16", "weights": "no-such-file.pt"}, "224"),
+    ({"weights": "no-such-file.pt"}, "no-such-file.pt"),
+    ({"held_out": "database", "folds": 0}, "at least 2 databases"),
+    ({"selection": "inner_validation", "subjects": 2}, "at least 2 training people"),
+])  # fmt: skip
+def test_bad_input_is_an_error_before_anything_is_written(store, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        serial(dataclasses.replace(FAST, **changes), store, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_text_tower_of_another_width_is_refused(store, tmp_path, monkeypatch):
+    real = protocol.text_targets
+
+    def wide(*arguments):
+        text = real(*arguments)
+        return dataclasses.replace(text, bank=text.bank.repeat(1, 1, 2))
+
+    monkeypatch.setattr(protocol, "text_targets", wide)
+    with pytest.raises(ValueError, match="sentences have 128 numbers.*64"):
+        serial(QUICK, store, tmp_path)
+    assert not list(tmp_path.rglob("*.part"))
