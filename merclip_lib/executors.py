@@ -6,6 +6,7 @@ neither on the executor nor on the number of workers nor on the order.
 """
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import threading
@@ -66,6 +67,14 @@ def workers_for(jobs: int, workers: int | None, device: str, memory: float) -> i
         fit = int(psutil.virtual_memory().available / memory) if memory else units
         workers = min(units, fit)
     return max(1, min(workers, jobs))
+
+
+def gpu_share(workers: int, device: str, address: str = "") -> float:
+    """The part of a GPU that one job occupies: a whole one, less only if more workers are asked
+    for than this machine has."""
+    if device != "cuda":
+        return 0.0
+    return 1.0 if address else min(1.0, torch.cuda.device_count() / workers)
 
 
 def run_folds(
@@ -158,10 +167,10 @@ def _ray(
                 yield waiting.pop(ready), ray.get(ready)
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
-        except ray.exceptions.WorkerCrashedError:
+        except ray.exceptions.RayError as error:
             raise RuntimeError(
                 f"Ray lost the worker of one job {LOST_WORKERS + 1} times, most often for want of "
-                "memory; finished epochs and folds are kept"
+                f"memory; finished epochs and folds are kept ({error})"
             ) from None
         finally:
             for job in waiting:
@@ -174,7 +183,8 @@ def _ray_session(ray, workers: int, address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address:
             ray.init(address=address, **quiet)

@@ -162,7 +162,7 @@ def cross_validate(
                     keep_network)
             for fold in free
         ]  # fmt: skip
-        gpus = 1.0 if config.device == "cuda" else 0.0
+        gpus = executors.gpu_share(workers, config.device, address)
         for k, mine in executors.run_folds(executor, run_fold, jobs, workers, address, gpus):
             if mine:
                 done = len(folds) - len(waiting())

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merclip_lib import manifests
-from merclip_lib.clips import ClipDataset, open_store, uniform_sample, write_store
+from merclip_lib.clips import (
+    ClipDataset,
+    open_store,
+    read_batches,
+    uniform_sample,
+    write_store,
+)
 
 SHAPE, MOTION = (6, 8, 8, 3), (6, 2, 2, 2)
 
@@ -134,3 +140,64 @@ def test_evaluation_samples_are_fixed(store):
     item = dataset[0]
     assert (item["row"], item["label"], item["video"].dtype) == (3, 2, torch.uint8)
     np.testing.assert_array_equal(item["video"], store.frames[3][uniform_sample(6, 3)])
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_batches_are_read_ahead_without_a_draw(store, workers):
+    dataset = ClipDataset(store, [4, 0, 2], [1, 0, 1], frames=3, training=True)
+    order = [torch.tensor([2, 0]), torch.tensor([1])]
+    before = torch.get_rng_state()
+    read = list(read_batches(dataset, order, workers))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [[clip["row"] for clip in clips] for _, clips in read] == [[2, 4], [0]]
+    assert all(torch.equal(items, wanted) for (items, _), wanted in zip(read, order, strict=True))
+    for items, clips in read:
+        for i, clip in zip(items, clips, strict=True):
+            assert torch.equal(clip["video"], dataset[int(i)]["video"])
+
+
+def test_short_clips_of_a_dataset(store):
+    videos = {
+        short: ClipDataset(store, [1], [0], frames=8, short=short)[0]["video"].numpy()
+        for short in ("repeat", "modulo")
+    }
+    frames = store.frames[1]  # six of them
+    np.testing.assert_array_equal(videos["repeat"], frames[[0, 1, 2, 3, 4, 5, 5, 5]])
+    np.testing.assert_array_equal(videos["modulo"], frames[[0, 1, 2, 3, 4, 5, 0, 1]])
+
+
+class Bomb:
+    """Pickled, it would run code when it is read."""
+
+    def __reduce__(self):
+        return pytest.fail, ("code from a file was run",)
+
+
+def damage(folder, name):
+    path = folder / name
+    if name == "meta.json":
+        path.write_text("{")
+    else:
+        path.write_bytes(path.read_bytes()[:-200])
+
+
+@pytest.mark.parametrize("name", ["clips.npy", "motion.npy", "meta.json"])
+def test_a_damaged_store_is_named(tmp_path, name):
+    folder = write_store(tmp_path / "set", table(), items(), {}, SHAPE, MOTION).folder
+    damage(folder, name)
+    with pytest.raises(ValueError, match=f"{name}.*damaged.*prepare it again"):
+        open_store(folder)
+
+
+def test_no_code_and_no_other_array_is_read(tmp_path):
+    folder = write_store(tmp_path / "set", table(), items(), {}, SHAPE, MOTION).folder
+    np.save(folder / "clips.npy", np.array([Bomb()] * 5, dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="no plain array"):
+        open_store(folder)
+    np.save(folder / "clips.npy", np.zeros((5, 3)))
+    with pytest.raises(ValueError, match=r"float64 .5, 3., not uint8"):
+        open_store(folder)
+    np.save(folder / "clips.npy", np.zeros((5, *SHAPE), np.uint8))
+    np.save(folder / "motion.npy", np.zeros((4, *MOTION), np.float16))
+    with pytest.raises(ValueError, match="motion.npy holds 4 clips but table.csv 5 rows"):
+        open_store(folder)
