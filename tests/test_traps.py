@@ -190,7 +190,7 @@ def test_figure_of_two_ways_says_the_change(intervals):
     rows = pd.DataFrame([{"name": "copied truth", **dataclasses.asdict(measured)}])
     rows = rows if intervals else rows[["name", "honest", "trapped", "change"]]
     axes = plots.two_ways(rows, "SynthME: two ways").axes[0]
-    written = " ".join(text.get_text() for text in axes.texts)
+    written = " ".join(text.get_text() for text in axes.texts).replace("\N{MINUS SIGN}", "-")
     assert f"{measured.change:+.3f}" in written
     assert (f"[{measured.low:+.3f}, {measured.high:+.3f}]" in written) == intervals
     assert [label.get_text() for label in axes.get_yticklabels()] == ["copied truth"]
