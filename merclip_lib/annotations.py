@@ -1,6 +1,6 @@
 """From a dataset's own annotation file to a clip table, with an account of every row.
 
-Each licensed set comes with a spreadsheet of its own make. A layout names its columns; one reader
+Each licensed set comes with a spreadsheet of its own make. A release names its columns; one reader
 does the rest. No row disappears in silence: the report says of each whether it was kept, repaired
 (an impossible apex is emptied, a missing offset taken from the pictures) or dropped, and why.
 Next step: `report.describe_table` and `tasks.compare_totals`.
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from merclip_lib import manifests, rows, sheets
-from merclip_lib.releases import LAYOUTS, Layout
+from merclip_lib import layouts, manifests, rows, sheets
+from merclip_lib.releases import RELEASES, Release
 from merclip_lib.tasks import casme2_coding
 
 
@@ -54,8 +54,8 @@ def read_annotations(
     Raises ValueError for an unknown dataset, a file that cannot be read, a missing heading, or a
     file without a usable row.
     """
-    layout, path = _layout(dataset), Path(path)
-    wanted = dict(layout.columns)
+    release, path = _release(dataset), Path(path)
+    wanted = dict(release.columns)
     for name, heading in (columns or {}).items():
         if name not in wanted:
             raise ValueError(f"columns= names {name!r}; fields are {', '.join(wanted)}")
@@ -63,10 +63,10 @@ def read_annotations(
             raise ValueError(f"columns= gives {name} the heading {heading!r}, which has no letters")
         wanted[name] = (sheets.plain(heading),)
     found = sheets.read_sheets(path)
-    place = sheets.find(found, wanted, path, layout.order)
+    place = sheets.find(found, wanted, path, release.order)
     people = _folders_of_people(found) if dataset == "casme2sq" else {}
     further = _further_spans(place) if dataset == "smic" else []
-    gathered = _Gathered(layout, dataset, data_root)
+    gathered = _Gathered(release, dataset, data_root)
     for number, row in enumerate(place.sheet.rows[place.header + 1 :], start=place.header + 2):
         values = {name: row[column] for name, column in place.column.items() if column < len(row)}
         if not any(values.values()):
@@ -99,12 +99,12 @@ def read_folders(root: str | Path, dataset: str) -> Reading:
     picture. "Rows" in the report count the clip folders in order. Raises ValueError where there
     are none, or for another dataset.
     """
-    layout, root = _layout(dataset), Path(root)
+    release, root = _release(dataset), Path(root)
     if dataset != "smic":
         raise ValueError(
             f"{dataset} needs its annotation file (--annotations); folders say too little"
         )
-    gathered = _Gathered(layout, dataset, None)
+    gathered = _Gathered(release, dataset, None)
     folders = [path for path in root.glob("**/micro/*/*") if path.is_dir()]
     for number, folder in enumerate(sorted(folders), start=1):
         subject, _, emotion, clip = folder.relative_to(root.parent).parts[-4:]
@@ -131,24 +131,25 @@ def join(readings: Sequence[Reading]) -> Reading:
     )
 
 
-def _layout(dataset: str) -> Layout:
-    if dataset not in LAYOUTS:
-        raise ValueError(f"dataset {dataset!r} is unknown; use one of {', '.join(LAYOUTS)}")
-    return LAYOUTS[dataset]
+def _release(dataset: str) -> Release:
+    if dataset not in RELEASES:
+        raise ValueError(f"dataset {dataset!r} is unknown; use one of {', '.join(RELEASES)}")
+    return RELEASES[dataset]
 
 
 class _Gathered:
     """Rows so far and what became of each."""
 
-    def __init__(self, layout: Layout, dataset: str, root: str | Path | None):
-        self.layout, self.dataset, self.root = layout, dataset, root
+    def __init__(self, release: Release, dataset: str, root: str | Path | None):
+        self.release, self.dataset = release, dataset
+        self.folders = layouts.Folders(root) if root else None
         self.rows: list[dict] = []
         self.report: list[tuple[int, str, str]] = []
         self.seen: dict[str, int] = {}
 
     def add(self, number: int, values: dict[str, str], frames: str = "") -> None:
         try:
-            row, repair = rows.clip_row(values, self.layout, self.dataset, self.root)
+            row, repair = rows.clip_row(values, self.release, self.dataset, self.folders)
             if row["clip_id"] in self.seen:
                 raise ValueError(f"same clip as row {self.seen[row['clip_id']]}")
         except ValueError as problem:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Layout:
+class Release:
     """How one dataset writes its annotations.
 
     columns: field -> accepted headings, plain (see `sheets.plain`); "" among them marks a field
@@ -51,29 +51,29 @@ _COMMON = {
 _CASME2SQ = ("subject", "clip", "onset", "apex", "offset", "action_units", "emotion", "kind", "")
 _OTHERS = {"other": "others"}
 
-LAYOUTS = {
-    "casme2": Layout(_COMMON, 200, "{:02d}", "sub{subject}/{clip}", emotions=_OTHERS),
-    "samm": Layout(_COMMON, 200, "{:03d}", emotions={"others": "other"}),
-    "smic": Layout(
+RELEASES = {
+    "casme2": Release(_COMMON, 200, "{:02d}", "sub{subject}/{clip}", emotions=_OTHERS),
+    "samm": Release(_COMMON, 200, "{:03d}", emotions={"others": "other"}),
+    "smic": Release(
         _COMMON | {"action_units": ("",), "emotion": (*_COMMON["emotion"], "")},
         100, "s{:d}", "{subject}/micro/{emotion}/{clip}",
     ),
-    "casme3": Layout(
+    "casme3": Release(
         _COMMON, 30, frames="{subject}/{clip}/color", emotions=_OTHERS, own_folder=False,
         first_frame=1,
     ),
-    "dfme": Layout(
+    "dfme": Release(
         _COMMON | {"split": ("split", "set", "subset", "partition", "")}, 200, frames="{clip}",
         emotions=_OTHERS,
     ),
     # The sheet's `others` are the paper's repression.
-    "mmew": Layout(
+    "mmew": Release(
         _COMMON, 90, "{:02d}", "{emotion}/{clip}",
         emotions={"others": "repression", "other": "repression"},
     ),
-    "4dme": Layout(_COMMON, 60, emotions=_OTHERS),
-    "casme": Layout(_COMMON, 60, "{:02d}", "sub{subject}/{clip}", emotions=_OTHERS),
-    "casme2sq": Layout(
+    "4dme": Release(_COMMON, 60, emotions=_OTHERS),
+    "casme": Release(_COMMON, 60, "{:02d}", "sub{subject}/{clip}", emotions=_OTHERS),
+    "casme2sq": Release(
         _COMMON | {"kind": ("expressiontype", "type", "microormacro", "")}, 30,
         order=_CASME2SQ, emotions=_OTHERS, own_folder=False,
     ),

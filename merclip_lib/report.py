@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from merclip_lib import facs, tasks
+from merclip_lib import facs, layouts, tasks
 from merclip_lib.annotations import Reading
 from merclip_lib.manifests import hash_ids
 
@@ -143,7 +143,13 @@ def _relabelled(table: pd.DataFrame) -> list[str]:
 
 
 def _frames(table: pd.DataFrame, root: Path) -> dict:
-    missing = [frames for frames in table["frames"] if not (root / frames).is_dir()]
+    """How many clips have their pictures or video below the root, as `merclip prepare` looks."""
+    folders, missing = layouts.Folders(root), []
+    for clip_id, frames in zip(table["clip_id"], table["frames"], strict=True):
+        try:
+            folders.find(frames, f"clip {clip_id}")
+        except ValueError as problem:
+            missing.append(str(problem))
     return {"found": len(table) - len(missing), "missing": len(missing), "first": missing[:5]}
 
 
@@ -216,10 +222,8 @@ def as_text(report: dict) -> str:
         )
     if "frames" in report:
         frames = report["frames"]
-        lines.append(
-            f"frame folders: {frames['found']} found, {frames['missing']} not at the "
-            f"official place {' '.join(frames['first'])}".rstrip()
-        )
+        lines.append(f"frames: {frames['found']} clips found, {frames['missing']} not")
+        lines += [f"  {problem}" for problem in frames["first"]]
     wrong = differences(report)
     if report["expected"]:
         lines.append(

@@ -6,17 +6,17 @@ be is refused with a ValueError that the reader puts into its report.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-from merclip_lib import facs, manifests, sheets
-from merclip_lib.releases import EMOTIONS, SMIC_EMOTIONS, Layout
+from merclip_lib import facs, layouts, sheets
+from merclip_lib.releases import EMOTIONS, SMIC_EMOTIONS, Release
 
 MISSING = frozenset({"", "/", "-", "?", "-1", "nan", "n/a", "na", "none", "null", "#n/a"})
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
 def clip_row(
-    values: dict[str, str], layout: Layout, dataset: str, root: str | Path | None
+    values: dict[str, str], release: Release, dataset: str, folders: layouts.Folders | None
 ) -> tuple[dict, str]:
     """One row of the clip table and what was repaired ("" if nothing); ValueError drops it."""
     clip = values.get("clip", "")
@@ -24,44 +24,29 @@ def clip_row(
         raise ValueError("no clip name")
     if values.get("kind", "").lower().startswith("macro"):
         raise ValueError("a macro-expression")
-    subject = _subject(values.get("subject", ""), layout.subject)
+    subject = _subject(values.get("subject", ""), release.subject)
     written = _emotion_written(values, dataset)
     emotion = EMOTIONS.get(written, written)
-    emotion = layout.emotions.get(emotion, emotion)
-    frames = layout.frames.format(subject=subject, clip=clip, emotion=written)
-    folder = Path(root) / frames if root and layout.own_folder else None
-    onset, apex, offset, repairs = _frame_numbers(values, layout, folder)
+    emotion = release.emotions.get(emotion, emotion)
+    frames = release.frames.format(subject=subject, clip=clip, emotion=written)
+    own = folders if release.own_folder else None
+    onset, apex, offset, repairs = _frame_numbers(values, release, lambda: _span_found(own, frames))
     annotation = values.get("action_units", "")
     if annotation.lower() in MISSING:
         annotation = ""
     facs.parse(annotation)
-    clip_id = f"{dataset}_{subject}_{clip}_{onset}"
-    row = dict(
-        zip(
-            manifests.COLUMNS,
-            (
-                clip_id,
-                dataset,
-                subject,
-                clip,
-                onset,
-                apex,
-                offset,
-                layout.fps,
-                annotation,
-                emotion,
-                frames,
-            ),
-            strict=True,
-        )
-    )
+    row = {
+        "clip_id": f"{dataset}_{subject}_{clip}_{onset}", "dataset": dataset, "subject": subject,
+        "clip": clip, "onset": onset, "apex": apex, "offset": offset, "fps": release.fps,
+        "action_units": annotation, "emotion": emotion, "frames": frames,
+    }  # fmt: skip
     if "split" in values:
         row["split"] = split_named(values["split"]) or values["split"]
     return row, "; ".join(repairs)
 
 
 def _subject(text: str, form: str) -> str:
-    """The subject in the layout's form: 5, "5", "05" and "sub05" are one person."""
+    """The subject in the release's form: 5, "5", "05" and "sub05" are one person."""
     if text.lower() in MISSING:
         raise ValueError("no subject")
     if not form:
@@ -84,20 +69,20 @@ def _emotion_written(values: dict[str, str], dataset: str) -> str:
 
 
 def _frame_numbers(
-    values: dict[str, str], layout: Layout, folder: Path | None
+    values: dict[str, str], release: Release, find_span: Callable[[], tuple[int, int] | None]
 ) -> tuple[int, int | None, int, list[str]]:
     """Onset, apex (None if there is none), offset, and what was repaired."""
     onset, apex, offset = (_frame(values, name) for name in ("onset", "apex", "offset"))
     repairs = []
-    if onset is not None and onset < layout.first_frame:
-        repairs.append(f"onset {onset} becomes {layout.first_frame}, the first picture")
-        apex = layout.first_frame if apex == onset else apex
-        onset = layout.first_frame
+    if onset is not None and onset < release.first_frame:
+        repairs.append(f"onset {onset} becomes {release.first_frame}, the first picture")
+        apex = release.first_frame if apex == onset else apex
+        onset = release.first_frame
     wrong = "no onset" if onset is None else "no offset" if offset is None else ""
     if not wrong and offset < onset:
         wrong = f"offset {offset} is before onset {onset}"
     if wrong:
-        span = picture_span(folder) if folder else None
+        span = find_span()
         if span is None:
             raise ValueError(wrong)
         onset, offset = span
@@ -121,13 +106,21 @@ def _frame(values: dict[str, str], name: str) -> int | None:
 
 
 def picture_span(folder: Path) -> tuple[int, int] | None:
-    """Numbers of the first and last picture (the last number in a file's name), None if none."""
-    numbers = [
-        int(found[-1])
-        for path in (folder.iterdir() if folder.is_dir() else ())
-        if path.suffix.lower() in PICTURES and (found := re.findall(r"[0-9]{1,9}", path.stem))
-    ]
+    """Frame numbers of a folder's first and last picture, None where there are none."""
+    files = layouts.pictures(folder)
+    numbers = layouts.frame_numbers(files, folder.name) if files else None
     return (min(numbers), max(numbers)) if numbers else None
+
+
+def _span_found(folders: layouts.Folders | None, frames: str) -> tuple[int, int] | None:
+    """The span of a clip's own folder, None where it is not found or is a video."""
+    if folders is None:
+        return None
+    try:
+        folder = folders.find(frames, "")
+        return picture_span(folder) if folder.is_dir() else None
+    except ValueError:
+        return None
 
 
 def split_named(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Every official layout, its oddities, and cells that nobody should have written (made-up rows)."""
+"""Every official layout, its oddities, and cells that nobody should have written (made-up)."""
 
 import json
 import string
@@ -14,7 +14,7 @@ from official_annotations import clip
 from merclip_lib import facs, manifests, sheets
 from merclip_lib.__main__ import main
 from merclip_lib.annotations import read_annotations, read_folders
-from merclip_lib.releases import LAYOUTS
+from merclip_lib.releases import RELEASES
 
 # dataset: (writer, subject and frames of subject 3, clip "a", emotion as written)
 SETS = {
@@ -35,8 +35,8 @@ def write(dataset, folder, clips):
     return SETS[dataset][0](folder / ("DFME.csv" if dataset == "dfme" else "a.xlsx"), clips)
 
 
-@pytest.mark.parametrize("dataset", LAYOUTS)
-def test_every_official_layout(dataset, tmp_path):
+@pytest.mark.parametrize("dataset", RELEASES)
+def test_every_official_release(dataset, tmp_path):
     emotion = EMOTION.get(dataset, "Disgust")
     rows = [clip(3, "a", emotion=emotion, action_units="4+L10"),
             clip(3, "b", emotion=emotion, action_units=12),
@@ -59,7 +59,7 @@ def test_every_official_layout(dataset, tmp_path):
         assert table["action_units"].tolist() == ["4+L10", "12", "4"]
 
 
-@pytest.mark.parametrize("dataset", LAYOUTS)
+@pytest.mark.parametrize("dataset", RELEASES)
 def test_command_writes_a_table_that_reads_back(dataset, tmp_path, capsys):
     file = write(dataset, tmp_path, [clip(3, "a", emotion="negative"), clip(3, "b", offset="x")])
     out = tmp_path / "table.csv"
@@ -137,7 +137,7 @@ def test_smic_from_its_folders_alone(tmp_path, capsys):
     assert reading.table[["onset", "offset"]].values.tolist() == [[200, 229], [7, 8]]
     out = tmp_path / "smic.csv"
     assert main(["manifest", "smic", "--data-root", str(tmp_path), "--out", str(out)]) == 0
-    assert "2 found, 0 not" in capsys.readouterr().out
+    assert "2 clips found, 0 not" in capsys.readouterr().out
     assert manifests.read_table(out)["frames"].str.startswith("SMIC_all_cropped/HS/s").all()
     with pytest.raises(ValueError, match="no folder subject/micro"):
         read_folders(hs / "s14" / "non_micro", "smic")
@@ -146,7 +146,7 @@ def test_smic_from_its_folders_alone(tmp_path, capsys):
 
 
 def test_pictures_mend_what_the_sheet_has_wrong(tmp_path):
-    pictures(tmp_path / "sub01" / "EPa", range(12, 40), "img{}.jpg")
+    pictures(tmp_path / "Cropped" / "Sub1" / "epa", range(12, 40), "img{}.jpg")
     pictures(tmp_path / "spNO.1" / "a" / "color", range(900), "{}.jpg")
     path = official.write_casme2(tmp_path / "c.xlsx", [
         clip(1, "EPa", 12, 20, 9), clip(1, "EPb", 12, 20, 9), clip(1, "EPc")])  # fmt: skip
@@ -237,7 +237,7 @@ CELL = st.one_of(
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(st.sampled_from(sorted(LAYOUTS)), st.data())
+@given(st.sampled_from(sorted(RELEASES)), st.data())
 def test_mangled_cells_give_a_table_or_one_error(tmp_path, dataset, data):
     """Whatever a cell holds: kept, repaired or dropped with a reason, or one ValueError."""
     emotion = EMOTION.get(dataset, "disgust")
