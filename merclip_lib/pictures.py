@@ -1,15 +1,16 @@
 """Pictures of faces: frames, what changed between them, where a model looks, and the method.
 
-Like `plots`, whose style and colours these share: arrays in, a matplotlib Figure out.
+Like `plots`: arrays in, a matplotlib Figure out, one style and colours (`style`).
 """
 from base64 import b64encode
 from io import BytesIO
 
+import matplotlib as mpl
 import numpy as np
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
 from PIL import Image
 
-from .plots import BLUE, CLASS_COLOURS, INK, REGION_COLOURS, WIDTH, panels
+from .style import BLUE, CLASS_COLOURS, INK, REGION_COLOURS, WIDTH, panels
 
 
 def difference(first, second):
@@ -36,13 +37,18 @@ def image_grid(images, rows, columns, title="SynthME", limit=None, cell=0.95):
     """
     margin = 0.07 * max(len(line) for label in rows for line in str(label).split("\n"))
     size = (cell * len(columns) + margin, cell * len(rows) + 0.4)
-    figure, axes = panels(title, *size, len(rows), len(columns))
+    signed = any(np.ndim(image) == 2 for row in images for image in row)
+    figure, axes = panels(title, size[0], size[1] + 0.2 * signed, len(rows), len(columns))
     for r, row in enumerate(images):
         for c, image in enumerate(row):
             _picture(axes[r, c], image, limit)
             if r == 0:
                 axes[r, c].set_title(columns[c], fontsize=8)
         axes[r, 0].set_ylabel(rows[r], rotation=0, ha="right", va="center")
+    if signed:
+        figure.legend(handles=[Patch(color="#E08214", label="brighter"),
+                               Patch(color="#8073AC", label="darker")], ncols=2,
+                      loc="outside lower center", handlelength=1)
     return figure
 
 
@@ -91,15 +97,20 @@ def montage(onset, apex, labels, title="SynthME: onset, apex and what changed"):
 
 
 def relevance_overlay(frames, relevance, columns, rows=("",),
-                      title="SynthME: where the model looks"):
-    """Frames under heat: frames (R, C, H, W, 3), relevance (R, C, h, w) >= 0, one scale per row."""
-    figure = image_grid(frames, rows, columns, title, cell=1.2)
+                      title="SynthME: where the model looks", cell=1.2):
+    """Grey frames under heat: frames (R, C, H, W, 3), relevance (R, C, h, w) >= 0.
+
+    One scale per row: the largest value is opaque, nothing is transparent.
+    """
+    grey = np.asarray(frames, float).mean(-1, keepdims=True).repeat(3, -1) / 255
+    figure = image_grid(grey, rows, columns, title, cell=cell)
     height, width = np.shape(frames)[2:4]
     for i, axes in enumerate(figure.axes):
         row, column = divmod(i, len(columns))
-        heat = relevance[row][column] / (np.max(relevance[row]) or 1)
-        axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.55, interpolation="bilinear",
-                    extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+        heat = np.asarray(relevance[row][column]) / (np.max(relevance[row]) or 1)
+        picture = Image.fromarray((255 * heat).astype(np.uint8)).resize((width, height), 2)
+        heat = np.asarray(picture) / 255
+        axes.imshow(mpl.colormaps["inferno"](heat), alpha=0.85 * heat**0.7, vmin=0, vmax=1)
     return figure
 
 

@@ -1,60 +1,34 @@
-"""Every figure of the notebooks, in one style.
+"""The charts of the notebooks: plain arrays or a table in, a matplotlib Figure out.
 
-A drawing function takes plain arrays or a table and returns a matplotlib Figure; `save_figure`
-writes it as PNG and PDF and notes in figures.json where it came from. A class, a face region and a
-group of action units keep one colour in all figures (Okabe-Ito and Tol: safe for colour-blind
-readers). A figure made of synthetic data must say "SynthME" in its title: `save_figure` checks.
+Style, colours and `save_figure` come from `merclip_lib.style`; pictures of faces are in
+`merclip_lib.pictures`.
 """
-import json
-import os
-import subprocess
+
 import textwrap
-from io import BytesIO
-from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.ticker
 import numpy as np
 import seaborn as sns
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-import merclip_lib
-
-WIDTH = 7.16  # inches: two columns of an IEEE page; text is set at 8 pt at this width
-STYLE = {
-    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 8,
-    "axes.titlesize": 8.5, "axes.labelsize": 8, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5,
-    "legend.fontsize": 7.5, "legend.frameon": False, "figure.titlesize": 9,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "lines.linewidth": 1.4,
-    "figure.dpi": 110, "savefig.dpi": 200, "pdf.fonttype": 42, "svg.hashsalt": "merclip"}
-BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#E69F00", "#009E73", "#8A8A8A", "#222222"
-CLASS_COLOURS = {
-    "anger": "#D55E00", "disgust": GREEN, "fear": "#CC79A7", "happiness": ORANGE,
-    "sadness": BLUE, "surprise": "#56B4E9", "others": GREY, "other": GREY, "contempt": "#882255",
-    "repression": "#332288", "negative": "#882255", "positive": "#DDAA33"}
-REGION_COLOURS = {"forehead": BLUE, "left_cheek": ORANGE, "right_cheek": GREEN, "chin": "#CC79A7"}
-AU_COLOURS = {"brows": BLUE, "eyes and cheeks": "#56B4E9", "nose": GREEN, "mouth and chin": ORANGE}
-
-
-def use_style():
-    """Set the style for all figures drawn from now on."""
-    mpl.rcParams.update(STYLE)
-
-
-def au_group(number):
-    """Part of the face that action unit `number` moves: a key of AU_COLOURS."""
-    parts = {"brows": (1, 2, 4), "eyes and cheeks": (5, 6, 7, 43, 45), "nose": (9, 38, 39)}
-    return next((part for part, units in parts.items() if int(number) in units), "mouth and chin")
-
-
-def panels(title, width, height, rows=1, columns=1, **options):
-    """A styled figure and its axes (rows, columns); made without pyplot, so that it shows once."""
-    use_style()
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **options)
-    figure.suptitle(title)
-    return figure, axes
+from merclip_lib.style import (
+    AU_COLOURS,
+    BLUE,
+    CLASS_COLOURS,
+    GREY,
+    INK,
+    LOSSES,
+    ORANGE,
+    OTHERS,
+    WIDTH,
+    au_group,
+    minus,
+    panels,
+)  # fmt: skip
+from merclip_lib.style import REGION_COLOURS as REGION_COLOURS
+from merclip_lib.style import save_figure as save_figure
+from merclip_lib.style import use_style as use_style
 
 
 def counts(class_counts, au_counts, title="SynthME: clips per class and per action unit"):
@@ -77,7 +51,7 @@ def heat_map(table, title, label="", fmt=".2f", size=(WIDTH, 3.2), colours="YlGn
              limits=(0, 1)):
     """Annotated heat map of a DataFrame (rows x columns); blank for missing values and zeros."""
     figure, axes = panels(title, *size)
-    notes = table.map(lambda value: format(value, fmt) if value and value == value else "")
+    notes = table.map(lambda value: minus(format(value, fmt)) if value and value == value else "")
     sns.heatmap(table, annot=notes, fmt="", cmap=colours, vmin=limits[0], vmax=limits[1], lw=0.4,
                 ax=axes[0, 0], annot_kws={"size": 7}, cbar_kws={"label": label, "pad": 0.02})
     axes[0, 0].tick_params(length=0, rotation=0)
@@ -94,7 +68,7 @@ def au_emotion_map(shares, title="SynthME: how often an action unit goes with an
 def similarity_matrix(table, title):
     """Heat map of cosine similarities, DataFrame sentence x sentence, full scale -1..1."""
     numbers = range(1, len(table) + 1)
-    names = [textwrap.fill(f"{name}  ({i})", 48)
+    names = [f"{textwrap.fill(name, 46)}\u2002({i})"
              for i, name in zip(numbers, table.index, strict=True)]
     return heat_map(table.set_axis(names).set_axis(numbers, axis=1), title, "cosine similarity",
                     ".2f", (WIDTH, 0.6 + 0.27 * len(table)), "vlag", (-1, 1))
@@ -115,16 +89,21 @@ def motion_plot(table, title="SynthME: the mix leaves the motion in place"):
     return figure
 
 
-def curves(history, columns, title, x="epoch", each="fold", labels=None):
-    """A panel per column of `history` against `x`: thin lines for each `each`, the mean in bold."""
+def curves(history, columns, title, x="epoch", each="fold"):
+    """A panel per column of `history` against `x`: thin lines for each `each`, the mean in bold.
+
+    A fold that occurs several times (several seeds) is several thin lines.
+    """
     figure, axes = panels(title, min(WIDTH, 2.4 * len(columns)), 2.3, 1, len(columns))
     for panel, column in zip(axes[0], columns, strict=True):
         if each in history:
-            for _, rows in history.groupby(each):
-                panel.plot(rows[x], rows[column], color=BLUE, alpha=0.25, lw=0.7)
+            again = history.groupby([each, x]).cumcount()
+            for _, rows in history.groupby([history[each], again]):
+                panel.plot(rows[x], rows[column], color=BLUE, alpha=0.25, lw=0.6)
         mean = history.groupby(x)[column].mean()
-        panel.plot(mean.index, mean, color=BLUE, lw=1.8)
-        panel.set(xlabel=x, title=(labels or {}).get(column, column))
+        panel.plot(mean.index, mean, color=INK if each in history else BLUE, lw=1.8)
+        panel.set(xlabel=x, ylabel=LOSSES.get(column, column))
+        panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
     return figure
 
 
@@ -193,7 +172,8 @@ def results_bars(table, title="Results on SynthME", chance=None):
         spread = np.maximum([rows.value - rows.low, rows.high - rows.value], 0)
         panel.barh(rows.name, rows.value, xerr=spread, color="#9CC5E0", height=0.65,
                    error_kw={"lw": 1, "capsize": 2, "ecolor": INK})
-        panel.set(title=metric, xlim=(0, 1))
+        panel.set(title=metric, xlim=(0, 1), ylim=(-0.6, names - 0.4),
+                  xticks=np.linspace(0, 1, 5), xticklabels=("0", "0.25", "0.5", "0.75", "1"))
         if chance is not None:
             panel.axvline(chance, color=GREY, ls=":", lw=1)
     axes[0, 0].invert_yaxis()
@@ -201,15 +181,65 @@ def results_bars(table, title="Results on SynthME", chance=None):
 
 
 def ablation_forest(table, title="SynthME: what each part is worth", label="difference in UF1"):
-    """Paired differences with intervals about zero; table [name, mean, low, high]."""
-    figure, axes = panels(title, 5.2, 0.9 + 0.25 * len(table))
+    """Paired differences with intervals about zero, and as numbers; table [name, mean, low, high].
+
+    A row far off the others (its interval begins beyond twice their range) would squeeze them:
+    it is an arrow at the edge, and its numbers say the rest.
+    """
+    figure, axes = panels(title, WIDTH, 0.9 + 0.25 * len(table))
     axes, rows = axes[0, 0], np.arange(len(table))
-    clear = (table.low > 0) | (table.high < 0)
+    nearest = np.where(table.low * table.high > 0, np.minimum(abs(table.low), abs(table.high)), 0)
+    ends = np.maximum(abs(table.low), abs(table.high)).to_numpy()
+    far = nearest > 2 * np.median(ends)
+    edge = 1.15 * (ends[~far].max() if (~far).any() else ends.max())
     axes.axvline(0, color=GREY, lw=0.8)
-    axes.hlines(rows, table.low, table.high, color=np.where(clear, BLUE, GREY), lw=1.6)
-    axes.scatter(table["mean"], rows, color=np.where(clear, BLUE, GREY), s=22, zorder=3)
+    for y, (row, off) in enumerate(zip(table.itertuples(), far, strict=True)):
+        colour = BLUE if row.low > 0 or row.high < 0 else GREY
+        if off:
+            tip = edge if row.mean > 0 else -edge
+            axes.annotate("", (tip, y), (0.8 * tip, y), arrowprops={"arrowstyle": "-|>",
+                          "color": colour, "lw": 1.6})
+        else:
+            axes.hlines(y, row.low, row.high, color=colour, lw=1.6)
+            axes.scatter(row.mean, y, color=colour, s=22, zorder=3)
+        axes.text(1.02, y, minus(f"{row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"),
+                  transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
     axes.set(yticks=rows, yticklabels=table.name, xlabel=f"{label} (grey: interval holds zero)",
-             ylim=(len(table) - 0.4, -0.6))
+             xlim=(-edge, edge), ylim=(len(table) - 0.4, -0.6))
+    return figure
+
+
+def interval_dots(table, title, label, chance=None, limits=(0, 1)):
+    """Dots with intervals, the groups of a name side by side; [name, group, value, low, high]."""
+    names, groups = list(dict.fromkeys(table.name)), list(dict.fromkeys(table.group))
+    figure, axes = panels(title, WIDTH, 0.9 + (0.1 + 0.12 * len(groups)) * len(names))
+    axes = axes[0, 0]
+    for k, (group, colour) in enumerate(zip(groups, OTHERS, strict=False)):
+        rows = table[table.group == group]
+        y = np.array([names.index(name) for name in rows.name]) + 0.2 * (k - (len(groups) - 1) / 2)
+        axes.hlines(y, rows.low, rows.high, color=colour, lw=1.2)
+        axes.scatter(rows.value, y, s=14, color=colour, marker="osD^v"[k % 5], label=group,
+                     zorder=3)
+    if chance is not None:
+        axes.axvline(chance, color=GREY, ls=":", lw=1)
+    axes.set(yticks=range(len(names)), yticklabels=names, xlabel=label, xlim=limits,
+             ylim=(len(names) - 0.5, -0.5))
+    if len(groups) > 1:
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def lines(table, title, x, y, chance=None):
+    """Lines with bands (intervals), one per name; table [name, x, value, low, high]."""
+    figure, axes = panels(title, WIDTH / 1.6, 2.6)
+    axes = axes[0, 0]
+    for k, (name, rows) in enumerate(table.groupby("name", sort=False)):
+        axes.plot(rows.x, rows.value, "osD^v"[k % 5] + "-", ms=3.5, color=OTHERS[k], label=name)
+        axes.fill_between(rows.x, rows.low, rows.high, color=OTHERS[k], alpha=0.15, lw=0)
+    if chance is not None:
+        axes.axhline(chance, color=GREY, ls=":", lw=1)
+    axes.set(xlabel=x, ylabel=y)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -233,7 +263,7 @@ def two_ways(table, title, label="", names=("honest", "trapped")):
         if "low" in row:
             clear = row["low"] > 0 or row["high"] < 0
             text += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
-        axes.text(1.02, y, text, transform=axes.get_yaxis_transform(), va="center",
+        axes.text(1.02, y, minus(text), transform=axes.get_yaxis_transform(), va="center",
                   color=INK if clear else GREY)
     axes.text(1.02, -0.75, "change", transform=axes.get_yaxis_transform(), va="center",
               style="italic")
@@ -245,67 +275,29 @@ def two_ways(table, title, label="", names=("honest", "trapped")):
     return figure
 
 
-def tsne_panels(points, colourings, title="SynthME: clip embeddings, t-SNE"):
-    """The same points (N, 2), once per colouring: {name: (N,) labels}."""
-    figure, axes = panels(title, WIDTH, 2.9, 1, len(colourings))
-    for panel, (name, labels) in zip(axes[0], colourings.items(), strict=True):
-        labels = np.asarray(labels).astype(str)
-        kinds = sorted(set(labels))
-        few = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00", GREY, INK, "#DDAA33")
-        many = mpl.colormaps["viridis"](np.linspace(0, 1, len(kinds)))
-        shades = dict(zip(kinds, few if len(kinds) <= len(few) else many, strict=False))
-        for kind in kinds:
-            x, y = points[labels == kind].T
-            panel.scatter(x, y, s=7, color=CLASS_COLOURS.get(kind, shades[kind]), lw=0, label=kind)
-        panel.set(title=name, xticks=[], yticks=[])
-        if len(kinds) <= len(few):
-            panel.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, handletextpad=0,
-                         columnspacing=0.6, markerscale=1.6)
-    return figure
+def tsne_panels(points, colourings, title="SynthME: clip embeddings, t-SNE", notes=None):
+    """A row per embedding, {name: (N, 2)}, and a column per colouring, {name: (N,) labels}.
 
-
-def _write(path, content):
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-
-
-def _commit(folder):
-    """Commit that `folder` is checked out at, or "" outside git."""
-    try:
-        done = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=folder,
-                              capture_output=True, text=True)
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def save_figure(figure, name, figures_dir, caption, notebook="", parameters=None, config_hash="",
-                synthetic=True):
-    """Write `name`.png, `name`.pdf (no dates) and their entry in figures.json; return figure.
-
-    The entry holds notebook, parameters, config hash, caption, library version and commit.
-    Raises ValueError when the title of a figure of synthetic data does not say SynthME, or that
-    of a figure of other data does.
+    `notes` {(row, column): text} stands in the corner of a panel, such as the purity.
     """
-    titles = [figure.get_suptitle()] + [axes.get_title() for axes in figure.axes]
-    if synthetic != any("SynthME" in text for text in titles):
-        raise ValueError(f"figure {name!r}: titles {titles} and synthetic={synthetic} disagree; "
-                         f"a title says SynthME when, and only when, the data is synthetic.")
-    folder = Path(figures_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    undated = {"png": {"Software": None},
-               "pdf": {"Creator": None, "Producer": None, "CreationDate": None}}
-    for kind, metadata in undated.items():
-        buffer = BytesIO()
-        with mpl.rc_context(STYLE):
-            figure.savefig(buffer, format=kind, metadata=metadata)
-        _write(folder / f"{name}.{kind}", buffer.getvalue())
-    ledger = folder / "figures.json"
-    entries = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
-    entries[name] = {
-        "notebook": notebook, "parameters": parameters or {}, "config_hash": config_hash,
-        "caption": caption, "synthetic": synthetic, "version": merclip_lib.__version__,
-        "commit": _commit(folder)}
-    _write(ledger, (json.dumps(entries, indent=1, sort_keys=True) + "\n").encode())
+    figure, axes = panels(title, WIDTH, 0.9 + 2.1 * len(points), len(points), len(colourings))
+    for r, (embedding, at) in enumerate(points.items()):
+        axes[r, 0].set_ylabel(embedding)
+        for c, (name, labels) in enumerate(colourings.items()):
+            panel, labels = axes[r, c], np.asarray(labels).astype(str)
+            kinds = sorted(set(labels), key=lambda kind: (not kind.isdigit(), len(kind), kind))
+            many = mpl.colormaps["viridis"](np.linspace(0, 1, len(kinds)))
+            shades = dict(zip(kinds, OTHERS if len(kinds) <= len(OTHERS) else many, strict=False))
+            for kind in kinds:
+                x, y = at[labels == kind].T
+                colour = CLASS_COLOURS.get(kind, shades[kind])
+                panel.scatter(x, y, s=9, color=colour, lw=0, label=kind)
+            panel.set(title="" if r else name, xticks=[], yticks=[])
+            panel.spines[:].set_visible(True)
+            if notes:
+                panel.text(0.02, 0.98, notes[embedding, name], transform=panel.transAxes, va="top",
+                           fontsize=7, bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1})
+            if r == len(points) - 1 and len(kinds) <= len(OTHERS):
+                panel.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3,
+                             handletextpad=0, columnspacing=0.6, markerscale=1.6)
     return figure

@@ -47,6 +47,28 @@ def retrieval(
     }).T  # fmt: skip
 
 
+def retrieval_within(
+    z: np.ndarray, bank: np.ndarray, own: np.ndarray, networks: Sequence,
+    among: np.ndarray | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """`retrieval` where each clip was seen by its own network: means over all questions.
+
+    The candidates of a question are the clips of one network (`networks` (N,), the fold), whose
+    embeddings can be compared; `candidates` is their mean number.
+    """
+    networks = np.asarray(networks)
+    among = np.ones(len(z), bool) if among is None else np.asarray(among, bool)
+    tables = []
+    for network in np.unique(networks[among]) if among.any() else np.unique(networks):
+        rows = networks == network
+        tables.append(retrieval(z[rows], bank, own[rows], among[rows]))
+    ways = tables[0].index
+    counts = np.array([table["questions"] for table in tables])[..., None]
+    means = (np.array(tables) * counts).sum(0) / counts.sum(0)
+    pooled = pd.DataFrame(means, ways, tables[0].columns)
+    return pooled.assign(questions=counts.sum(0)[:, 0])
+
+
 def _ranking(cosine: np.ndarray, right: np.ndarray) -> dict[str, float]:
     """Scores of ranked answers; rows are questions, columns candidates."""
     ranked = np.take_along_axis(right, np.argsort(-cosine, 1, kind="stable"), 1)

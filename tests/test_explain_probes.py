@@ -22,6 +22,19 @@ def test_retrieval_both_ways():
         probes.retrieval(z, bank, own, among=own == 9)
 
 
+def test_retrieval_within_networks_averages_over_questions():
+    bank = np.eye(2, 4)
+    z = np.array([bank[0], bank[1], bank[1], bank[1]])  # clip 1 speaks for the wrong sentence
+    own, networks = np.array([0, 0, 1, 1]), ["a", "a", "b", "b"]
+    table = probes.retrieval_within(z, bank, own, networks)
+    assert table.loc["sentence of a clip", "R@1"] == 3 / 4
+    assert table["questions"].tolist() == [4, 2] and table["candidates"].tolist() == [2, 2]
+    only = probes.retrieval_within(z, bank, own, networks, among=[False, True, False, False])
+    assert only.loc["sentence of a clip", "R@1"] == 0 and only["questions"].tolist() == [1, 1]
+    with pytest.raises(ValueError, match="no clip"):
+        probes.retrieval_within(z, bank, own, networks, among=np.zeros(4, bool))
+
+
 def test_retrieval_chance_is_what_random_embeddings_reach():
     generator = np.random.default_rng(0)
     own = np.repeat([0, 1, 2, 3, 4, 5, 6], [1, 1, 2, 3, 4, 5, 8])

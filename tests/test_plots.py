@@ -50,7 +50,12 @@ DRAWINGS = {
     "results": lambda: plots.results_bars(INTERVALS, chance=1 / 3),
     "ablation": lambda: plots.ablation_forest(INTERVALS),
     "t-SNE": lambda: plots.tsne_panels(
-        RNG.random((12, 2)), {"emotion": LABELS, "subject": SUBJECTS, "clip": np.arange(12)}),
+        {"z": RNG.random((12, 2)), "o": RNG.random((12, 2))},
+        {"emotion": LABELS, "subject": SUBJECTS, "clip": np.arange(12)}),
+    "dots": lambda: plots.interval_dots(
+        INTERVALS.assign(group=["before", "after"]), "SynthME: units", "AUC", chance=0.5),
+    "lines": lambda: plots.lines(
+        INTERVALS.assign(x=[1, 2]), "SynthME: more clips", "clips", "UF1", chance=0.1),
 }
 
 
@@ -71,6 +76,24 @@ def test_drawing_the_data_it_was_given():
     matrix = plots.confusion_matrix(np.array([[3, 1], [0, 0]]), ["anger", "others"])
     assert [t.get_text() for t in matrix.axes[0].texts] == ["3", "1", "0", "0"]
     assert [t.get_text() for t in matrix.axes[1].texts] == ["75", "25", "0", "0"]
+
+
+def test_forest_keeps_the_scale_of_the_others_when_one_row_is_far_off():
+    table = pd.DataFrame({"name": list("abc"), "mean": [-0.6, 0.01, -0.02],
+                          "low": [-0.7, -0.02, -0.05], "high": [-0.5, 0.04, 0.01]})
+    axes = plots.ablation_forest(table).axes[0]
+    assert -0.1 < axes.get_xlim()[0] < -0.05
+    written = [text.get_text() for text in axes.texts]
+    assert "\N{MINUS SIGN}0.600 [\N{MINUS SIGN}0.700, \N{MINUS SIGN}0.500]" in written
+    near = plots.ablation_forest(table.iloc[1:]).axes[0]
+    assert near.get_xlim()[1] > 0.05 and len(near.collections) == 4
+
+
+def test_seeds_of_a_fold_are_lines_of_their_own():
+    seeds = pd.concat([HISTORY, HISTORY])  # two folds, two seeds
+    panel = plots.curves(seeds, ["align"], "SynthME").axes[0]
+    assert len(panel.lines) == 4 + 1
+    assert all(len(line.get_xdata()) == 3 for line in panel.lines)
 
 
 def test_difference_is_signed_and_does_not_wrap():
@@ -120,8 +143,9 @@ def test_figures_json_keeps_other_entries_and_replaces_its_own(tmp_path):
     entries = json.loads((tmp_path / "figures.json").read_text())
     assert list(entries) == ["a", "b"]
     assert entries["b"] == {
-        "caption": "New.", "commit": "", "config_hash": config.config_hash(settings),
-        "notebook": "03", "parameters": {"seed": 0}, "synthetic": True,
+        "caption": "New.", "command": "merclip run --only 03", "commit": "",
+        "config_hash": config.config_hash(settings), "notebook": "03",
+        "parameters": {"seed": 0}, "synthetic": True,
         "version": merclip_lib.__version__}
 
 
