@@ -3,10 +3,12 @@
 LocalStaticFaceMix (paper section on augmentation) blends one region of each clip with the first
 frame of another clip: a new identity, no new motion. The flip exchanges left and right, so the
 sentence must follow. Photometric jitter is the same for all frames of a clip, or it would look
-like motion.
+like motion. Mixup and CutMix, which bring in another clip's motion and so its label, are there
+for comparison.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -55,13 +57,18 @@ def draw_mixes(
     for i in range(count):
         if coins[i] >= probability or count == 1:
             continue
-        others = torch.nonzero(subjects != subjects[i]).flatten()
-        if len(others) == 0:
-            others = torch.tensor([j for j in range(count) if j != i])
-        face = others[torch.randint(len(others), (1,), generator=generator)]
+        face = _another(subjects, i, generator)
         region = REGIONS[int(torch.randint(len(REGIONS), (1,), generator=generator))]
-        draws.append(MixDraw(i, int(face), region))
+        draws.append(MixDraw(i, face, region))
     return draws
+
+
+def _another(subjects: torch.Tensor, i: int, generator: torch.Generator) -> int:
+    """A clip of another subject than clip i's where there is one, else another clip."""
+    others = torch.nonzero(subjects != subjects[i]).flatten()
+    if len(others) == 0:
+        others = torch.tensor([j for j in range(len(subjects)) if j != i])
+    return int(others[torch.randint(len(others), (1,), generator=generator)])
 
 
 def local_static_face_mix(
@@ -96,12 +103,89 @@ def _outside(rows: slice, columns: slice, height: int, width: int) -> list[tuple
     return [(r, c) for r, c in parts if r.stop > r.start and c.stop > c.start]
 
 
+class PairDraw(NamedTuple):
+    """Clip `clip` of the batch is mixed with clip `other`, in the rectangle `rows` x `columns`."""
+
+    clip: int
+    other: int
+    rows: slice = slice(None)
+    columns: slice = slice(None)
+
+
+def draw_pairs(
+    subjects: torch.Tensor, probability: float, generator: torch.Generator
+) -> list[PairDraw]:
+    """Draw which clips are mixed with which, over the whole frame (for `mixup`).
+
+    Clips are chosen as `draw_mixes` does, so that the methods differ in the mixing alone.
+    """
+    coins = torch.rand(len(subjects), generator=generator)
+    chosen = [i for i in range(len(subjects)) if coins[i] < probability and len(subjects) > 1]
+    return [PairDraw(i, _another(subjects, i, generator)) for i in chosen]
+
+
+def draw_boxes(
+    pairs: list[PairDraw], alpha: float, height: int, width: int, generator: torch.Generator
+) -> list[PairDraw]:
+    """Give each pair a rectangle of a share 1 - alpha of the frame, anywhere inside (`cutmix`).
+
+    Sides sqrt(1 - alpha) of the frame's, rounded to pixels (Yun et al. 2019, eq. 2; theirs is
+    centred anywhere and clipped at the border, ours keeps its size).
+    """
+    h, w = round(height * (1 - alpha) ** 0.5), round(width * (1 - alpha) ** 0.5)
+    drawn = []
+    for pair in pairs:
+        top = int(torch.randint(height - h + 1, (1,), generator=generator))
+        left = int(torch.randint(width - w + 1, (1,), generator=generator))
+        box = slice(top, top + h), slice(left, left + w)
+        drawn.append(PairDraw(pair.clip, pair.other, *box))
+    return drawn
+
+
+def mixup(video: torch.Tensor, pairs: list[PairDraw], alpha: float) -> torch.Tensor:
+    """Mix in place and return `video` (N, T, 3, H, W): alpha * clip + (1 - alpha) * other.
+
+    Frame by frame, so the other clip's motion comes in too, and its label with a share 1 - alpha
+    (Zhang et al. 2018, eq. 1, with alpha fixed instead of drawn from a Beta distribution, as
+    LocalStaticFaceMix has it fixed). Clips enter as they were before any mixing.
+    """
+    others = video[[pair.other for pair in pairs]]
+    for pair, other in zip(pairs, others, strict=True):
+        video[pair.clip].mul_(alpha).add_(other, alpha=1 - alpha)
+    return video
+
+
+def cutmix(video: torch.Tensor, pairs: list[PairDraw]) -> torch.Tensor:
+    """Paste in place and return `video` (N, T, 3, H, W): the other clip inside the rectangle.
+
+    The same rectangle in all frames, so the other clip moves inside it (Yun et al. 2019).
+    """
+    others = video[[pair.other for pair in pairs]]
+    for pair, other in zip(pairs, others, strict=True):
+        video[pair.clip, ..., pair.rows, pair.columns] = other[..., pair.rows, pair.columns]
+    return video
+
+
+def own_share(pairs: list[PairDraw], video: torch.Tensor, alpha: float | None = None):
+    """Which other clip's label counts, and how much the own does: (N,) positions, (N,) in [0, 1].
+
+    `alpha` for `mixup`; without it the part of the frame outside the rectangle (`cutmix`). A clip
+    that is not mixed is its own other, with share 1.
+    """
+    other, share = torch.arange(len(video)), torch.ones(len(video))
+    for pair in pairs:
+        other[pair.clip] = pair.other
+        pasted = video[0, 0, 0, pair.rows, pair.columns].numel() / video[0, 0, 0].numel()
+        share[pair.clip] = 1 - pasted if alpha is None else alpha
+    return other, share
+
+
 def flip(video: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:
     """Mirror the clips (N, T, 3, H, W) where `flipped` (N,) is True; the caller swaps the text.
 
     The paper's program flips the frames and leaves "left brow" in the sentence.
     """
-    return torch.where(flipped.view(-1, 1, 1, 1, 1), video.flip(-1), video)
+    return torch.where(flipped.view(-1, 1, 1, 1, 1).to(video.device), video.flip(-1), video)
 
 
 def photometric_jitter(

@@ -36,6 +36,7 @@ class ModelSize:
     mlp_dropout: float = 0.5  # in the global blocks
     drop_path: float = 0.0  # stochastic depth of the local blocks at the last layer
     global_drop_path: float = 0.0
+    drop_path_unit: str = "clip"  # what is dropped at once, see `encoder.drop_path`
     text_width: int = 512
     text_layers: int = 12
     text_heads: int = 8
@@ -48,7 +49,7 @@ class ModelSize:
     @property
     def times(self) -> int:
         """T': time positions after the stem."""
-        return self.frames // 2 if self.temporal_downsample else self.frames
+        return (self.frames + 1) // 2 if self.temporal_downsample else self.frames
 
     @property
     def grid(self) -> int:
@@ -98,7 +99,7 @@ class Config:
     soft_targets: bool = True  # same sentence in a batch = both positive (paper: identity)
     progressive_weights: bool = True  # alignment first, emotion grows from 0 to 1
     align_start: float = 2.0  # weight of the alignment at the first epoch
-    align_end: float = 1.0  # where it goes; the emotion loss has align_start minus it
+    align_end: float = 1.0  # where it goes; the emotion loss has 2 minus it
     use_eim: bool = True  # Emotion Inference Module; False = linear layer on the clip vector
     eim_layers: int = 2
     # augmentation
@@ -210,10 +211,11 @@ def _check(config: Config) -> None:
     for key in ("lr", "head_lr_scale", "grad_clip"):
         if getattr(config, key) == 0:
             raise ValueError(f"{key} is 0; it must be positive")
-    if config.align_end > config.align_start:
+    if config.align_end > config.align_start or config.align_start > 2:
         raise ValueError(
-            f"align_end {config.align_end} is above align_start {config.align_start}: the weight "
-            "of the emotion loss would be negative"
+            f"the weight of the alignment goes from align_start {config.align_start} (at most 2) "
+            f"down to align_end {config.align_end}; the emotion loss has 2 minus it, which else "
+            "would be negative or fall"
         )
     if config.subjects < 0 or config.seed < 0:
         raise ValueError("subjects and seed must not be negative")
@@ -230,6 +232,7 @@ def size_of(config: Config) -> ModelSize:
     size = dataclasses.replace(
         SIZES[config.size], frames=config.frames, eim_layers=config.eim_layers,
         drop_path=config.drop_path, global_drop_path=config.global_drop_path,
+        drop_path_unit=config.drop_path_unit,
     )  # fmt: skip
     if not config.temporal:
         size = dataclasses.replace(size, temporal_downsample=False, lmhra=0, global_layers=())

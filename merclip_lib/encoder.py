@@ -7,6 +7,7 @@ Parameter names are those of the published checkpoints. Tokens are kept batch-fi
 (N, t, 1 + L, D), and work that cannot change the output is left out: see `GlobalBlock.attend`.
 """
 
+import contextlib
 from typing import NamedTuple
 
 import torch
@@ -26,15 +27,21 @@ class Encoded(NamedTuple):
     patches: Tensor  # (N, t, L, D) patch tokens of the last local block
 
 
-def drop_path(x: Tensor, rate: float, training: bool) -> Tensor:
-    """Stochastic depth per clip (axis 0), rescaled to keep the mean.
+def drop_path(x: Tensor, rate: float, training: bool, axis: int | None = 0) -> Tensor:
+    """Stochastic depth: a residual branch is dropped with `rate`, else rescaled to keep the mean.
 
-    Differs from the paper's program, which drops along axis 0 of whatever layout it is in.
+    One draw per position of `axis`, by default per clip; None is one draw for all of x.
+    Differs from the paper's program, which drops along axis 0 of whatever layout it is in:
+    `drop_path_unit="reference"` of `ModelSize` does the same here. Attention and MLP of the local
+    blocks then drop a token position in all clips and times (layout (1 + L, N*t, D) there), the
+    LMHRA a clip, a global block the whole batch (layout (1, N, D)).
     """
     if rate == 0.0 or not training:
         return x
-    keep = (torch.rand(len(x), device=x.device) >= rate).to(x.dtype) / (1 - rate)
-    return x * keep.view(-1, *[1] * (x.dim() - 1))
+    shape = [1] * x.dim()
+    if axis is not None:
+        shape[axis] = x.shape[axis]
+    return x * ((torch.rand(shape, device=x.device) >= rate).to(x.dtype) / (1 - rate))
 
 
 def rising(last: float, count: int) -> list[float]:
@@ -79,13 +86,51 @@ class LMHRA(nn.Module):
 
 def batch_norm_last(norm: nn.BatchNorm3d, x: Tensor) -> Tensor:
     """`norm` over the last axis of x (..., D): the statistics run over all other axes."""
+    if isinstance(norm, nn.SyncBatchNorm):  # several GPUs, see merclip_lib.distributed
+        return norm(x.flatten(0, -2)).view_as(x)
     if norm.training and norm.track_running_stats:
         norm.num_batches_tracked.add_(1)
+    held = norm.training and not norm.track_running_stats
     flat = F.batch_norm(
-        x.flatten(0, -2), norm.running_mean, norm.running_var, norm.weight, norm.bias,
-        norm.training, norm.momentum, norm.eps,
+        x.flatten(0, -2), None if held else norm.running_mean, None if held else norm.running_var,
+        norm.weight, norm.bias, norm.training, norm.momentum, norm.eps,
     )  # fmt: skip
     return flat.view_as(x)
+
+
+def batch_norms(module: nn.Module) -> list[nn.Module]:
+    """All BatchNorm layers inside `module`."""
+    kinds = (nn.BatchNorm3d, nn.SyncBatchNorm)
+    return [part for part in module.modules() if isinstance(part, kinds)]
+
+
+@contextlib.contextmanager
+def held_statistics(module: nn.Module):
+    """Within: BatchNorm does as before, but its running statistics stay as they are.
+
+    For a forward pass that repeats, or will be repeated: a batch counts once.
+    """
+    norms = [norm for norm in batch_norms(module) if norm.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+def recompute(block: nn.Module, x: Tensor) -> Tensor:
+    """`block(x)` that keeps x alone and computes the rest once more in the backward pass.
+
+    The same gradients from less memory (gradient checkpointing). Random numbers are replayed and
+    running statistics count the batch once.
+    """
+
+    def contexts():
+        return contextlib.nullcontext(), held_statistics(block)
+
+    return checkpoint(block, x, use_reentrant=False, context_fn=contexts)
 
 
 class MLP(nn.Module):
@@ -112,6 +157,7 @@ class LocalBlock(nn.Module):
     def __init__(self, size: ModelSize, drop: float):
         super().__init__()
         self.heads, self.drop = size.heads, drop
+        self.drop_axis = 2 if size.drop_path_unit == "reference" else 0  # a token, or a clip
         if size.lmhra >= 1:
             self.lmhra1 = LMHRA(size.width, size.lmhra_reduction)
         if size.lmhra == 2:
@@ -124,10 +170,10 @@ class LocalBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (N, t, 1 + L, D)
         if hasattr(self, "lmhra1"):
             x = self.mix_times(self.lmhra1, x)
-        x = x + drop_path(self.attention(self.ln_1(x)), self.drop, self.training)
+        x = x + drop_path(self.attention(self.ln_1(x)), self.drop, self.training, self.drop_axis)
         if hasattr(self, "lmhra2"):
             x = self.mix_times(self.lmhra2, x)
-        return x + drop_path(self.mlp(self.ln_2(x)), self.drop, self.training)
+        return x + drop_path(self.mlp(self.ln_2(x)), self.drop, self.training, self.drop_axis)
 
     def mix_times(self, lmhra: LMHRA, x: Tensor) -> Tensor:
         mixed = x[:, :, 1:] + drop_path(lmhra(x[:, :, 1:]), self.drop, self.training)
@@ -148,6 +194,7 @@ class GlobalBlock(nn.Module):
     def __init__(self, size: ModelSize, drop: float):
         super().__init__()
         self.heads, self.drop, self.dropout = size.heads, drop, size.mlp_dropout
+        self.drop_axis = None if size.drop_path_unit == "reference" else 0  # all, or a clip
         self.attn = nn.MultiheadAttention(size.width, size.heads, batch_first=True)
         self.ln_1 = nn.LayerNorm(size.width)  # of the query
         self.ln_3 = nn.LayerNorm(size.width)  # of the tokens
@@ -159,9 +206,9 @@ class GlobalBlock(nn.Module):
 
     def forward(self, q: Tensor, tokens: Tensor) -> Tensor:  # (N, D), (N, S, D)
         attended = self.attend(self.ln_1(q), self.ln_3(tokens))
-        q = q + drop_path(attended, self.drop, self.training)
+        q = q + drop_path(attended, self.drop, self.training, self.drop_axis)
         moved = self.mlp(self.ln_2(q), self.dropout)
-        return q + drop_path(moved, self.drop, self.training)
+        return q + drop_path(moved, self.drop, self.training, self.drop_axis)
 
     def attend(self, q: Tensor, y: Tensor) -> Tensor:
         """Attention of one query without projecting all S tokens to keys and values.
@@ -230,7 +277,7 @@ class Transformer(nn.Module):
         g = round((s - 1) ** 0.5)
         q = self.temporal_cls_token[0].expand(n, d) if self.global_layers else None
         for i, block in enumerate(self.resblocks):
-            x = checkpoint(block, x, use_reentrant=False) if self.use_checkpoint else block(x)
+            x = recompute(block, x) if self.use_checkpoint else block(x)
             if i in self.global_layers:
                 j = self.global_layers.index(i)
                 patches = x[:, :, 1:]
@@ -275,7 +322,8 @@ class VideoEncoder(nn.Module):
         """(N, 3, T, H, W) -> (N, t, L, D): the strided convolution as one matrix product."""
         p, (taps, stride) = self.size.patch, (self.conv1.kernel_size[0], self.conv1.stride[0])
         n, c, _, height, width = video.shape
-        x = F.pad(video, (0, 0, 0, 0, taps // 2, taps // 2)).unfold(2, taps, stride)
+        x = F.pad(video, (0, -(width % p), 0, -(height % p), taps // 2, taps // 2))
+        x = x.unfold(2, taps, stride)  # pixels beyond the last whole patch are left out
         x = x.unflatten(3, (height // p, p)).unflatten(5, (width // p, p))
         x = x.permute(0, 2, 3, 5, 1, 7, 4, 6)  # (N, t, rows, columns, 3, taps, p, p)
         return F.linear(x.flatten(4).flatten(2, 3), self.conv1.weight.flatten(1))
@@ -285,10 +333,10 @@ class VideoEncoder(nn.Module):
         expected = (3, self.size.frames, self.size.resolution, self.size.resolution)
         if tuple(video.shape[1:]) != expected:
             raise ValueError(f"video has shape {tuple(video.shape)}, expected (N, *{expected})")
-        patches = self.stem(video)
-        cls = self.class_embedding.to(patches.dtype).expand(*patches.shape[:2], 1, -1)
+        patches = self.stem(video).to(self.class_embedding.dtype)  # the trunk is not rounded
+        cls = self.class_embedding.expand(*patches.shape[:2], 1, -1)
         x = torch.cat([cls, patches], dim=2)  # (N, t, 1 + L, D)
-        x = self.ln_pre(x + self.positional_embedding.to(x.dtype))
+        x = self.ln_pre(x + self.positional_embedding)
         o, x = self.transformer(x)
         z = self.ln_post1(o @ self.proj)
         tokens = torch.cat([o[:, None], x[:, :, 1:].flatten(1, 2)], dim=1)

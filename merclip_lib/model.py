@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from merclip_lib.config import ModelSize
+from merclip_lib.config import Config, ModelSize
 from merclip_lib.encoder import VideoEncoder, split_heads
 from merclip_lib.facs import TEMPLATES
 
@@ -173,3 +173,25 @@ class LinearHead(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.fc_cls(tokens[:, 0])
+
+
+def forward(network: nn.Module, video: Tensor, config: Config) -> Output:
+    """Outputs (float32) for `video` (N, T, 3, H, W), computed in `config.precision`.
+
+    "bfloat16" is mixed precision (autocast): matrix products round their factors to 8 bits of
+    mantissa; weights, trunk and losses stay float32. Three decimals of the loss agree.
+    """
+    mixed = config.precision == "bfloat16"
+    with torch.autocast(video.device.type, torch.bfloat16, enabled=mixed):
+        output = network(video.transpose(1, 2))
+    return Output(output.z.float(), output.logits.float())
+
+
+def device_of(config: Config) -> torch.device:
+    """Where the network runs. Raises ValueError when that is a GPU and torch sees none."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            'device is "cuda", but torch sees no GPU here; set device to "cpu", or install a '
+            "torch built for the GPU's driver"
+        )
+    return torch.device(config.device)

@@ -1,29 +1,31 @@
-"""Training one fold: losses, schedule, and one loop that reads top to bottom.
+"""Training one fold: batches, optimiser, and one loop that reads top to bottom.
 
-Alignment first, emotion later (paper, training): at epoch e of E the symmetric contrastive loss
-between clips and action-unit sentences weighs lambda = 2 - e/E and the focal emotion loss
-2 - lambda, so the classifier grows from 0 to 1 while the alignment falls from 2 to 1.
+The losses and their schedule are in `losses`, the state of a training on disk in
+`training_state`, the gradient of a batch that is computed in parts in `whole_batch`.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from merclip_lib import augment, training_state
-from merclip_lib.clips import ClipDataset
+from merclip_lib import augment, training_state, whole_batch
+from merclip_lib.clips import ClipDataset, read_batches
 from merclip_lib.config import Config
-from merclip_lib.model import MERCLIP
+from merclip_lib.losses import alignment_loss, focal_loss, learning_rate, progressive_weight
+from merclip_lib.model import MERCLIP, Output, device_of, forward
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+NORMALISATIONS = {"clip": (CLIP_MEAN, CLIP_STD), "imagenet": (IMAGENET_MEAN, IMAGENET_STD)}
 
 
 def normalise(video: Tensor, mean: Sequence[float] = CLIP_MEAN, std=CLIP_STD) -> Tensor:
@@ -31,54 +33,6 @@ def normalise(video: Tensor, mean: Sequence[float] = CLIP_MEAN, std=CLIP_STD) ->
     shift = torch.tensor(mean, device=video.device).view(3, 1, 1) * 255
     scale = torch.tensor(std, device=video.device).view(3, 1, 1) * 255
     return (video.permute(0, 1, 4, 2, 3) - shift) / scale
-
-
-def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
-    """Focal loss, mean over the batch: (1 - p)^gamma * (-log p) of the true class (Lin 2017).
-
-    `logits` (N, classes), `labels` (N,) class numbers. gamma 0 is cross-entropy.
-    """
-    log_p = F.log_softmax(logits, dim=-1).gather(1, labels[:, None]).squeeze(1)
-    return (-((1 - log_p.exp()) ** gamma) * log_p).mean()
-
-
-def alignment_loss(z: Tensor, text: Tensor, logit_scale: Tensor, groups: Tensor | None = None):
-    """Symmetric contrastive loss between clips and their sentences (paper, alignment loss).
-
-    `z` and `text` (N, E), paired by row; `logit_scale` is the logarithm of the factor s.
-    L = (CE(s u v', Y) + CE(s v u', Y)) / 2 with unit vectors u, v. Without `groups` Y is the
-    identity, as in the paper. With `groups` (N,), a number per description, Y is uniform over
-    the positions that carry the same description, so that equal sentences are not pushed apart
-    (ours: in a batch of 8 two sentences are often equal).
-    """
-    u, v = F.normalize(z, dim=-1), F.normalize(text, dim=-1)
-    similarity = logit_scale.exp() * u @ v.T  # (N clips, N sentences)
-    if groups is None:
-        target = torch.eye(len(z), device=z.device)
-    else:
-        same = (groups[:, None] == groups[None, :]).float()
-        target = same / same.sum(1, keepdim=True)
-    clip_to_text = F.cross_entropy(similarity, target)
-    text_to_clip = F.cross_entropy(similarity.T, target)
-    return (clip_to_text + text_to_clip) / 2
-
-
-def progressive_weight(epoch: int, epochs: int, start: float = 2.0, end: float = 1.0) -> float:
-    """lambda = start - (start - end) * epoch / epochs; after the last epoch its last value."""
-    return start - (start - end) * min(epoch, epochs - 1) / epochs
-
-
-def learning_rate(step: int, steps_per_epoch: int, config: Config) -> float:
-    """Linear warm-up from 0.1 lr, then a cosine to 0.1 lr (paper, training details).
-
-    `step` counts from 0; with W warm-up steps: lr (0.1 + 0.9 step / (W - 1)), then
-    lr (0.1 + 0.45 (1 + cos(pi (step - W) / rest))).
-    """
-    warmup = round(config.warmup_epochs * steps_per_epoch)
-    if step < warmup:
-        return config.lr * (0.1 + 0.9 * step / max(warmup - 1, 1))
-    rest = max(config.epochs * steps_per_epoch - warmup, 1)
-    return config.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * (step - warmup) / rest)))
 
 
 HEAD = ("cls_head.", "vision_encoder.to_cls_decoder.", "vision_encoder.ln_final.")
@@ -120,21 +74,48 @@ class TextTargets:
     mirrored: np.ndarray
 
 
+class Targets(NamedTuple):
+    """What a batch of N clips is compared with."""
+
+    labels: Tensor  # (N,)
+    mixed: tuple[Tensor, Tensor] | None  # other labels (N,), shares of the own (N,)
+    sentences: Tensor | None  # (N, E); None without the alignment
+    groups: Tensor | None  # (N,) description numbers; None for identity targets
+
+
+def losses(
+    output: Output, targets: Targets, logit_scale: Tensor, weight: float, config: Config
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss of a batch and its two parts: loss = lambda * align + (2 - lambda) * emotion.
+
+    `weight` is lambda (paper, training). Without `progressive_weights` both count once; without
+    the alignment the emotion alone.
+    """
+    emotion = focal_loss(output.logits, targets.labels, mixed=targets.mixed)
+    if targets.sentences is None:
+        return emotion, torch.zeros(()), emotion
+    align = alignment_loss(output.z, targets.sentences, logit_scale, targets.groups)
+    other = 2 - weight if config.progressive_weights else 1.0
+    return weight * align + other * emotion, align, emotion
+
+
 def fit(
     model: MERCLIP,
     dataset: ClipDataset,
     subjects: np.ndarray,
-    text: TextTargets,
+    text: TextTargets | None,
     config: Config,
     on_epoch: Callable[[dict], object] | None = None,
     checkpoint: Path | None = None,
     recorded: list | None = None,
+    data_workers: int = 0,
 ) -> list[dict]:
     """Train in place on `dataset`; return one dictionary of mean losses per epoch.
 
     `subjects` (rows of the table,) are numbers that tell faces apart for LocalStaticFaceMix.
     The same config, data and threads give the same weights: every draw comes from generators
-    seeded with `config.seed`.
+    seeded with `config.seed`. `data_workers` processes read clips ahead; the weights do not
+    depend on them. The network is left on `config.device`.
 
     After each epoch `on_epoch` gets its dictionary of means; what it returns (tensors and plain
     values) is appended to `recorded`, which ends with one entry per epoch. With `checkpoint` the
@@ -142,10 +123,13 @@ def fit(
     the start is gone on from: the weights are those of an undisturbed run, bit for bit, and
     `on_epoch` is called for the remaining epochs only. A file that is damaged or belongs to
     another training is put aside (see `training_state`). The caller deletes the file.
-    Raises ValueError when the loss is no longer finite or the state cannot be written.
+    Raises ValueError when the loss is no longer finite, the state cannot be written, or there is
+    no such device.
     """
+    device = device_of(config)
     generator = torch.Generator().manual_seed(config.seed)
     torch.manual_seed(config.seed)  # dropout and stochastic depth inside the model
+    network = whole_batch.prepare(model.to(device), config)
     groups = parameter_groups(model, config.weight_decay, config.head_lr_scale)
     optimiser = torch.optim.AdamW(groups, lr=config.lr)
     steps = math.ceil(len(dataset) / config.batch_size)
@@ -164,33 +148,36 @@ def fit(
         model.train()
         weight = 1.0
         if config.progressive_weights:
-            weight = progressive_weight(epoch, config.epochs)
+            weight = progressive_weight(epoch, config.epochs, config.align_start, config.align_end)
         dataset.set_epoch(epoch)
         sums = np.zeros(4)
-        for step, items in enumerate(batches(dataset, config, generator)):
-            video, labels, rows = gather(dataset, items)
+        order = batches(dataset, config, generator)
+        for step, (_, clips) in enumerate(read_batches(dataset, order, data_workers)):
+            video, labels, rows = prepare_batch(clips, config)
             video, flipped = augment_batch(video, subjects[rows], config, generator)
-            output = model(video.transpose(1, 2))
-            emotion = focal_loss(output.logits, labels)
+            video, mixed = mix_batch(video, labels, subjects[rows], config, generator)
+            sentences = groups = None
             if config.use_text:
-                sentence, groups = draw_sentences(text, rows, flipped, config, generator)
-                groups = groups if config.soft_targets else None
-                align = alignment_loss(output.z, sentence, model.logit_scale, groups)
-                other = 2 - weight if config.progressive_weights else 1.0
-                loss = weight * align + other * emotion
-            else:
-                align = torch.zeros(())
-                loss = emotion
+                sentences, groups = draw_sentences(text, rows, flipped, config, generator)
+                sentences = sentences.to(device)
+                groups = groups.to(device) if config.soft_targets else None
+            targets = Targets(labels, mixed, sentences, groups)
+            compare = partial(losses, targets=targets, logit_scale=model.logit_scale,
+                              weight=weight, config=config)  # fmt: skip
             rate = learning_rate(epoch * steps + step, steps, config)
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["lr_scale"]
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            if whole_batch.in_parts(config):
+                output, found = whole_batch.gradient(model, network, video, compare, config)
+            else:
+                output = forward(network, video, config)
+                found = compare(output)
+                found[0].backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
             optimiser.step()
             accuracy = (output.logits.argmax(1) == labels).float().mean()
-            means = (loss, align, emotion, accuracy)
-            sums += np.array([value.item() for value in means]) * len(items)
+            sums += np.array([value.item() for value in (*found, accuracy)]) * len(labels)
         if not np.isfinite(sums).all():
             raise ValueError(f"the loss is no longer finite in epoch {epoch}; lower lr={config.lr}")
         loss, align, emotion, accuracy = (sums / len(dataset)).tolist()
@@ -220,25 +207,56 @@ def batches(dataset: ClipDataset, config: Config, generator: torch.Generator) ->
     return list(order.split(config.batch_size))
 
 
-def gather(dataset: ClipDataset, items: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalised video (N, T, 3, H, W), labels (N,) and table rows (N,) of the given positions."""
-    clips = [dataset[int(i)] for i in items]
-    video = normalise(torch.stack([clip["video"] for clip in clips]))
-    labels = torch.tensor([clip["label"] for clip in clips])
+def prepare_batch(clips: list[dict], config: Config) -> tuple[Tensor, Tensor, Tensor]:
+    """Items of a dataset -> normalised video (N, T, 3, H, W), labels (N,), table rows (N,).
+
+    Video and labels are on `config.device`, normalised as `config.normalisation` says.
+    """
+    video = torch.stack([clip["video"] for clip in clips]).to(config.device)
+    video = normalise(video, *NORMALISATIONS[config.normalisation])
+    labels = torch.tensor([clip["label"] for clip in clips], device=config.device)
     return video, labels, torch.tensor([clip["row"] for clip in clips])
+
+
+def gather(
+    dataset: ClipDataset, items: Tensor, config: Config | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`prepare_batch` of the given positions; without `config` CLIP's normalisation, on the CPU."""
+    return prepare_batch([dataset[int(i)] for i in items], config or Config())
 
 
 def augment_batch(
     video: Tensor, subjects: Tensor, config: Config, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """LocalStaticFaceMix, flip and jitter of one batch -> (video, flipped (N,) bool)."""
+    """Flip, jitter and LocalStaticFaceMix of one batch -> (video, flipped (N,) bool)."""
     flipped = torch.rand(len(video), generator=generator) < config.flip_probability
     video = augment.flip(video, flipped)
     video = augment.photometric_jitter(video, config.jitter, generator)
-    if config.mix:
+    if config.mix and config.mix_method == "local_static_face":
         draws = augment.draw_mixes(subjects, config.mix_probability, generator)
         video = augment.local_static_face_mix(video, draws, config.mix_alpha, config.mix_invert)
     return video, flipped
+
+
+def mix_batch(
+    video: Tensor, labels: Tensor, subjects: Tensor, config: Config, generator: torch.Generator
+) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+    """Mixup or CutMix in place of LocalStaticFaceMix -> (video, other labels and own shares).
+
+    The emotion loss counts both labels, the alignment keeps the clip's own sentence: a sentence
+    has no mixture. Without these methods nothing is drawn, and the second part is None.
+    """
+    if not config.mix or config.mix_method == "local_static_face":
+        return video, None
+    pairs, alpha = augment.draw_pairs(subjects, config.mix_probability, generator), config.mix_alpha
+    if config.mix_method == "mixup":
+        video = augment.mixup(video, pairs, alpha)
+        other, share = augment.own_share(pairs, video, alpha)
+    else:
+        pairs = augment.draw_boxes(pairs, alpha, *video.shape[-2:], generator)
+        video = augment.cutmix(video, pairs)
+        other, share = augment.own_share(pairs, video)
+    return video, (labels[other], share.to(video.device))
 
 
 def draw_sentences(
@@ -253,9 +271,17 @@ def draw_sentences(
 
 
 @torch.inference_mode()
-def predict(model: MERCLIP, dataset: ClipDataset, batch_size: int = 32) -> Tensor:
-    """Class probabilities (len(dataset), classes) without augmentation."""
-    model.eval()
+def predict(
+    model: MERCLIP, dataset: ClipDataset, batch_size: int = 32, config: Config | None = None
+) -> Tensor:
+    """Class probabilities (len(dataset), classes), on the CPU, without augmentation.
+
+    `config` says normalisation, precision and device (the network is moved there); without it
+    CLIP's normalisation in float32, where the network is. Raises ValueError for a GPU that is
+    not there.
+    """
+    config = config or Config(device=next(model.parameters()).device.type)
+    model.to(device_of(config)).eval()
     order = torch.arange(len(dataset)).split(batch_size)
-    logits = [model(gather(dataset, items)[0].transpose(1, 2)).logits for items in order]
-    return torch.cat(logits).softmax(-1)
+    logits = [forward(model, gather(dataset, items, config)[0], config).logits for items in order]
+    return torch.cat(logits).softmax(-1).cpu()
