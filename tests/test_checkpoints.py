@@ -420,6 +420,27 @@ def test_saved_instead_of_the_file(tmp_path, start, message, suffix):
         weights.read_weights(path)
 
 
+@pytest.fixture(scope="module")
+def sound_files(tmp_path_factory):
+    """The same small state as a torch file and as safetensors."""
+    folder, state = tmp_path_factory.mktemp("sound"), {"a.weight": noise(5, 4), "b": noise(9)}
+    torch.save({"state_dict": state}, folder / "w.pt")
+    weights.save_weights(folder / "w.safetensors", state, {"step": 1})
+    return folder
+
+
+@given(st.sampled_from(["w.pt", "w.safetensors"]), st.floats(0, 0.999))
+@settings(deadline=None, max_examples=40)
+def test_file_cut_anywhere(sound_files, name, part):
+    content = (sound_files / name).read_bytes()
+    path = sound_files / f"cut-{name}"
+    path.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(ValueError) as caught:
+        weights.read_weights(path)
+    assert str(caught.value).startswith(f"{path}: cannot be read as weights")
+    assert "\n" not in str(caught.value)
+
+
 def torchscript(path, state):
     """An archive as OpenAI publishes it: code, and a state under CLIP's names."""
 
