@@ -55,7 +55,7 @@ def test_eyes_of_a_drawn_face_are_found_wherever_they_are(face, degrees, scale):
 
 
 def test_faces_that_fill_the_picture_or_are_grey_are_found():
-    for picture in (synthetic.render_face(1, 64), synthetic.render_face(2, 400)):
+    for picture in (synthetic.render_face(1, 64), synthetic.render_face(2, 200)):
         grey = np.repeat(picture.mean(2, keepdims=True), 3, axis=2).astype(np.uint8)
         for shown in (picture, grey):
             eyes = align.find_eyes(shown, "opencv") / len(shown)
