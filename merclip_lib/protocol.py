@@ -154,7 +154,7 @@ def cross_validate(
         executors.check_executor(executor, workers, address, config.device, memory)
         workers = executors.workers_for(len(waiting()), workers, config.device, memory)
     text = encode_text(config, store, table) if config.use_text and waiting() else None
-    begin_run(folder, describe_run(config, store, folds))
+    begin_run(folder, config, store, folds)
     while waiting():
         free = [fold for fold in waiting() if not run_store.is_held(folder, fold.name)]
         jobs = [
@@ -186,8 +186,8 @@ def check_run(config: Config, store: ClipStore, table: pd.DataFrame, folds: list
     for fold in folds:
         if config.selection == "inner_validation":
             inner_validation(person, fold.train, config.seed)
-        if config.init_from:
-            transfer.check_people(config, set(person[fold.test]))
+    if config.init_from:
+        transfer.check_people(config, {name for fold in folds for name in person[fold.test]})
     with torch.random.fork_rng(devices=[]):
         model = start_model(config, len(classes))  # the weights are there and of this size
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -208,7 +208,7 @@ def encode_text(config: Config, store: ClipStore, table: pd.DataFrame) -> TextTa
     return text
 
 
-def begin_run(folder: Path, record: str) -> None:
+def begin_run(folder: Path, config: Config, store: ClipStore, folds: list[Fold]) -> None:
     """Make the folder of a run and write run.json, unless it is there and can be read."""
     with run_store.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -216,7 +216,7 @@ def begin_run(folder: Path, record: str) -> None:
         try:
             run_store.read_record(folder)
         except ValueError:
-            write_text(folder / "run.json", record)
+            write_text(folder / "run.json", describe_run(config, store, folds))
 
 
 def describe_run(config: Config, store: ClipStore, folds: list[Fold]) -> str:
@@ -233,7 +233,8 @@ def describe_run(config: Config, store: ClipStore, folds: list[Fold]) -> str:
         "torch": torch.__version__,
     }
     if config.init_from:
-        model, _ = weights.build_model(config, len(task_named(config.task).classes))
+        with torch.random.fork_rng(devices=[]):
+            model, _ = weights.build_model(config, len(task_named(config.task).classes))
         report = transfer.start_from(model, config)
         record["init_from"] = {"report": str(report), "initial": report.initial}
     return json.dumps(record, indent=1)
