@@ -121,7 +121,7 @@ def find(
             if all(field in place or "" in names for field, names in wanted.items()):
                 return Place(sheet, number, place)
             best = max(best, place, key=len)
-    if order and sheets and not best:
+    if order and sheets and len(best) < 3:  # a word or two may stand in a cell of a row
         columns = {field: column for column, field in enumerate(order) if field}
         numbers = [columns["onset"], columns["offset"]]
         for row in sheets[0].rows[:HEADER_ROWS]:
