@@ -212,7 +212,7 @@ def ablation_forest(table, title="SynthME: what each part is worth", label="diff
 def interval_dots(table, title, label, chance=None, limits=(0, 1)):
     """Dots with intervals, the groups of a name side by side; [name, group, value, low, high]."""
     names, groups = list(dict.fromkeys(table.name)), list(dict.fromkeys(table.group))
-    figure, axes = panels(title, WIDTH, 0.9 + (0.1 + 0.12 * len(groups)) * len(names))
+    figure, axes = panels(title, WIDTH, 0.9 + (0.1 + 0.07 * len(groups)) * len(names))
     axes = axes[0, 0]
     for k, (group, colour) in enumerate(zip(groups, OTHERS, strict=False)):
         rows = table[table.group == group]
@@ -285,7 +285,7 @@ def tsne_panels(points, colourings, title="SynthME: clip embeddings, t-SNE", not
         axes[r, 0].set_ylabel(embedding)
         for c, (name, labels) in enumerate(colourings.items()):
             panel, labels = axes[r, c], np.asarray(labels).astype(str)
-            kinds = sorted(set(labels), key=lambda kind: (not kind.isdigit(), len(kind), kind))
+            kinds = sorted(set(labels), key=lambda kind: (not kind.isdigit(), kind.zfill(3)))
             many = mpl.colormaps["viridis"](np.linspace(0, 1, len(kinds)))
             shades = dict(zip(kinds, OTHERS if len(kinds) <= len(OTHERS) else many, strict=False))
             for kind in kinds:
@@ -295,6 +295,7 @@ def tsne_panels(points, colourings, title="SynthME: clip embeddings, t-SNE", not
             panel.set(title="" if r else name, xticks=[], yticks=[])
             panel.spines[:].set_visible(True)
             if notes:
+                panel.margins(y=0.15)
                 panel.text(0.02, 0.98, notes[embedding, name], transform=panel.transAxes, va="top",
                            fontsize=7, bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1})
             if r == len(points) - 1 and len(kinds) <= len(OTHERS):
