@@ -30,6 +30,8 @@ PROFILES: dict[str, dict[str, dict]] = {
         },
         "04_model_shape_by_shape": {"fresh_subjects": 12},
         "07_what_the_model_sees": {"subjects": 4, "epochs": 1, "folds": 2},
+        "08_protocol_traps": {"subjects": 4, "epochs": 1, "folds": 2, "seeds": [0]},
+        "09_paper_and_us": {"subjects": 3, "epochs": 1, "folds": 2, "seeds": [0]},
     },
     "quick": {
         "05_train_loso": {"subjects": 10, "epochs": 5, "folds": 4, "extra_seeds": []},
@@ -38,6 +40,8 @@ PROFILES: dict[str, dict[str, dict]] = {
             "overrides": {"subjects": 10, "epochs": 5},
         },
         "07_what_the_model_sees": {"subjects": 10, "epochs": 5},
+        "08_protocol_traps": {"subjects": 10, "epochs": 5, "seeds": [0]},
+        "09_paper_and_us": {"subjects": 10, "epochs": 5, "folds": 4, "seeds": [0]},
     },
     "standard": {},
     "paper": {
@@ -48,7 +52,10 @@ PROFILES: dict[str, dict[str, dict]] = {
     },
 }  # fmt: skip
 # Share of each notebook in the time of a whole run, for the estimate of the time left.
-WEIGHTS = {"05_train_loso": 20.0, "06_ablations": 50.0, "07_what_the_model_sees": 3.0}
+WEIGHTS = {
+    "05_train_loso": 20.0, "06_ablations": 90.0, "07_what_the_model_sees": 4.0,
+    "08_protocol_traps": 8.0, "09_paper_and_us": 8.0,
+}  # fmt: skip
 
 
 class NotebookError(RuntimeError):
