@@ -182,10 +182,14 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises ValueError where the disk does not let us."""
+    """Write a file whole or not at all, its folder too if need be.
+
+    Raises ValueError where the disk does not let us.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(text, encoding="utf-8", newline="\n")
             os.replace(temporary, path)
     finally:
