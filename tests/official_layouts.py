@@ -85,6 +85,10 @@ def lay_out(store, root: Path, release: str, suffix: str = "") -> list[dict]:
 
 
 def tables_agree(made: pd.DataFrame, clips: list[dict]) -> bool:
-    """Whether a clip table says of onset, apex and offset what was written, in order."""
-    wanted = [[one[name] for name in ("onset", "apex", "offset")] for one in clips]
-    return made[["onset", "apex", "offset"]].astype(int).to_numpy().tolist() == wanted
+    """Whether a clip table says of onset, apex and offset what was written, in order.
+
+    SMIC gives no apex.
+    """
+    names = ["onset", "offset"] if made["apex"].isna().all() else ["onset", "apex", "offset"]
+    wanted = [[one[name] for name in names] for one in clips]
+    return made[names].astype(int).to_numpy().tolist() == wanted
