@@ -90,10 +90,10 @@ def batch_norm_last(norm: nn.BatchNorm3d, x: Tensor) -> Tensor:
         return norm(x.flatten(0, -2)).view_as(x)
     if norm.training and norm.track_running_stats:
         norm.num_batches_tracked.add_(1)
-    held = norm.training and not norm.track_running_stats
+    momentum = norm.momentum if norm.track_running_stats else 0.0  # see `held_statistics`
     flat = F.batch_norm(
-        x.flatten(0, -2), None if held else norm.running_mean, None if held else norm.running_var,
-        norm.weight, norm.bias, norm.training, norm.momentum, norm.eps,
+        x.flatten(0, -2), norm.running_mean, norm.running_var, norm.weight, norm.bias,
+        norm.training, momentum, norm.eps,
     )  # fmt: skip
     return flat.view_as(x)
 

@@ -34,6 +34,7 @@ from merclip_lib.manifests import task_named
 from merclip_lib.metrics import read_predictions
 from merclip_lib.run_store import Run, read_run, read_runs, write_csv, write_text
 from merclip_lib.train import TextTargets
+from merclip_lib.whole_batch import wait_for_all
 
 __all__ = [
     "Fold", "Run", "Trained", "choose_clips", "cross_validate", "folds_of", "is_finished",
@@ -116,6 +117,7 @@ def run_fold(job: FoldJob) -> bool:
                     part / transfer.NETWORK, trained.model, job.config,
                     task_named(job.config.task).classes, people(table),
                 )  # fmt: skip
+        wait_for_all()  # where several processes train this fold together
         run_store.finish_part(job.folder, name)
     return True
 

@@ -29,6 +29,12 @@ def process() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
+def wait_for_all() -> None:
+    """Go on when all processes that train together have come to this point."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
 def in_parts(config: Config) -> bool:
     """Whether a batch is computed in parts: one after another, or by several processes."""
     return config.accumulate > 1 or process()[1] > 1

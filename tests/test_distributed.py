@@ -1,0 +1,80 @@
+"""Two processes that train one network have the gradient of one process."""
+
+from functools import partial
+
+import pytest
+import torch
+import torch.distributed as dist
+from test_whole_batch import TINY, batch, network, same_gradients
+
+from merclip_lib import distributed, train, whole_batch
+from merclip_lib.config import Config
+
+CASES = [
+    (Config(), 5), (Config(accumulate=2), 5), (Config(use_text=False), 4), (Config(), 1),
+    (Config(soft_targets=False), 4),
+]  # fmt: skip
+WEIGHT = 1.3
+
+
+def compare(model, config, targets):
+    targets = targets._replace(
+        sentences=targets.sentences if config.use_text else None,
+        groups=targets.groups if config.soft_targets else None,
+    )
+    return partial(train.losses, targets=targets, logit_scale=model.logit_scale, weight=WEIGHT,
+                   config=config)  # fmt: skip
+
+
+def work(rank, folder):
+    """One of two processes: the gradients of every case, frozen statistics."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    results = []
+    for config, count in CASES:
+        video, targets = batch(count)
+        model = network().eval()
+        wrapped = whole_batch.prepare(model, config)
+        found = whole_batch.gradient(model, wrapped, video, compare(model, config, targets), config)
+        gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+        results.append({"gradients": gradients, "z": found[0].z.detach(),
+                        "loss": found[1][0].detach()})  # fmt: skip
+    torch.save(results, f"{folder}/rank{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("group")
+    torch.multiprocessing.spawn(work, (str(folder),), nprocs=2)
+    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.mark.parametrize("case", range(len(CASES)), ids=str)
+def test_two_processes_have_the_gradient_of_one(found, case):
+    config, count = CASES[case]
+    video, targets = batch(count)
+    model = network().eval()
+    output = model(video.transpose(1, 2))
+    loss = compare(model, config, targets)(output)[0]
+    loss.backward()
+    expected = {name: parameter.grad for name, parameter in model.named_parameters()}
+    for result in (found[0][case], found[1][case]):
+        torch.testing.assert_close(result["z"], output.z.detach())
+        torch.testing.assert_close(result["loss"], loss.detach())
+        same_gradients(result["gradients"], expected, rtol=1e-5)
+    assert TINY.lmhra == 2 and expected["vision_encoder.conv1.weight"].norm() > 0
+
+
+def test_bad_input_is_said_without_a_group(tmp_path, capsys, monkeypatch):
+    config = tmp_path / "config.json"
+    options = ["--config", str(config), "--store", str(tmp_path), "--fold", "group1"]
+    assert distributed.main(options) == 2
+    assert "no configuration in JSON" in capsys.readouterr().err
+    config.write_text('{"epoch": 3}')
+    assert distributed.main(options) == 2
+    assert "did you mean 'epochs'" in capsys.readouterr().err
+    config.write_text("{}")
+    monkeypatch.delenv("RANK", raising=False)
+    assert distributed.main(options) == 2
+    assert "torchrun" in capsys.readouterr().err
