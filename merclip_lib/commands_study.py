@@ -51,6 +51,13 @@ def add(command) -> None:
     one.add_argument("--runs-dir", type=Path, default=ROOT / "runs", help="the run store")
     one.add_argument("--yes", action="store_true", help="clean: remove what is listed")
 
+    one = command(_cost, "cost", "estimate hours and memory of a run before it starts")
+    one.add_argument("recipe", nargs="?", default="", help="for example casme3-7")
+    one.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="other values")
+    one.add_argument("--clips", type=int, help="of the task (default: as its card says)")
+    one.add_argument("--folds", type=int, help="trainings (default: one for each subject)")
+    one.add_argument("--clips-per-second", type=float, help="training speed; else measured here")
+
     one = command(_test, "test", "run the tests; further arguments go to pytest")
     one.set_defaults(takes_rest=True)
 
@@ -151,6 +158,25 @@ def _runs(given) -> int:
         print(overview.show_run(overview.find_run(given.runs_dir, given.run)))
     else:
         print(overview.clean(given.runs_dir, given.yes))
+    return 0
+
+
+def _cost(given) -> int:
+    import yaml
+
+    from merclip_lib import cost, recipes
+
+    for pair in given.set:
+        if "=" not in pair:
+            raise ValueError(f"--set {pair!r} is not KEY=VALUE, such as batch_size=4")
+    changes = {key: yaml.safe_load(value) for key, value in (p.split("=", 1) for p in given.set)}
+    config = recipes.recipe(given.recipe or changes.pop("task", "synthme-7"), **changes)
+    clips, folds = cost.counts_of(config, given.clips, given.folds)
+    speed = given.clips_per_second
+    if speed is None:
+        print("measuring the training speed of this machine ...", file=sys.stderr)
+        speed = cost.measure_speed(config)
+    print(cost.as_text(config, clips, folds, speed))
     return 0
 
 
