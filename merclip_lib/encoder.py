@@ -277,7 +277,8 @@ class Transformer(nn.Module):
         g = round((s - 1) ** 0.5)
         q = self.temporal_cls_token[0].expand(n, d) if self.global_layers else None
         for i, block in enumerate(self.resblocks):
-            x = recompute(block, x) if self.use_checkpoint else block(x)
+            again = self.use_checkpoint and torch.is_grad_enabled()
+            x = recompute(block, x) if again else block(x)
             if i in self.global_layers:
                 j = self.global_layers.index(i)
                 patches = x[:, :, 1:]

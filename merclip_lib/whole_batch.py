@@ -43,10 +43,13 @@ def in_parts(config: Config) -> bool:
 def prepare(model: MERCLIP, config: Config) -> nn.Module:
     """The network as it is run: compiled, and wrapped where several processes train it.
 
+    Its blocks are recomputed in the backward pass where `config.checkpoint_blocks` says so.
+
     Synchronised BatchNorm exists on GPUs only; on CPUs each process normalises its share of the
     batch by that share's statistics, and the running statistics are those of the first process.
     """
     network = model
+    model.vision_encoder.transformer.use_checkpoint = config.checkpoint_blocks
     if process()[1] > 1:
         if config.device == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(model)

@@ -115,3 +115,58 @@ def test_jitter_adds_no_motion(seed, strength):
 def test_no_jitter_at_strength_zero():
     video = clips(0)
     assert torch.equal(augment.photometric_jitter(video, 0.0, torch.Generator()), video)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.floats(0, 1), st.integers(4, 13), st.integers(4, 13))
+def test_mixup_blends_clips_with_their_motion(seed, alpha, height, width):
+    video = clips(seed, height=height, width=width)
+    pairs = [augment.PairDraw(0, 1), augment.PairDraw(1, 2)]
+    mixed = augment.mixup(video.clone(), pairs, alpha)
+    for i, j in ((0, 1), (1, 2)):  # clip 1 enters clip 0 as it was before it was mixed itself
+        torch.testing.assert_close(mixed[i], alpha * video[i] + (1 - alpha) * video[j])
+        expected = alpha * steps(video[[i]]) + (1 - alpha) * steps(video[[j]])
+        torch.testing.assert_close(steps(mixed[[i]]), expected)
+    assert torch.equal(mixed[2], video[2])
+    other, share = augment.own_share(pairs, video, alpha)
+    assert other.tolist() == [1, 2, 2] and share.tolist() == pytest.approx([alpha, alpha, 1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.floats(0, 1), st.integers(4, 13), st.integers(4, 13))
+def test_cutmix_pastes_one_rectangle_in_all_frames(seed, alpha, height, width):
+    video = clips(seed, height=height, width=width)
+    generator = torch.Generator().manual_seed(seed)
+    pairs = augment.draw_boxes(
+        [augment.PairDraw(0, 1), augment.PairDraw(1, 0)], alpha, height, width, generator
+    )
+    mixed = augment.cutmix(video.clone(), pairs)
+    other, share = augment.own_share(pairs, video)
+    for pair in pairs:
+        inside = torch.zeros(height, width, dtype=torch.bool)
+        inside[pair.rows, pair.columns] = True
+        assert torch.equal(mixed[pair.clip][..., inside], video[pair.other][..., inside])
+        assert torch.equal(mixed[pair.clip][..., ~inside], video[pair.clip][..., ~inside])
+        assert share[pair.clip].item() == pytest.approx(1 - inside.double().mean().item(), abs=1e-6)
+        sides = [round(side * (1 - alpha) ** 0.5) for side in (height, width)]
+        assert inside.sum() == sides[0] * sides[1]
+        assert other[pair.clip] == pair.other
+    assert torch.equal(mixed[2], video[2]) and share[2] == 1 and other[2] == 2
+
+
+def test_pairs_are_drawn_as_faces_are():
+    subjects, generator = torch.tensor([0, 0, 1, 1]), torch.Generator().manual_seed(0)
+    drawn = [augment.draw_pairs(subjects, 0.3, generator) for _ in range(500)]
+    assert sum(map(len, drawn)) / 2000 == pytest.approx(0.3, abs=0.04)
+    assert all(subjects[p.clip] != subjects[p.other] for pairs in drawn for p in pairs)
+    assert augment.draw_pairs(subjects[:1], 1.0, generator) == []
+    lone = augment.draw_pairs(torch.zeros(3), 1.0, generator)
+    assert all(p.clip != p.other for p in lone) and len(lone) == 3
+
+
+def test_rectangles_reach_every_corner():
+    generator = torch.Generator().manual_seed(0)
+    boxes = augment.draw_boxes([augment.PairDraw(0, 1)] * 200, 0.75, 4, 4, generator)
+    assert {(b.rows.start, b.columns.start) for b in boxes} == {
+        (row, column) for row in range(3) for column in range(3)
+    }

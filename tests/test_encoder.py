@@ -223,6 +223,57 @@ def test_stochastic_depth_drops_whole_clips_and_keeps_the_mean():
     assert torch.equal(drop_path(x, 0.0, training=True), x)
 
 
+def dropped(axis):
+    torch.manual_seed(0)
+    return (drop_path(torch.ones(40, 3, 30, 2), 0.5, training=True, axis=axis) == 0).float()
+
+
+def test_stochastic_depth_of_the_authors_program():
+    tokens, everything = dropped(2), [dropped(None) for _ in range(2)]
+    assert torch.equal(tokens, tokens[:1, :1, :, :1].expand_as(tokens))  # alike in clips and times
+    assert 0.2 < tokens.mean() < 0.8
+    for draw in everything:
+        assert draw.mean() in (0, 1)
+    encoder = VideoEncoder(replace(TINY, drop_path_unit="reference")).transformer
+    assert {block.drop_axis for block in encoder.resblocks} == {2}
+    assert {block.drop_axis for block in encoder.dec} == {None}
+    assert {block.drop_axis for block in VideoEncoder(TINY).transformer.dec} == {0}
+
+
+def test_local_block_of_the_authors_program_drops_positions_and_clips():
+    size = replace(TINY, drop_path=0.5, drop_path_unit="reference", layers=2, global_layers=())
+    block = randomised(VideoEncoder(size)).transformer.resblocks[1].train()
+    x = noise(12, 2, 17, 24)
+    torch.manual_seed(0)
+    lmhra = drop_path(torch.ones(12), 0.5, True)  # the same draws, in the order of the block
+    attention = drop_path(torch.ones(1, 1, 17, 1), 0.5, True, 2)
+    lmhra2 = drop_path(torch.ones(12), 0.5, True)
+    perceptron = drop_path(torch.ones(1, 1, 17, 1), 0.5, True, 2)
+    assert 0 in lmhra and 0 in attention and 0 in perceptron and 2 in perceptron
+    y = x.clone()
+    y[:, :, 1:] += lmhra.view(-1, 1, 1, 1) * block.lmhra1(x[:, :, 1:])
+    y = y + attention * block.attention(block.ln_1(y))
+    z = y.clone()
+    z[:, :, 1:] += lmhra2.view(-1, 1, 1, 1) * block.lmhra2(y[:, :, 1:])
+    z = z + perceptron * block.mlp(block.ln_2(z))
+    torch.manual_seed(0)
+    close(block(x), z, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("change", [
+    {"frames": 5}, {"resolution": 18}, {"width": 50, "heads": 5}, {"lmhra_reduction": 1.7},
+], ids=str)  # fmt: skip
+def test_odd_sizes(change):
+    size = replace(TINY, **change)
+    encoder = VideoEncoder(size)
+    video = noise(2, 3, size.frames, size.resolution, size.resolution)
+    plain = encoder.conv1(video).flatten(3).permute(0, 2, 3, 1)
+    close(encoder.stem(video), plain, atol=1e-5, rtol=1e-5)
+    assert encoder(video).patches.shape == (2, size.times, size.grid**2, size.width)
+    inner = encoder.transformer.resblocks[0].lmhra1.pos_embed[1].out_channels
+    assert inner == int(size.width // size.lmhra_reduction)
+
+
 def test_randomness_of_training_vanishes_in_evaluation():
     size = replace(TINY, drop_path=0.5, global_drop_path=0.5, mlp_dropout=0.5)
     encoder = randomised(VideoEncoder(size))

@@ -296,3 +296,86 @@ def test_history_is_handed_out_each_epoch(store):
     history = train.fit(MERCLIP(TINY, 2), dataset, SUBJECTS, TEXT, QUICK, seen.append)
     assert seen == history and len(seen) == 3
     assert history[-1]["lr"] == pytest.approx(train.learning_rate(8, 3, QUICK))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_that_read_clips_change_nothing(store, workers):
+    torch.manual_seed(5)
+    model = MERCLIP(TINY, 2)
+    dataset = ClipDataset(store, np.arange(12), LABELS, 4, training=True)
+    config = replace(QUICK, epochs=2)
+    train.fit(model, dataset, SUBJECTS, TEXT, config, data_workers=workers)
+    plain, _ = fitted(store, config)
+    for (name, left), right in zip(
+        model.state_dict().items(), plain.state_dict().values(), strict=True
+    ):
+        assert torch.equal(left, right), name
+
+
+def test_learning_rate_for_a_batch_of_128():
+    plain = Config(epochs=20, lr=3.0, batch_size=8)
+    scaled = replace(plain, lr_scaling=True)
+    for step in (0, 9, 50, 199):
+        expected = train.learning_rate(step, 10, plain) / 16
+        assert train.learning_rate(step, 10, scaled) == pytest.approx(expected)
+
+
+def test_alignment_that_starts_lower_gives_the_emotion_more(store):
+    config = replace(QUICK, epochs=2, align_start=1.5, align_end=0.5)
+    _, history = fitted(store, config)
+    for entry, weight in zip(history, (1.5, 1.0), strict=True):
+        assert entry["weight"] == weight
+        expected = weight * entry["align"] + (2 - weight) * entry["emotion"]
+        assert entry["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_normalisation_follows_the_configuration(store):
+    dataset = ClipDataset(store, np.arange(3), LABELS[:3], 4)
+    raw = torch.stack([dataset[i]["video"] for i in range(3)])
+    for name, mean, std in (("clip", train.CLIP_MEAN, train.CLIP_STD),
+                            ("imagenet", train.IMAGENET_MEAN, train.IMAGENET_STD)):  # fmt: skip
+        config = Config(normalisation=name)
+        video, labels, rows = train.gather(dataset, torch.arange(3), config)
+        assert torch.equal(video, train.normalise(raw, mean, std))
+        assert labels.tolist() == LABELS[:3].tolist() and rows.tolist() == [0, 1, 2]
+    assert torch.equal(train.gather(dataset, torch.arange(3))[0], train.normalise(raw))
+    model = MERCLIP(TINY, 2)
+    other = train.predict(model, dataset, config=Config(normalisation="imagenet"))
+    assert not torch.equal(other, train.predict(model, dataset))
+
+
+@pytest.mark.parametrize("method", ["mixup", "cutmix"])
+def test_mixed_clips_count_for_both_labels(method):
+    video, labels = noise(6, 4, 3, 16, 16), torch.arange(6) % 3
+    config = replace(QUICK, mix_method=method, mix_probability=1.0, mix_alpha=0.75, jitter=0.0,
+                     flip_probability=0.0)  # fmt: skip
+    generator = torch.Generator().manual_seed(0)
+    found, _ = train.augment_batch(video.clone(), labels, config, generator)
+    assert torch.equal(found, video)  # LocalStaticFaceMix stays away
+    found, (other, share) = train.mix_batch(video.clone(), labels, labels, config, generator)
+    assert (other != labels).all() and share.tolist() == pytest.approx([0.75] * 6)
+    logits = noise(6, 3)
+    plain = [train.focal_loss(logits[[i]], labels[[i]]) for i in range(6)]
+    crossed = [train.focal_loss(logits[[i]], other[[i]]) for i in range(6)]
+    expected = sum(0.75 * a + 0.25 * b for a, b in zip(plain, crossed, strict=True)) / 6
+    torch.testing.assert_close(train.focal_loss(logits, labels, mixed=(other, share)), expected)
+    for off in (replace(config, mix=False), QUICK):
+        state = generator.get_state()
+        same, nothing = train.mix_batch(video, labels, labels, off, generator)
+        assert same is video and nothing is None and torch.equal(generator.get_state(), state)
+
+
+@pytest.mark.parametrize("change", [
+    {"mix_method": "mixup"}, {"mix_method": "cutmix"}, {"accumulate": 3},
+    {"checkpoint_blocks": True}, {"precision": "bfloat16"}, {"normalisation": "imagenet"},
+    {"lr_scaling": True},
+], ids=str)  # fmt: skip
+def test_option_changes_the_training_and_repeats(store, change):
+    config = replace(QUICK, epochs=1, weight_decay=0.0, **change)
+    (a, history), (b, again) = fitted(store, config), fitted(store, config)
+    assert history == again and np.isfinite(history[0]["loss"])
+    plain, _ = fitted(store, replace(QUICK, epochs=1, weight_decay=0.0))
+    proj = [model.vision_encoder.proj for model in (a, b, plain)]
+    assert torch.equal(proj[0], proj[1])
+    assert torch.equal(proj[0], proj[2]) == ("checkpoint_blocks" in change)
+    assert a.vision_encoder.transformer.use_checkpoint == config.checkpoint_blocks
