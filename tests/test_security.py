@@ -1,8 +1,10 @@
 """Nothing that comes from outside is run: no parameter, no name in a table."""
 
+import nbformat
 import pytest
 import tiny_runs
 from nbformat.v4 import new_code_cell, new_notebook
+from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from merclip_lib import protocol
@@ -11,10 +13,11 @@ from merclip_lib.config import config_from
 CODE = "'); import os; os.abort(); ('"
 
 
-def test_a_parameter_stays_text_in_the_notebook():
+def test_a_parameter_stays_text_in_the_notebook(tmp_path):
     cell = new_code_cell("task = 'x'", metadata={"tags": ["parameters"]})
     metadata = {"kernelspec": {"name": "python3", "language": "python", "display_name": ""}}
-    notebook = parameterize_notebook(new_notebook(cells=[cell], metadata=metadata), {"task": CODE})
+    nbformat.write(new_notebook(cells=[cell], metadata=metadata), tmp_path / "a.ipynb")
+    notebook = parameterize_notebook(load_notebook_node(str(tmp_path / "a.ipynb")), {"task": CODE})
     values = {}
     exec(notebook.cells[1].source, values)
     assert values["task"] == CODE
