@@ -71,8 +71,10 @@ def as_text(runs: pd.DataFrame) -> str:
     shown = runs.assign(
         uf1=runs["uf1"].map("{:.4f}".format), seconds=runs["seconds"].map("{:.0f}".format)
     )
-    shown = shown.astype(object).where(runs.notna(), "")
-    return shown.to_string(index=False, justify="left")
+    shown = shown.astype(object).where(runs.notna(), "").astype(str)
+    shown = shown.apply(lambda column: column.str.ljust(column.str.len().max()))
+    lines = shown.to_string(index=False, justify="left").splitlines()
+    return "\n".join(line.strip() for line in lines)
 
 
 def find_run(runs_dir: str | Path, name: str) -> Path:
