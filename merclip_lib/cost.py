@@ -126,7 +126,8 @@ def kept_for_backward(module: nn.Module, x: torch.Tensor) -> tuple[int, int]:
             sizes.append(storage.nbytes())
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with torch.enable_grad(), hooks:
         module(x)
     return sum(sizes), max(sizes)
 

@@ -50,6 +50,14 @@ def test_kept_tensors_are_those_of_a_real_step(precision):
     assert cost.memory_bytes(config) == pytest.approx(expected, rel=1e-3)
 
 
+def test_memory_is_that_of_training_also_where_gradients_are_off():
+    config = dataclasses.replace(TINY, batch_size=5)
+    with torch.no_grad():
+        off = cost.memory_bytes(config)
+    cost.memory_bytes.cache_clear()
+    assert cost.memory_bytes(config) == off > cost.PROCESS
+
+
 def test_memory_options_save_memory():
     whole = cost.memory_bytes(TINY)
     for change in ({"accumulate": 4}, {"checkpoint_blocks": True}, {"precision": "bfloat16"}):
