@@ -99,9 +99,9 @@ def _find(
                 if file.is_symlink() and not file.resolve().is_relative_to(root):
                     raise ValueError(f"{where}: {file.name} is a link that leads out of the data "
                                      "root; copy the frames instead")  # fmt: skip
-        except ValueError as problem:
+        except (ValueError, OSError) as problem:
             found.pop(name, None)
-            bad[name] = str(problem)
+            bad[name] = str(problem) if where in str(problem) else f"{where}: {problem}"
     return found, bad
 
 

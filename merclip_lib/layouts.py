@@ -113,6 +113,10 @@ def _key(name: str) -> str:
 
 def _inner(path: Path, where: str, frames: str) -> Path:
     """A folder without pictures may hold `color` (CAS(ME)^3) or a single video."""
+    if path.is_file() and path.suffix.lower() not in VIDEOS:
+        raise ValueError(
+            f"{where}: {frames!r} is neither a folder nor a video ({', '.join(VIDEOS)})"
+        )
     if path.is_file() or pictures(path):
         return path
     inner = [p for p in path.iterdir() if p.is_dir() and p.name.lower() == "color"]

@@ -116,6 +116,14 @@ def test_all_bad_clips_are_listed_together_up_to_twenty(data, tmp_path):
         frames.prepare(many[2:], root, tmp_path / "store", SMALL, workers=1, skip_bad=True)
 
 
+@pytest.mark.parametrize("frames_named", ["x" * 5000, "a\0b", "a/img5.png"])
+def test_impossible_names_are_listed_too(data, tmp_path, frames_named):
+    root, table = data
+    table.loc[1, "frames"] = frames_named
+    with pytest.raises(ValueError, match="1 of 2 clips cannot be read.*\nclip set/b: "):
+        frames.prepare(table, root, tmp_path / "store", SMALL, workers=1)
+
+
 def test_no_face_is_listed_like_a_damaged_clip(data, tmp_path):
     root, table = data
     face = synthetic.render_face(0, 96)[..., ::-1]

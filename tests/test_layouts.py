@@ -81,6 +81,12 @@ def test_no_root_no_frames_named_no_pictures(tmp_path):
         layouts.Folders(tmp_path).find("a", "clip x")
 
 
+def test_a_single_picture_is_no_clip(tmp_path):
+    draw(tmp_path / "a", ["1.jpg"])
+    with pytest.raises(ValueError, match="'a/1.jpg' is neither a folder nor a video"):
+        layouts.Folders(tmp_path).find("a/1.jpg", "clip x")
+
+
 def test_natural_order_and_files_that_are_no_frames(tmp_path):
     folder = draw(tmp_path / "a", ["img10.jpg", "img2.jpg", "img1.PNG"])
     (folder / "._img3.jpg").write_bytes(b"left by an archive")
