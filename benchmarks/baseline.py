@@ -189,9 +189,7 @@ class Baseline(nn.Module):
     def __init__(self, size: ModelSize, classes: int, text: bool = True):
         super().__init__()
         self.vision_encoder = VideoEncoder(size)
-        self.cls_head = EmotionInference(
-            size.token_dim, classes, size.eim_layers, size.eim_heads
-        )
+        self.cls_head = EmotionInference(size.token_dim, classes, size.eim_layers, size.eim_heads)
         self.logit_scale = nn.Parameter(torch.empty(()))
         self.text_encoder = text_tower(size).requires_grad_(False) if text else None
 
