@@ -13,6 +13,12 @@ from merclip_lib.model import MERCLIP
 TINY = Config()
 
 
+@pytest.fixture
+def two_sizes(monkeypatch):
+    """Without the largest network, whose shapes alone take ten seconds."""
+    monkeypatch.delitem(cost.SIZES, "ViT-L-14")
+
+
 def test_operations_by_hand():
     size, found = size_of(TINY), cost.flops(TINY)
     tokens, width = size.times * (1 + size.grid**2), size.width
@@ -85,12 +91,12 @@ def test_impossible_counts_are_refused(clips, folds, speed):
         cost.estimate(TINY, clips, folds, speed)
 
 
-def test_growth():
+def test_growth(two_sizes):
     rows = {row["what"]: row for row in cost.growth(TINY, 256, 16)}
     assert rows["as given"]["time"] == rows["as given"]["memory"] == 1
     assert rows["twice the clips of every subject"]["time"] == 2
     assert rows["twice the subjects"]["time"] == pytest.approx(2 * 31 / 15)
-    assert rows["size ViT-L-14"]["time"] > rows["size ViT-B-16"]["time"] > 100
+    assert rows["size ViT-B-16"]["time"] > 400 and rows["size ViT-B-16"]["memory"] > 10
 
 
 def test_speed_is_measured_and_what_does_not_fit_is_refused():
@@ -111,7 +117,7 @@ def test_counts_come_from_the_card_or_the_table():
     assert cost.counts_of(TINY, None, None) == (256, 16)
 
 
-def test_the_command(capsys):
+def test_the_command(two_sizes, capsys):
     assert main(["cost", "synthme-7", "--folds", "94", "--clips-per-second", "12"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("synthme-7, merclip-tiny, 8 frames, 256 clips\n94 folds, ")
