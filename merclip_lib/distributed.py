@@ -53,7 +53,7 @@ def train_together(
     protocol.check_run(config, store, table, list(folds.values()))
     text = protocol.encode_text(config, store, table) if config.use_text else None
     if process()[0] == 0:
-        protocol.begin_run(folder, protocol.describe_run(config, store, list(folds.values())))
+        protocol.begin_run(folder, config, store, list(folds.values()))
         job = protocol.FoldJob(
             config, store.folder.resolve(), folds[name], text, folder, data_workers, False
         )

@@ -178,6 +178,7 @@ def fit(
             optimiser.step()
             accuracy = (output.logits.argmax(1) == labels).float().mean()
             sums += np.array([value.item() for value in (*found, accuracy)]) * len(labels)
+        whole_batch.share_statistics(model)
         if not np.isfinite(sums).all():
             raise ValueError(f"the loss is no longer finite in epoch {epoch}; lower lr={config.lr}")
         loss, align, emotion, accuracy = (sums / len(dataset)).tolist()

@@ -35,6 +35,13 @@ def wait_for_all() -> None:
         dist.barrier()
 
 
+def share_statistics(model: MERCLIP) -> None:
+    """Give all processes the running statistics of the first, so that they predict the same."""
+    if dist.is_initialized():
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)
+
+
 def in_parts(config: Config) -> bool:
     """Whether a batch is computed in parts: one after another, or by several processes."""
     return config.accumulate > 1 or process()[1] > 1

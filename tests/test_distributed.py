@@ -1,13 +1,21 @@
 """Two processes that train one network have the gradient of one process."""
 
+import json
+import os
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.distributed as dist
 from test_whole_batch import TINY, batch, network, same_gradients
 
-from merclip_lib import distributed, train, whole_batch
+from merclip_lib import distributed, manifests, train, whole_batch
+from merclip_lib.clips import write_store
 from merclip_lib.config import Config
 
 CASES = [
@@ -78,3 +86,32 @@ def test_bad_input_is_said_without_a_group(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     assert distributed.main(options) == 2
     assert "torchrun" in capsys.readouterr().err
+
+
+def test_fold_under_torchrun_stands_in_the_run_store(tmp_path):
+    table = pd.DataFrame({
+        "clip_id": [f"c{i}" for i in range(14)], "dataset": "synthme", "clip": "1",
+        "subject": [f"s{i // 7}" for i in range(14)], "onset": 0, "apex": 1, "offset": 2,
+        "fps": 200, "action_units": "4", "frames": "",
+        "emotion": [*manifests.TASKS["synthme-7"].classes] * 2,
+    })[manifests.COLUMNS]  # fmt: skip
+    draw = np.random.default_rng(0)
+    clips = ((draw.integers(0, 255, (3, 64, 64, 3), dtype=np.uint8), None) for _ in range(14))
+    write_store(tmp_path / "set", table, clips, {"hash": "made"}, (3, 64, 64, 3))
+    values = {"frames": 2, "epochs": 1, "folds": 2, "batch_size": 4, "selection": "best_on_test"}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "merclip_lib.distributed", "--config", "config.json", "--store", "set",
+        "--fold", "group2", "--runs-dir", "runs",
+    ]  # fmt: skip
+    for _ in range(2):  # the second time it is there already
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True,
+                              env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        folder = Path(done.stdout.strip())
+    assert {path.name for path in folder.iterdir()} == {
+        "predictions.csv", "history.csv", "epochs.csv", "seconds.json", "environment.json"
+    }  # fmt: skip
+    assert len(pd.read_csv(folder / "predictions.csv")) == 7
+    assert folder.parent.parent == tmp_path / "runs"
