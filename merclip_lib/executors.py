@@ -9,6 +9,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -39,8 +40,8 @@ def check_executor(
         raise ValueError(f'address {address!r} is for executor="ray", not {executor!r}')
     if executor == "ray" and find_spec("ray") is None:
         raise ValueError('executor="ray" needs Ray: pip install "merclip[ray]"')
-    if address:
-        return  # the machines of the cluster are not this one
+    if address:  # the machines of the cluster are not this one
+        return _check_address(address)
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError('device is "cuda", but this machine has no GPU that torch can use')
     free = psutil.virtual_memory().available
@@ -49,6 +50,22 @@ def check_executor(
             f"{workers} workers need about {workers * memory / GIB:.1f} GiB of memory, "
             f"{free / GIB:.1f} GiB are free; choose workers={max(1, int(free / memory))}"
         )
+
+
+def _check_address(address: str) -> None:
+    """Raise ValueError unless something listens there; "auto" is Ray's own to find."""
+    if address == "auto":
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f'address {address!r} wants host:port of a Ray cluster, or "auto"')
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise ValueError(
+            f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, or "
+            "leave `address` empty"
+        ) from None
 
 
 def memory_of(parameters: int, activations: int) -> float:
@@ -192,9 +209,10 @@ def _ray_session(ray, workers: int, address: str) -> Iterator[None]:
         else:
             ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
     except Exception as error:
-        raise ValueError(
-            f"no Ray cluster answers at {address or 'this machine'} ({error}); start one with "
-            "`ray start --head`, or leave `address` empty"
+        ray.shutdown()  # else half of a cluster stays behind
+        raise RuntimeError(
+            f"Ray does not start {'at ' + address if address else 'here'}: {error}; "
+            'executor="processes" needs no cluster'
         ) from None
     try:
         yield
