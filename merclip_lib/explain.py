@@ -26,17 +26,19 @@ class Purity(NamedTuple):
     chance: float  # for neighbours drawn blindly
 
 
-def held_out_video(dataset: ClipDataset) -> Tensor:
-    """All clips of a dataset, normalised as the model wants them: (N, 3, T, H, W)."""
-    return gather(dataset, torch.arange(len(dataset)))[0].transpose(1, 2)
+def held_out_video(dataset: ClipDataset, config: Config | None = None) -> Tensor:
+    """All clips of a dataset, normalised as `config` says (else as CLIP): (N, 3, T, H, W)."""
+    return gather(dataset, torch.arange(len(dataset)), config)[0].transpose(1, 2)
 
 
 @torch.inference_mode()
-def embed(model: MERCLIP, dataset: ClipDataset, batch_size: int = 32):
+def embed(
+    model: MERCLIP, dataset: ClipDataset, batch_size: int = 32, config: Config | None = None
+):
     """Embeddings z (N, E), compared with sentences, and clip vectors o (N, D), as numpy arrays."""
     model.eval()
     parts = [
-        model.vision_encoder(gather(dataset, items)[0].transpose(1, 2))[:2]
+        model.vision_encoder(gather(dataset, items, config)[0].transpose(1, 2))[:2]
         for items in torch.arange(len(dataset)).split(batch_size)
     ]
     z, o = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
