@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from merclip_lib.clips import ClipDataset, uniform_sample
+from merclip_lib.config import Config
 from merclip_lib.model import MERCLIP
 from merclip_lib.rollout import attention_rollout as attention_rollout  # one of the maps here
 from merclip_lib.train import gather
@@ -32,9 +33,7 @@ def held_out_video(dataset: ClipDataset, config: Config | None = None) -> Tensor
 
 
 @torch.inference_mode()
-def embed(
-    model: MERCLIP, dataset: ClipDataset, batch_size: int = 32, config: Config | None = None
-):
+def embed(model: MERCLIP, dataset: ClipDataset, batch_size: int = 32, config: Config | None = None):
     """Embeddings z (N, E), compared with sentences, and clip vectors o (N, D), as numpy arrays."""
     model.eval()
     parts = [
