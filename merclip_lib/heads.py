@@ -39,11 +39,13 @@ class Features(NamedTuple):
 
 
 @torch.no_grad()
-def features(model: MERCLIP, dataset: ClipDataset, batch_size: int = 32) -> Features:
-    """Run the backbone once over all clips, in evaluation mode."""
+def features(
+    model: MERCLIP, dataset: ClipDataset, batch_size: int = 32, config: Config | None = None
+) -> Features:
+    """Run the backbone once over all clips, in evaluation mode, normalised as `config` says."""
     model.eval()
     parts = [
-        model.vision_encoder(gather(dataset, items)[0].transpose(1, 2))[:3]
+        model.vision_encoder(gather(dataset, items, config)[0].transpose(1, 2))[:3]
         for items in torch.arange(len(dataset)).split(batch_size)
     ]
     return Features(*(torch.cat(part) for part in zip(*parts, strict=True)))
