@@ -55,8 +55,10 @@ def test_round_trip_with_header(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["w.safetensors"]
 
 
-@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3},
-                                  lambda s: {"model": {f"module.{k}": v for k, v in s.items()}}])  # fmt: skip
+@pytest.mark.parametrize("wrap", [
+    lambda s: s, lambda s: {"state_dict": s, "epoch": 3},
+    lambda s: {"model": {f"module.{k}": v for k, v in s.items()}},
+])  # fmt: skip
 def test_torch_files(tmp_path, wrap):
     state = {"a.weight": noise(2, 3), "b": noise(4)}
     torch.save(wrap(state), tmp_path / "w.pt")
