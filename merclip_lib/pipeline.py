@@ -47,7 +47,8 @@ PROFILES: dict[str, dict[str, dict]] = {
     "paper": {
         "05_train_loso": {
             "size": "ViT-B-16", "frames": 16, "epochs": 55, "batch_size": 8,
-            "warmup_epochs": 5.0, "lr": 3.125e-6, "head_lr_scale": 1.0,
+            "warmup_epochs": 5.0, "lr": 5.0e-5, "head_lr_scale": 1.0, "drop_path": 0.2,
+            "global_drop_path": 0.4, "normalisation": "imagenet",
         },
     },
 }  # fmt: skip
