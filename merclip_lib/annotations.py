@@ -67,6 +67,7 @@ def read_annotations(
     people = _folders_of_people(found) if dataset == "casme2sq" else {}
     further = _further_spans(place) if dataset == "smic" else []
     gathered = _Gathered(release, dataset, data_root)
+    _refuse_other_set(place, dataset, path)
     for number, row in enumerate(place.sheet.rows[place.header + 1 :], start=place.header + 2):
         values = {name: row[column] for name, column in place.column.items() if column < len(row)}
         if not any(values.values()):
@@ -137,6 +138,27 @@ def _release(dataset: str) -> Release:
     return RELEASES[dataset]
 
 
+def _refuse_other_set(place: sheets.Place, dataset: str, path: Path) -> None:
+    """ValueError where clips or subjects bear another set's names and none this set's."""
+    shown = [
+        row[place.column[name]]
+        for row in place.sheet.rows[place.header + 1 :]
+        for name in ("clip", "subject")
+        if place.column.get(name, len(row)) < len(row)
+    ]
+    fits = {
+        name: [text for text in shown if re.fullmatch(release.names, text, re.IGNORECASE)]
+        for name, release in RELEASES.items()
+        if release.names
+    }
+    for name, found in fits.items():
+        if found and 4 * len(found) >= len(shown) and not fits.get(dataset):  # half of the rows
+            raise ValueError(
+                f"{path}, sheet {place.sheet.name!r}: {found[0]!r} is a name of {name}, not of "
+                f"{dataset}; give the annotation file of {dataset}, or `merclip manifest {name}`"
+            )
+
+
 class _Gathered:
     """Rows so far and what became of each."""
 
@@ -146,8 +168,14 @@ class _Gathered:
         self.rows: list[dict] = []
         self.report: list[tuple[int, str, str]] = []
         self.seen: dict[str, int] = {}
+        self.people: dict[str, tuple[str, int]] = {}
 
     def add(self, number: int, values: dict[str, str], frames: str = "") -> None:
+        text = values.get("subject", "")
+        key = rows.person_key(text, self.release.subject)
+        first, where = self.people.setdefault(key, (text, number))
+        spelt = "" if first == text else f"subject {text!r} is the {first!r} of row {where}"
+        values = values | {"subject": first}
         try:
             row, repair = rows.clip_row(values, self.release, self.dataset, self.folders)
             if row["clip_id"] in self.seen:
@@ -157,6 +185,7 @@ class _Gathered:
             return
         self.seen[row["clip_id"]] = number
         self.rows.append(row | ({"frames": frames} if frames else {}))
+        repair = "; ".join(filter(None, [spelt, repair]))
         self.report.append((number, "repaired" if repair else "kept", repair))
 
     def reading(self, where: str, split: str, notes: list[str]) -> Reading:

@@ -18,7 +18,8 @@ class Release:
     column by column, where the official file has no header. emotions: names that the set writes
     in more than one way. own_folder: the folder holds this clip alone, so that its first and last
     picture can stand in for an onset or offset that the file gets wrong. first_frame: the number
-    of a video's first picture.
+    of a video's first picture. names: a pattern of the set's own clip or subject names, by which
+    a file of another set is recognised.
     """
 
     columns: Mapping[str, tuple[str, ...]]
@@ -29,6 +30,7 @@ class Release:
     emotions: Mapping[str, str] = field(default_factory=dict)
     own_folder: bool = True
     first_frame: int = 0
+    names: str = ""
 
 
 _COMMON = {
@@ -52,15 +54,17 @@ _CASME2SQ = ("subject", "clip", "onset", "apex", "offset", "action_units", "emot
 _OTHERS = {"other": "others"}
 
 RELEASES = {
-    "casme2": Release(_COMMON, 200, "{:02d}", "sub{subject}/{clip}", emotions=_OTHERS),
-    "samm": Release(_COMMON, 200, "{:03d}", emotions={"others": "other"}),
+    "casme2": Release(_COMMON, 200, "{:02d}", "sub{subject}/{clip}", emotions=_OTHERS,
+                      names=r"EP\d+_\d+f?"),
+    "samm": Release(_COMMON, 200, "{:03d}", emotions={"others": "other"},
+                    names=r"\d{3}_\d+_\d+"),
     "smic": Release(
         _COMMON | {"action_units": ("",), "emotion": (*_COMMON["emotion"], "")},
-        100, "s{:d}", "{subject}/micro/{emotion}/{clip}",
+        100, "s{:d}", "{subject}/micro/{emotion}/{clip}", names=r"s\d+_(ne|po|sur)_\d+",
     ),
     "casme3": Release(
         _COMMON, 30, frames="{subject}/{clip}/color", emotions=_OTHERS, own_folder=False,
-        first_frame=1,
+        first_frame=1, names=r"spNO\.\d+",
     ),
     "dfme": Release(
         _COMMON | {"split": ("split", "set", "subset", "partition", "")}, 200, frames="{clip}",
@@ -72,7 +76,8 @@ RELEASES = {
         emotions={"others": "repression", "other": "repression"},
     ),
     "4dme": Release(_COMMON, 60, emotions=_OTHERS),
-    "casme": Release(_COMMON, 60, "{:02d}", "sub{subject}/{clip}", emotions=_OTHERS),
+    "casme": Release(_COMMON, 60, "{:02d}", "sub{subject}/{clip}", emotions=_OTHERS,
+                     names=r"EP\d+_\d+f?"),
     "casme2sq": Release(
         _COMMON | {"kind": ("expressiontype", "type", "microormacro", "")}, 30,
         order=_CASME2SQ, emotions=_OTHERS, own_folder=False,

@@ -57,6 +57,13 @@ def _subject(text: str, form: str) -> str:
     return form.format(int(number[1]))
 
 
+def person_key(text: str, form: str) -> str:
+    """What two spellings of one subject share: "1", "01" and "sub01", or "spNO.1" and "spno.01"."""
+    if form and (number := re.search(r"([0-9]{1,9})$", text)):
+        return str(int(number[1]))
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", text.lower())
+
+
 def _emotion_written(values: dict[str, str], dataset: str) -> str:
     """The emotion as the file has it, in lower case; SMIC's may be in the clip's name alone."""
     written = values.get("emotion", "").lower()

@@ -293,3 +293,20 @@ def test_sentences_of_a_table(tmp_path, capsys):
     assert sheets.read_sheets(out)[0].rows[1][2] == "disgust"
     for wrong in (["describe"], ["describe", "4", *arguments[1:]], arguments[:3]):
         assert main(wrong) == 2
+
+
+def test_a_file_of_another_set_is_refused_by_its_names(tmp_path):
+    path = tmp_path / "codes.xlsx"
+    official.write_casme2(path, [clip("01", "EP02_01f"), clip("02", "EP03_02f")])
+    with pytest.raises(ValueError, match="'EP02_01f' is a name of casme2, not of samm; give"):
+        read_annotations(path, "samm")
+
+
+def test_two_spellings_of_a_subject_are_one_person_and_said(tmp_path):
+    path = tmp_path / "labels.xlsx"
+    clips = [clip("spNO.1", "a"), clip("SPNO.01", "b"), clip("spNO.2", "a")]
+    official.write_casme3(path, clips)
+    reading = read_annotations(path, "casme3")
+    assert sorted(set(reading.table.subject)) == ["spNO.1", "spNO.2"]
+    assert reading.report.reason[1] == "subject 'SPNO.01' is the 'spNO.1' of row 2"
+    assert reading.counts()["repaired"] == 1
