@@ -39,7 +39,7 @@ def check_executor(
     if address and executor != "ray":
         raise ValueError(f'address {address!r} is for executor="ray", not {executor!r}')
     if executor == "ray" and find_spec("ray") is None:
-        raise ValueError('executor="ray" needs Ray: pip install "merclip[ray]"')
+        raise ValueError('executor="ray" needs Ray: pip install ray')
     if address:  # the machines of the cluster are not this one
         return _check_address(address)
     if device == "cuda" and not torch.cuda.is_available():
