@@ -73,7 +73,7 @@ def test_bad_input_is_an_error_before_any_training(store, tmp_path, monkeypatch,
 
 def test_ray_that_is_not_installed(store, tmp_path, monkeypatch):
     monkeypatch.setattr(executors, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r'needs Ray: pip install "merclip\[ray\]"'):
+    with pytest.raises(ValueError, match="needs Ray: pip install ray"):
         protocol.cross_validate(FAST, store, tmp_path, executor="ray")
 
 
