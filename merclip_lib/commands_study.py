@@ -28,6 +28,12 @@ def add(command) -> None:
     one.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
     one.add_argument("--steps", type=int, help="training steps")
     one.add_argument("--seed", type=int, help="random seed")
+    one.add_argument("--frames", type=int, help="frames of a clip (default: 8)")
+    one.add_argument(
+        "--no-temporal", dest="temporal", action="store_false", default=None,
+        help="CLIP's image tower frame by frame, without temporal modules",
+    )  # fmt: skip
+    one.add_argument("--text", help="a weights file whose text tower stays as it is")
 
     one = command(_score, "score", "score a file of predictions and warn of visible traps")
     one.add_argument("predictions", type=Path, metavar="PREDICTIONS.csv")
@@ -88,7 +94,8 @@ def _pretrain(given) -> int:
     from merclip_lib.pretrain import Settings, pretrain
     from merclip_lib.synthetic import MACRO, draw_set
 
-    chosen = {key: getattr(given, key) for key in ("steps", "seed")}
+    keys = ("steps", "seed", "frames", "temporal", "text")
+    chosen = {key: getattr(given, key) for key in keys}
     settings = Settings(**{key: value for key, value in chosen.items() if value is not None})
     pretrain(draw_set(MACRO, ROOT / "runs" / MACRO.name.lower()), settings, out=given.out)
     print(f"weights: {given.out}")

@@ -21,12 +21,18 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from merclip_lib import augment, facs
-from merclip_lib.clips import ClipDataset, ClipStore
-from merclip_lib.config import SIZES
+from merclip_lib.clips import ClipDataset, ClipStore, uniform_sample
+from merclip_lib.config import Config, ModelSize, size_of
 from merclip_lib.encoder import VideoEncoder
 from merclip_lib.model import build_text_bank, text_tower
 from merclip_lib.train import alignment_loss, gather, parameter_groups
-from merclip_lib.weights import BUNDLED, save_weights, size_header, tokenizer
+from merclip_lib.weights import (
+    BUNDLED,
+    load_text_tower,
+    save_weights,
+    size_header,
+    tokenizer,
+)
 
 STYLES = ("phrases", "phrases", "phrases", "facs_names", "codes", "anatomy")  # drawn in turn
 
@@ -43,7 +49,15 @@ class Settings:
     align_from: float = 0.4  # share of the steps after which whole sentences join
     jitter: float = 0.15
     held_out: float = 0.06  # share of the subjects kept for evaluation
+    frames: int = 8  # T
+    temporal: bool = True  # False = CLIP's image tower frame by frame
+    text: str = ""  # a weights file whose text tower stays as it is; empty = train one along
     seed: int = 0
+
+    @property
+    def config(self) -> Config:
+        """The configuration that fits the weights: it names the size of the network."""
+        return Config(frames=self.frames, temporal=self.temporal, text_weights=self.text)
 
 
 class Pretrainer(nn.Module):
@@ -52,9 +66,9 @@ class Pretrainer(nn.Module):
     def __init__(self, settings: Settings):
         super().__init__()
         torch.manual_seed(settings.seed)
-        size = SIZES["merclip-tiny"]
+        size = size_of(settings.config)
         self.vision_encoder = VideoEncoder(size)
-        self.text_encoder = text_tower(size)
+        self.text_encoder = load_text_tower(settings.config) if settings.text else text_tower(size)
         self.motion = nn.Linear(size.width, 2)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.unit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
@@ -68,7 +82,7 @@ def unit_vocabulary(annotations: list[str]) -> list[str]:
 
 
 def codes(annotation: str) -> list[str]:
-    """"4+L12" -> ["4", "L12"]"""
+    """Codes of an annotation: "4+L12" -> ["4", "L12"]."""
     side = {"": "", "left": "L", "right": "R"}
     return [f"{side[unit.side]}{unit.number}" for unit in facs.parse(annotation)]
 
@@ -99,7 +113,9 @@ def pretrain(store: ClipStore, settings: Settings | None = None, out: Path = BUN
     motion_scale = float(np.asarray(store.motion[train[:512]], np.float32).std())
 
     generator = torch.Generator().manual_seed(settings.seed)
-    dataset = ClipDataset(store, train, np.zeros(len(train), int), frames=8, seed=settings.seed)
+    dataset = ClipDataset(store, train, np.zeros(len(train), int), settings.frames,
+                          seed=settings.seed)  # fmt: skip
+    moments = times_of(store, model.vision_encoder.size)
     optimiser = torch.optim.AdamW(parameter_groups(model, settings.weight_decay))
     curves, order = [], torch.empty(0, dtype=torch.long)
     for step in range(settings.steps):
@@ -108,15 +124,13 @@ def pretrain(store: ClipStore, settings: Settings | None = None, out: Path = BUN
         items, order = order[: settings.batch_size], order[settings.batch_size :]
         video, _, rows = gather(dataset, items)
         flipped = torch.rand(len(rows), generator=generator) < 0.5
-        video = augment.photometric_jitter(
-            augment.flip(video, flipped), settings.jitter, generator
-        )
+        video = augment.photometric_jitter(augment.flip(video, flipped), settings.jitter, generator)
         template = facs.TEMPLATES[step % len(facs.TEMPLATES)]
         style = STYLES[step % len(STYLES)]
 
         encoded = model.vision_encoder(video.transpose(1, 2))
-        true = torch.from_numpy(store.motion[rows.numpy()].astype(np.float32)) / motion_scale
-        motion = motion_loss(model.motion(encoded.patches), true, flipped)
+        true = torch.from_numpy(store.motion[rows.numpy()][:, moments].astype(np.float32))
+        motion = motion_loss(model.motion(encoded.patches), true / motion_scale, flipped)
         sentences = [template.format(facs.describe(unit, style)) for unit in units]
         similarity = F.normalize(encoded.z, dim=-1) @ text_of(model, encode, sentences).T
         wanted = torch.where(flipped[:, None], targets_mirrored[rows], targets[rows])
@@ -147,7 +161,7 @@ def pretrain(store: ClipStore, settings: Settings | None = None, out: Path = BUN
                   f"{time.monotonic() - started:.0f} s", flush=True)  # fmt: skip
 
     card = {
-        "name": "merclip-tiny", "data": store.meta.get("name"), "data_hash": store.meta.get("hash"),
+        "name": out.stem, "data": store.meta.get("name"), "data_hash": store.meta.get("hash"),
         "settings": settings.__dict__, "clips": len(train), "held_out_clips": len(held_out),
         "seconds": round(time.monotonic() - started), "curves": curves,
         "held_out": evaluate(model, store, held_out, encode, units, targets, motion_scale),
@@ -165,13 +179,21 @@ def split_subjects(store: ClipStore, share: float) -> tuple[np.ndarray, np.ndarr
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
+def times_of(store: ClipStore, size: ModelSize) -> np.ndarray:
+    """Frames of a clip (t,) that the encoder's time positions stand for.
+
+    The stem's centre tap of time position k is the sampled frame 2 k, or k without a stride.
+    """
+    sampled = uniform_sample(store.frames.shape[1], size.frames)
+    return sampled[:: 2 if size.temporal_downsample else 1]
+
+
 def motion_loss(predicted: Tensor, true: Tensor, flipped: Tensor) -> Tensor:
     """Mean squared error of displacement; 1 is the variance of the truth.
 
-    `predicted` (N, t, L, 2); `true` (N, T, G, G, 2), (x, y) per patch relative to the onset. The
-    stem's centre tap of time position k is frame 2 k. A flip mirrors columns and negates x.
+    `predicted` (N, t, L, 2); `true` (N, t, G, G, 2), (x, y) per patch relative to the onset. A
+    flip mirrors columns and negates x.
     """
-    true = true[:, ::2]
     mirror = true.flip(3) * torch.tensor([-1.0, 1.0])
     true = torch.where(flipped.view(-1, 1, 1, 1, 1), mirror, true)
     return F.mse_loss(predicted, true.flatten(2, 3))
@@ -200,13 +222,17 @@ def evaluate(model, store, rows, encode, units, targets, motion_scale) -> dict:
     R@5 of the clip's own description among all distinct ones, beside chance.
     """
     model.eval()
-    dataset = ClipDataset(store, rows, np.zeros(len(rows), int), frames=8)
+    size = model.vision_encoder.size
+    dataset = ClipDataset(store, rows, np.zeros(len(rows), int), size.frames)
+    moments = times_of(store, size)
     z, errors = [], []
     for items in torch.arange(len(dataset)).split(64):
         encoded = model.vision_encoder(gather(dataset, items)[0].transpose(1, 2))
-        true = torch.from_numpy(store.motion[rows[items.numpy()]].astype(np.float32))
+        true = store.motion[rows[items.numpy()]][:, moments].astype(np.float32)
         still = torch.zeros(len(items), dtype=torch.bool)
-        errors.append(motion_loss(model.motion(encoded.patches), true / motion_scale, still))
+        errors.append(motion_loss(
+            model.motion(encoded.patches), torch.from_numpy(true / motion_scale), still
+        ))  # fmt: skip
         z.append(F.normalize(encoded.z, dim=-1))
     z = torch.cat(z)
     both = [u for u in units if u[0] not in "LR"]
@@ -232,13 +258,17 @@ def evaluate(model, store, rows, encode, units, targets, motion_scale) -> dict:
 
 
 def write(model: Pretrainer, out: Path, card: dict) -> None:
-    """Weights (token table in half precision) and card beside them, each written atomically."""
+    """Weights (token table in half precision) and card beside them, each written atomically.
+
+    A text tower that was not trained here is not written again.
+    """
+    kept = ("vision_encoder.", "logit_scale") + ("text_encoder.",) * (not card["settings"]["text"])
     state = {
         name: tensor.half() if name.endswith("token_embedding.weight") else tensor
         for name, tensor in model.state_dict().items()
-        if name.startswith(("vision_encoder.", "text_encoder.")) or name == "logit_scale"
+        if name.startswith(kept)
     }
-    size = size_header(SIZES["merclip-tiny"])
+    size = size_header(model.vision_encoder.size)
     save_weights(out, state, {"size": size, **{k: v for k, v in card.items() if k != "curves"}})
     temporary = out.with_suffix(".json.part")
     temporary.write_text(json.dumps(card, indent=1) + "\n")

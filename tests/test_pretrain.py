@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from merclip_lib import pretrain, synthetic, weights
-from merclip_lib.config import Config
+from merclip_lib.config import Config, size_of
 
 FEW = dataclasses.replace(
     synthetic.MACRO, name="SynthME-macro-test", prefix="u", subjects=24, clips_per_subject=8, seed=4
@@ -34,6 +34,31 @@ def test_three_steps_write_weights_that_load(store, tmp_path):
     assert again["curves"] == card["curves"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "moments"),
+    [
+        ({"frames": 4}, [0, 4]),
+        ({"temporal": False}, [0, 1, 2, 3, 4, 4, 5, 6]),
+        ({}, [0, 2, 4, 5]),
+    ],
+)
+def test_another_encoder_on_the_same_text_tower(store, tmp_path, changes, moments):
+    settings = pretrain.Settings(
+        steps=2, batch_size=4, warmup=1, align_from=0.0, held_out=0.9, text=str(weights.BUNDLED),
+        **changes,
+    )  # fmt: skip
+    size = size_of(settings.config)
+    assert pretrain.times_of(store, size).tolist() == moments and len(moments) == size.times
+    out = tmp_path / "other.safetensors"
+    pretrain.pretrain(store, settings, out)
+    state, header = weights.read_weights(out)
+    assert not any(name.startswith("text_encoder") for name in state)
+    assert header["size"]["frames"] == size.frames
+    config = Config(weights=str(out), text_weights=str(weights.BUNDLED), **changes)
+    _, report = weights.build_model(config, classes=7)
+    assert not report.skipped and not report.initial
+
+
 def test_held_out_subjects_are_not_trained_on(store):
     train, held_out = pretrain.split_subjects(store, 0.25)
     people = [set(store.table["subject"].iloc[rows]) for rows in (train, held_out)]
@@ -42,10 +67,10 @@ def test_held_out_subjects_are_not_trained_on(store):
 
 def test_motion_loss_of_a_mirrored_clip_mirrors_the_truth():
     true = torch.randn(2, 8, 4, 4, 2)
-    predicted = true[:, ::2].flatten(2, 3)
+    predicted = true.flatten(2, 3)
     still = torch.zeros(2, dtype=torch.bool)
     assert pretrain.motion_loss(predicted, true, still) == 0
-    mirrored = (true[:, ::2].flip(3) * torch.tensor([-1.0, 1.0])).flatten(2, 3)
+    mirrored = (true.flip(3) * torch.tensor([-1.0, 1.0])).flatten(2, 3)
     assert pretrain.motion_loss(mirrored, true, ~still) == 0
     assert pretrain.motion_loss(predicted, true, ~still) > 0.1
 
