@@ -23,6 +23,12 @@ def add(command) -> None:
     one.add_argument("--seeds", type=int, nargs="+", help="instead of the grid's seeds")
     one.add_argument("--only", nargs="+", metavar="NAME", help="just these entries")
     one.add_argument("--runs-dir", type=Path, help="the run store (default: runs)")
+    one.add_argument(
+        "--executor", default="serial",
+        help="serial: an entry at a time, its folds side by side; processes, ray: entries so",
+    )  # fmt: skip
+    one.add_argument("--workers", type=int, help="entries side by side (default: one per core)")
+    one.add_argument("--address", default="", help="of a Ray cluster, host:port or auto")
 
     one = command(_pretrain, "pretrain", "train the tiny weights again on SynthME-macro")
     one.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
@@ -83,8 +89,9 @@ def _sweep(given) -> int:
     from merclip_lib import pipeline
 
     failures = pipeline.sweep(
-        given.grid, runs_dir=given.runs_dir, seeds=given.seeds, only=given.only
-    )
+        given.grid, runs_dir=given.runs_dir, seeds=given.seeds, only=given.only,
+        executor=given.executor, workers=given.workers, address=given.address,
+    )  # fmt: skip
     for failure in failures:
         print(f"merclip: error: {failure}", file=sys.stderr)
     return 1 if failures else 0

@@ -95,7 +95,7 @@ def gpu_share(workers: int, device: str, address: str = "") -> float:
     return 1.0 if address else min(1.0, torch.cuda.device_count() / workers)
 
 
-def run_folds(
+def run_jobs(
     executor: str,
     function: Callable,
     jobs: Sequence,

@@ -262,12 +262,18 @@ def sweep(
     seeds: list[int] | None = None,
     overrides: dict | None = None,
     only: list[str] | None = None,
+    executor: str = "serial",
+    workers: int | None = None,
+    address: str = "",
 ) -> list[str]:
     """Run a grid's notebook for every entry and seed that the run store does not hold yet.
 
     `overrides` are put over the grid's base (for smaller runs), under the entries' own
-    parameters; `only` names the wanted entries. Returns one line per failure: a failing entry
-    does not stop the others. Raises ValueError for a bad grid before anything starts.
+    parameters; `only` names the wanted entries. `executor`, `workers` and `address` are those of
+    `merclip_lib.executors`: "serial" takes one notebook after the other, whose folds run side by
+    side; "processes" and "ray" take notebooks side by side, each with one fold at a time.
+    Returns one line per failure: a failing entry does not stop the others. Raises ValueError for
+    a bad grid or executor before anything starts.
     """
     from merclip_lib.config import Config, config_from
 
@@ -287,36 +293,60 @@ def sweep(
             }  # fmt: skip
             try:
                 filled = check_parameters(notebook, changed)
+                if executor != "serial" and "executor" in filled:
+                    changed["executor"] = "serial"  # of the folds, within each notebook
                 config = config_from({key: filled[key] for key in fields if key in filled})
             except ValueError as error:
                 raise ValueError(f"{grid}, entry {entry['name']!r}: {error}") from None
             if not only or entry["name"] in only:
                 jobs.append((name, changed, config, filled.get("store_dir")))
 
+    from merclip_lib import executors, protocol  # load torch, so after the checks
     from merclip_lib.clips import open_store
-    from merclip_lib.protocol import is_finished  # loads torch, so after the checks
     from merclip_lib.synthetic import STUDY, draw_set
 
-    todo = []
+    todo, memory = [], 0.0
     for name, changed, config, folder_of_clips in jobs:
         drawn = runs_dir / STUDY.name.lower()
         store = open_store(folder_of_clips) if folder_of_clips else draw_set(STUDY, drawn)
-        if not is_finished(runs_dir, config, store):
-            todo.append((name, changed))
+        if not protocol.is_finished(runs_dir, config, store):
+            memory = memory or protocol.memory_of_run(config)
+            todo.append(Job(name, notebook, folder / f"{name}.ipynb", changed))
+    device = jobs[0][2].device if jobs else "cpu"
+    executors.check_executor(executor, workers, address, device, memory)
+    workers = executors.workers_for(len(todo), workers, device, memory)
+    gpus = executors.gpu_share(workers, device, address) if executor != "serial" else 0.0
     say = Clock([1.0] * len(todo))
     say(f"{len(jobs) - len(todo)} of {len(jobs)} runs are in the store, {len(todo)} to do")
+    for job in todo:
+        say(f"  {papermill_command(job.notebook, job.output, job.parameters)}")
     failures = []
     with progress_file(folder, say):
-        for name, changed in todo:
-            output = folder / f"{name}.ipynb"
-            say.start(f"{name}\n  {papermill_command(notebook, output, changed)}")
-            try:
-                execute(notebook, output, changed)
-            except NotebookError as error:
-                failures.append(f"{name}: {error}")
-                say(f"  failed: {error}")
+        for k, failure in executors.run_jobs(executor, run_job, todo, workers, address, gpus):
+            if failure:
+                failures.append(f"{todo[k].name}: {failure}")
+            say(f"[{say.done + 1}/{len(todo)}] {todo[k].name}: {failure or 'finished'}")
             say.finish()
     return failures
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One notebook to execute, here or in another process."""
+
+    name: str
+    notebook: Path
+    output: Path
+    parameters: dict
+
+
+def run_job(job: Job) -> str:
+    """Execute a notebook; returns what went wrong, or nothing."""
+    try:
+        execute(job.notebook, job.output, job.parameters)
+    except NotebookError as error:
+        return str(error)
+    return ""
 
 
 def papermill_command(notebook: Path, output: Path, parameters: dict) -> str:

@@ -165,7 +165,7 @@ def cross_validate(
             for fold in free
         ]  # fmt: skip
         gpus = executors.gpu_share(workers, config.device, address)
-        for k, mine in executors.run_folds(executor, run_fold, jobs, workers, address, gpus):
+        for k, mine in executors.run_jobs(executor, run_fold, jobs, workers, address, gpus):
             if mine:
                 done = len(folds) - len(waiting())
                 progress(f"fold {done}/{len(folds)}: {free[k].name} of {folder.name}")
@@ -177,8 +177,7 @@ def cross_validate(
 
 def check_run(config: Config, store: ClipStore, table: pd.DataFrame, folds: list[Fold]) -> float:
     """Raise ValueError for what would stop a fold later; returns bytes that one fold needs."""
-    size, classes = size_of(config), task_named(config.task).classes
-    pixels = store.frames.shape[2:4]
+    size, pixels = size_of(config), store.frames.shape[2:4]
     if pixels != (size.resolution, size.resolution):
         raise ValueError(
             f"{store.folder}: clips of {pixels[0]} x {pixels[1]} pixels, but {config.size} wants "
@@ -190,6 +189,12 @@ def check_run(config: Config, store: ClipStore, table: pd.DataFrame, folds: list
             inner_validation(person, fold.train, config.seed)
     if config.init_from:
         transfer.check_people(config, {name for fold in folds for name in person[fold.test]})
+    return memory_of_run(config)
+
+
+def memory_of_run(config: Config) -> float:
+    """Bytes that training one fold takes. Raises ValueError when its weights are not there."""
+    size, classes = size_of(config), task_named(config.task).classes
     with torch.random.fork_rng(devices=[]):
         model = start_model(config, len(classes))  # the weights are there and of this size
     parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from merclip_lib.config import SIZES, ModelSize
@@ -293,3 +294,31 @@ def test_dropout_in_the_perceptron_keeps_the_mean():
     mean = mlp(x, 0.5).mean(0)
     close(mean, mlp.eval()(x[0], 0.5), atol=0.1, rtol=0.1)
     close(mlp.train()(x), plain_mlp(mlp, x), atol=1e-5, rtol=1e-5)  # no rate, no dropout
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_mlp_computes_what_it_does_not_keep(dropout):
+    mlp = MLP(6).double()
+    x = torch.randn(2, 3, 6, dtype=torch.double, requires_grad=True)
+    given = [x, *mlp.parameters()]
+
+    def formula():
+        hidden = mlp.c_fc(x)
+        active = hidden * torch.sigmoid(1.702 * hidden)  # QuickGELU
+        return mlp.c_proj(F.dropout(active, dropout))
+
+    slope, found = torch.randn(2, 3, 6, dtype=torch.double), []
+    for compute in (lambda: mlp(x, dropout), formula):
+        torch.manual_seed(7)
+        y = compute()
+        found.append([y, *torch.autograd.grad(y, given, slope)])
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-12)
+
+    kept = {}
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: kept.setdefault(t.data_ptr(), t), lambda t: t
+    ):
+        mlp.eval()(x)
+    weights = sum(p.numel() for p in mlp.parameters() if p.ndim == 2)
+    assert sum(t.numel() for t in kept.values()) <= 5 * x.numel() + weights

@@ -40,21 +40,21 @@ def test_data_workers_change_nothing(store, serial, tmp_path, data_workers):
 
 
 def test_serial_runs_in_order_with_one_thread():
-    assert list(executors.run_folds("serial", tiny_runs.square, [3, 4])) == [(0, 9), (1, 16)]
+    assert list(executors.run_jobs("serial", tiny_runs.square, [3, 4])) == [(0, 9), (1, 16)]
     before = torch.get_num_threads()
-    threads = executors.run_folds("serial", lambda _: torch.get_num_threads(), [0])
+    threads = executors.run_jobs("serial", lambda _: torch.get_num_threads(), [0])
     assert list(threads) == [(0, 1)] and torch.get_num_threads() == before
 
 
 def test_an_error_in_a_job_comes_through():
     for executor in ("serial", "processes"):
         with pytest.raises(ValueError, match="-2 is negative"):
-            list(executors.run_folds(executor, tiny_runs.square, [-2]))
+            list(executors.run_jobs(executor, tiny_runs.square, [-2]))
 
 
 def test_a_killed_worker_is_named():
     with pytest.raises(RuntimeError, match="killed.*start again with fewer workers"):
-        list(executors.run_folds("processes", tiny_runs.end_at_once, [0]))
+        list(executors.run_jobs("processes", tiny_runs.end_at_once, [0]))
 
 
 @pytest.mark.parametrize("options, message", [

@@ -1,5 +1,6 @@
 """The papermill driver, on notebooks of a few lines made here."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -170,6 +171,26 @@ def test_sweep_skips_finished_runs_and_goes_on_after_a_failure(tmp_path, monkeyp
     assert executed.cells[-1].outputs[0].text == "3 1\n"
     printed = capsys.readouterr().out
     assert "1 of 4 runs are in the store" in printed and "mix: false" in printed
+
+
+def test_sweep_takes_entries_side_by_side(tmp_path, capsys):
+    body = "import os\nassert mix, 'this entry fails'\nprint(executor, epochs, seed, os.getppid())"
+    write_notebook(tmp_path, body=body, parameters=PARAMETERS + "\nexecutor = 'processes'")
+    grid = write_grid(tmp_path, "  - {name: broken, parameters: {mix: false}}\n  - {name: full}\n")
+    runs = tmp_path / "runs"
+    with pytest.raises(ValueError, match="executor 'cloud' is unknown"):
+        pipeline.sweep(grid, runs_dir=runs, executor="cloud")
+    assert not (runs / "notebooks").exists()
+    failures = pipeline.sweep(grid, runs_dir=runs, executor="processes", workers=2)
+    assert sorted(failure.split(":")[0] for failure in failures) == ["broken-seed0", "broken-seed1"]
+    parents = set()
+    for seed in (0, 1):
+        executed = nbformat.read(runs / "notebooks" / "sweep" / f"full-seed{seed}.ipynb", 4)
+        *said, parent = executed.cells[-1].outputs[0].text.split()
+        assert said == ["serial", "2", str(seed)]
+        parents.add(int(parent))
+    assert os.getpid() not in parents
+    assert capsys.readouterr().out.count("finished") == 2
 
 
 def test_progress_lines_carry_an_estimate(tmp_path, monkeypatch, capsys):

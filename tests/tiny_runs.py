@@ -79,7 +79,7 @@ def train_on_a_full_disk(store: str, runs_dir: str, kibibytes: int, message: str
 
 def parent_of_a_worker(note: str) -> None:
     """Start a worker process that writes its number to `note` and works for ever."""
-    list(executors.run_folds("processes", work_for_ever, [note]))
+    list(executors.run_jobs("processes", work_for_ever, [note]))
 
 
 def work_for_ever(note: str) -> None:
