@@ -227,7 +227,7 @@ def begin_run(folder: Path, config: Config, store: ClipStore, folds: list[Fold])
 
 
 def describe_run(config: Config, store: ClipStore, folds: list[Fold]) -> str:
-    """What run.json says: configuration, data, weights, folds, versions, stamp."""
+    """What run.json says: configuration, data, weights and what became of them, folds, stamp."""
     record = {
         "config": dataclasses.asdict(config),
         "data": {"name": store.meta.get("name"), "hash": _data_hash(store)},
@@ -239,9 +239,11 @@ def describe_run(config: Config, store: ClipStore, folds: list[Fold]) -> str:
         "stamp": stamp(config),
         "torch": torch.__version__,
     }
+    with torch.random.fork_rng(devices=[]):
+        model, report = weights.build_model(config, len(task_named(config.task).classes))
+    if report:
+        record["loading"] = report.counts()
     if config.init_from:
-        with torch.random.fork_rng(devices=[]):
-            model, _ = weights.build_model(config, len(task_named(config.task).classes))
         report = transfer.start_from(model, config)
         record["init_from"] = {"report": str(report), "initial": report.initial}
     return json.dumps(record, indent=1)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from merclip_lib.config import Config, config_from
+from merclip_lib.loading import OUTCOMES
 from merclip_lib.manifests import task_named
 from merclip_lib.metrics import read_predictions, score
 from merclip_lib.run_store import (
@@ -93,6 +94,9 @@ def show_run(folder: Path) -> str:
     lines = [f"run {folder.name} on {record['data']['name']} ({record['data']['hash']})"]
     if record.get("stamp"):
         lines.append(f"NOTE: {record['stamp']}")
+    if loading := record.get("loading"):
+        counts = [f"{loading[what]} {what}" for what in OUTCOMES]
+        lines.append(f"weights {loading['source']}: {', '.join(counts)}")
     default = dataclasses.asdict(Config())
     for key, value in record["config"].items():
         changed = "" if value == default.get(key) else f"   (default {default.get(key)!r})"
