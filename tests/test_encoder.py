@@ -10,13 +10,13 @@ from torch import nn
 from merclip_lib.config import SIZES, ModelSize
 from merclip_lib.encoder import (
     LMHRA,
-    MLP,
     GlobalBlock,
     VideoEncoder,
     drop_path,
     position_encode,
 )
 from merclip_lib.model import EmotionInference, text_tower
+from merclip_lib.perceptron import MLP
 from merclip_lib.weights import load_into
 
 TINY = ModelSize(
