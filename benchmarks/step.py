@@ -108,25 +108,31 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1, help="counted steps of each process")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help="only this one")
-    parser.add_argument("--kind", choices=KINDS, help=argparse.SUPPRESS)
+    parser.add_argument("--kind", choices=("compare", *KINDS), help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     # Dropout draws other numbers in another layout, so it is off.
     size = replace(SIZES[given.size], mlp_dropout=0.0, eim_dropout=0.0)
+    if given.kind == "compare":
+        compare(size, given.clips)
+        return
     if given.kind:
         work(given.kind, size, given.clips, given.steps)
         return
+
+    def in_process(kind: str) -> str:
+        """The last line of a process of its own: Linux counts the parent's memory as a child's."""
+        command = [sys.executable, __file__, *sys.argv[1:], "--kind", kind]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return done.stdout.splitlines()[-1]
+
     print(f"{given.size}, {size.frames} frames, {given.clips} clips, {given.threads} threads")
-    compare(size, given.clips)
+    print(in_process("compare"), flush=True)
     kinds = [kind for kind in KINDS if kind.endswith(given.precision or "")]
     found = {kind: [] for kind in kinds}
     for _ in range(given.rounds):
         for kind in kinds:
-            done = subprocess.run(
-                [sys.executable, __file__, *sys.argv[1:], "--kind", kind],
-                check=True, capture_output=True, text=True,
-            )  # fmt: skip
-            found[kind].append(json.loads(done.stdout.splitlines()[-1]))
+            found[kind].append(json.loads(in_process(kind)))
             print(f"  {kind:<18}{found[kind][-1]}", flush=True)
     seconds = {kind: median(s for run in runs for s in run["seconds"])
                for kind, runs in found.items()}  # fmt: skip
