@@ -94,3 +94,18 @@ def test_headline_figures_in_the_readme_are_those_of_the_results_table():
         pytest.skip("the README states no UF1, UAR and accuracy")
     means = pd.read_csv(table)[["UF1", "UAR", "accuracy"]].mean()
     assert [f"{value:.3f}" for value in means] == list(found.groups())
+
+
+def test_what_the_readme_says_of_the_ablations_is_in_their_table():
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    table = pd.read_csv(ROOT / "figures" / "ablations.csv").dropna(subset=["mean"])
+    stands = table[table["p Holm"] < 0.05]
+    asked, stood = re.search(r"Of (\d+) changes to the method (\w+) differ", readme).groups()
+    assert (int(asked), stood) == (len(table), ("none", "one", "two", "three", "four")[len(stands)])
+    assert set(stands["name"]) == {"from_scratch", "cutmix", "emotion_only"}
+    assert (stands["mean"] < 0).all()
+    rows = table.set_index("name")
+    still = rows.loc["no_temporal", ["mean", "high", "low"]]
+    assert f"loses {-still.iloc[0]:.3f} [{-still.iloc[1]:.3f}, {-still.iloc[2]:.3f}]" in readme
+    spared = rows.loc[["no_text", "linear_head", "no_mix"]]
+    assert (spared["low"] < 0).all() and (spared["high"] > 0).all()
