@@ -96,11 +96,11 @@ class FoldJob:
 
 
 def run_fold(job: FoldJob) -> bool:
-    """Train one fold into the run store; False when another process is just doing so."""
+    """Train one fold into the run store; False when another process is doing so, or did."""
     name = job.fold.name
     with run_store.hold(job.folder, name) as mine:
         if not mine or run_store.is_done(job.folder, name, job.keep_network):
-            return mine
+            return False
         part, store = run_store.open_part(job.folder, name), open_store(job.store)
         trained = train_fold(job.config, store, job.fold, job.text, part, job.data_workers)
         if (part / "checkpoint.pt.damaged").exists():

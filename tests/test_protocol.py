@@ -186,3 +186,10 @@ def test_a_text_tower_of_another_width_is_refused(store, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="sentences have 128 numbers.*64"):
         serial(QUICK, store, tmp_path)
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_fold_that_another_process_finished_is_not_counted_again(store, tmp_path):
+    run = serial(FAST, store, tmp_path)
+    fold = protocol.folds_of(FAST, protocol.choose_clips(FAST, store))[0]
+    job = protocol.FoldJob(FAST, store.folder, fold, None, run.folder, 0, False)
+    assert protocol.run_fold(job) is False
