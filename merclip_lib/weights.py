@@ -214,10 +214,10 @@ def text_file(config: Config) -> Path:
 
 def locate(weights: str, size: str) -> Path:
     """A path as it stands, or the file of a name: one that comes with us, or a downloaded one."""
+    if not foreign.is_name(weights):
+        return Path(weights)
     ours = BUNDLED.with_name(f"{weights}.safetensors")
-    if foreign.is_name(weights) and ours.is_file():
-        return ours
-    return foreign.fetch(weights, size) if foreign.is_name(weights) else Path(weights)
+    return ours if ours.is_file() else foreign.fetch(weights, size)
 
 
 def inspect_file(path: Path, size: str = "") -> dict:

@@ -235,3 +235,11 @@ def test_the_papers_sizes_need_a_file():
     with pytest.raises(ValueError, match="size ViT-B-16 needs `weights`"):
         weights.weights_file(Config(size="ViT-B-16"))
     assert weights.weights_file(Config()) == weights.BUNDLED
+
+
+def test_encoders_that_come_with_us_are_known_by_name():
+    four = Config(weights="merclip-tiny-four", text_weights="merclip-tiny", frames=4)
+    assert weights.weights_file(four) == weights.BUNDLED.with_name("merclip-tiny-four.safetensors")
+    assert weights.text_file(four) == weights.BUNDLED
+    given = Config(weights=str(weights.BUNDLED))
+    assert weights.weights_file(given) == weights.BUNDLED
