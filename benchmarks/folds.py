@@ -16,7 +16,7 @@ import torch
 from merclip_lib import protocol, synthetic
 from merclip_lib.config import Config
 
-CONFIG = Config(folds=4, epochs=3)
+CONFIG = Config(subjects=8, folds=4, epochs=3)
 ROUNDS = 3
 CORES = 2
 
