@@ -86,9 +86,9 @@ def _run(given) -> int:
 
 
 def _sweep(given) -> int:
-    from merclip_lib import pipeline
+    from merclip_lib import sweeps
 
-    failures = pipeline.sweep(
+    failures = sweeps.sweep(
         given.grid, runs_dir=given.runs_dir, seeds=given.seeds, only=given.only,
         executor=given.executor, workers=given.workers, address=given.address,
     )  # fmt: skip

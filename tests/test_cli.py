@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from merclip_lib import clips, pipeline, synthetic
+from merclip_lib import clips, pipeline, sweeps, synthetic
 from merclip_lib.__main__ import main
 
 
@@ -59,7 +59,7 @@ def test_a_failed_notebook_gives_code_1(monkeypatch, capsys):
     monkeypatch.setattr(pipeline, "run", fail)
     assert main(["run"]) == 1
     assert "failed in cell [3]" in capsys.readouterr().err
-    monkeypatch.setattr(pipeline, "sweep", lambda *args, **options: ["full-seed0: broken"])
+    monkeypatch.setattr(sweeps, "sweep", lambda *args, **options: ["full-seed0: broken"])
     assert main(["sweep", "grid.yaml"]) == 1
 
 

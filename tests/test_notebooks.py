@@ -15,7 +15,7 @@ import pytest
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from merclip_lib import pipeline
+from merclip_lib import pipeline, sweeps
 
 TESTS = Path(__file__).parent
 NOTEBOOKS = sorted(pipeline.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
@@ -69,7 +69,7 @@ def test_profiles_name_notebooks_and_their_parameters(profile):
 
 
 def test_ablation_grid_fits_the_training_notebook():
-    grid = pipeline.read_grid(pipeline.NOTEBOOKS / "ablations.yaml")
+    grid = sweeps.read_grid(pipeline.NOTEBOOKS / "ablations.yaml")
     notebook = pipeline.NOTEBOOKS / grid["notebook"]
     for entry in grid["entries"]:
         pipeline.check_parameters(notebook, {**grid["base"], **(entry["parameters"] or {})})

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from merclip_lib import pipeline
+from merclip_lib import pipeline, sweeps
 from merclip_lib.progress import Clock, progress_file
 
 PARAMETERS = 'lr = 5e-4\nepochs = 8\nmix = True\ntask = "synthme-7"\nruns_dir = "../runs"\n'
@@ -149,9 +149,9 @@ def test_sweep_checks_every_entry_before_it_starts(tmp_path):
     }
     for entry, message in bad.items():
         with pytest.raises(ValueError, match=message):
-            pipeline.sweep(write_grid(tmp_path, good + entry), runs_dir=tmp_path / "runs")
+            sweeps.sweep(write_grid(tmp_path, good + entry), runs_dir=tmp_path / "runs")
     with pytest.raises(ValueError, match="unknown key 'seeed'"):
-        pipeline.sweep(write_grid(tmp_path, good, "seeed: 1\n"), runs_dir=tmp_path / "runs")
+        sweeps.sweep(write_grid(tmp_path, good, "seeed: 1\n"), runs_dir=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
@@ -163,7 +163,7 @@ def test_sweep_skips_finished_runs_and_goes_on_after_a_failure(tmp_path, monkeyp
     finished = lambda runs_dir, config, store: config.mix and config.seed == 0  # noqa: E731
     monkeypatch.setattr(protocol, "is_finished", finished)
     grid = write_grid(tmp_path, entries)
-    failures = pipeline.sweep(grid, runs_dir=tmp_path / "runs", overrides={"epochs": 3})
+    failures = sweeps.sweep(grid, runs_dir=tmp_path / "runs", overrides={"epochs": 3})
     assert len(failures) == 2 and all("this entry fails" in failure for failure in failures)
     folder = tmp_path / "runs" / "notebooks" / "sweep"
     assert sorted(path.name for path in folder.glob("full*.ipynb")) == ["full-seed1.ipynb"]
@@ -179,9 +179,9 @@ def test_sweep_takes_entries_side_by_side(tmp_path, capsys):
     grid = write_grid(tmp_path, "  - {name: broken, parameters: {mix: false}}\n  - {name: full}\n")
     runs = tmp_path / "runs"
     with pytest.raises(ValueError, match="executor 'cloud' is unknown"):
-        pipeline.sweep(grid, runs_dir=runs, executor="cloud")
+        sweeps.sweep(grid, runs_dir=runs, executor="cloud")
     assert not (runs / "notebooks").exists()
-    failures = pipeline.sweep(grid, runs_dir=runs, executor="processes", workers=2)
+    failures = sweeps.sweep(grid, runs_dir=runs, executor="processes", workers=2)
     assert sorted(failure.split(":")[0] for failure in failures) == ["broken-seed0", "broken-seed1"]
     parents = set()
     for seed in (0, 1):

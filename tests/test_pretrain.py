@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from merclip_lib import pipeline, pretrain, synthetic, weights
+from merclip_lib import pipeline, pretrain, sweeps, synthetic, weights
 from merclip_lib.config import Config, config_from, size_of
 
 FEW = dataclasses.replace(
@@ -104,7 +104,7 @@ def test_shipped_weights_are_small():
 
 def test_every_ablation_starts_from_weights_made_for_its_encoder():
     fields = Config.__dataclass_fields__
-    for entry in pipeline.read_grid(pipeline.NOTEBOOKS / "ablations.yaml")["entries"]:
+    for entry in sweeps.read_grid(pipeline.NOTEBOOKS / "ablations.yaml")["entries"]:
         given = entry["parameters"] or {}
         config = config_from({key: value for key, value in given.items() if key in fields})
         model, report = weights.build_model(config, classes=7)
