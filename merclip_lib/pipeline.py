@@ -23,7 +23,7 @@ PROFILES: dict[str, dict[str, dict]] = {
     "smoke": {
         "05_train_loso": {"subjects": 3, "epochs": 1, "folds": 2, "extra_seeds": []},
         "06_ablations": {
-            "entries": ["full", "no_text"], "seeds": [0], "head_epochs": 1,
+            "entries": ["full", "no_text"], "seeds": [0], "head_epochs": 1, "penalties": [10.0],
             "overrides": {"subjects": 3, "epochs": 1, "folds": 2},
         },
         "04_model_shape_by_shape": {"fresh_subjects": 12},
