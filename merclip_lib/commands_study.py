@@ -25,7 +25,7 @@ def add(command) -> None:
     one.add_argument("--runs-dir", type=Path, help="the run store (default: runs)")
     one.add_argument(
         "--executor", default="serial",
-        help="serial: an entry at a time, its folds side by side; processes, ray: entries so",
+        help="serial: one entry at a time; processes or ray: entries side by side",
     )  # fmt: skip
     one.add_argument("--workers", type=int, help="entries side by side (default: one per core)")
     one.add_argument("--address", default="", help="of a Ray cluster, host:port or auto")

@@ -1,7 +1,7 @@
 """The two-layer perceptron of CLIP's blocks, with little memory.
 
-Its inside is four times as wide as a token, so it is most of what a training step would keep for
-the backward pass. Here only the inside before the activation is kept.
+Its inside is four times as wide as a token, so it is a large part of what a training step would
+keep for the backward pass. Here only the inside before the activation is kept.
 """
 
 import torch

@@ -100,15 +100,16 @@ def sweep(
     from merclip_lib.clips import open_store
     from merclip_lib.synthetic import STUDY, draw_set
 
-    todo, memory = [], 0.0
+    device, memory = "cpu", 0.0
+    if jobs:
+        device, memory = jobs[0][2].device, protocol.memory_of_run(jobs[0][2])
+    executors.check_executor(executor, workers, address, device, memory)
+    todo = []
     for name, changed, config, folder_of_clips in jobs:
         drawn = runs_dir / STUDY.name.lower()
         store = open_store(folder_of_clips) if folder_of_clips else draw_set(STUDY, drawn)
         if not protocol.is_finished(runs_dir, config, store):
-            memory = memory or protocol.memory_of_run(config)
             todo.append(Job(name, notebook, folder / f"{name}.ipynb", changed))
-    device = jobs[0][2].device if jobs else "cpu"
-    executors.check_executor(executor, workers, address, device, memory)
     workers = executors.workers_for(len(todo), workers, device, memory)
     gpus = executors.gpu_share(workers, device, address) if executor != "serial" else 0.0
     say = Clock([1.0] * len(todo))
