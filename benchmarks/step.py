@@ -1,12 +1,12 @@
 """One training step at the paper's size against the plain layout: `python benchmarks/step.py`.
 
 ViT-B/16, 16 frames of 224 pixels, CPU. Four ways: the plain network of `benchmarks/baseline.py`
-and ours, each in float32 and in bfloat16 (mixed precision). They take turns, each time in a
-process of its own (so that each has its own peak of memory), with the same weights and clips. A
-step is forward, both losses, backward, gradient clipping and AdamW; the baseline encodes its
-sentences in the step, ours takes them from the text bank. The first step of a process is not
-counted. Seconds are CPU seconds of the process divided by its threads, so that a busy machine
-disturbs little; the ratios are of medians over the rounds.
+and ours, each in float32 and in bfloat16 (torch.autocast; ours as `merclip_lib.precision`). They
+take turns, each time in a process of its own (so that each has its own peak of memory), with the
+same weights and clips. A step is forward, both losses, backward, gradient clipping and AdamW; the
+baseline encodes its sentences in the step, ours takes them from the text bank. The first step of a
+process is not counted. Seconds are CPU seconds of the process divided by its threads, so that a
+busy machine disturbs little; the ratios are of medians over the rounds.
 
 First of all the outputs and losses of the two networks are compared. Needs 8 GiB.
 """
@@ -17,15 +17,17 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from statistics import median
 
 import torch
 from baseline import Baseline, load_ours
 
-from merclip_lib.config import SIZES
+from merclip_lib.config import SIZES, Config
 from merclip_lib.losses import alignment_loss, focal_loss
 from merclip_lib.model import MERCLIP, text_tower
+from merclip_lib.precision import has_bfloat16, mixed, products
 
 KINDS = ("baseline float32", "ours float32", "baseline bfloat16", "ours bfloat16")
 GIB = 2**30
@@ -81,17 +83,18 @@ def work(kind: str, size, clips: int, steps: int) -> None:
     video, text = video_of(size, clips), torch.eye(clips, size.embed_dim)
     tower = text_tower(size).eval() if name == "baseline" else None
     sentences = torch.randint(1, size.vocabulary - 1, (clips, size.context_length))
-    seconds, losses = [], []
+    config, seconds, losses = Config(precision=precision), [], []
     for _ in range(1 + steps):
         start = time.process_time()
         if tower is not None:
             with torch.no_grad():
                 tower(sentences)
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            z, logits = network(video)
-        loss = loss_of(z, logits, text, network.logit_scale)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        with products(config) if name == "ours" else nullcontext():
+            with mixed(config):
+                z, logits = network(video)
+            loss = loss_of(z, logits, text, network.logit_scale)
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 20.0)
         optimiser.step()
         seconds.append((time.process_time() - start) / torch.get_num_threads())
@@ -126,7 +129,8 @@ def main() -> None:
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         return done.stdout.splitlines()[-1]
 
-    print(f"{given.size}, {size.frames} frames, {given.clips} clips, {given.threads} threads")
+    print(f"{given.size}, {size.frames} frames, {given.clips} clips, {given.threads} threads, "
+          f"bfloat16 instructions: {'yes' if has_bfloat16() else 'no'}")  # fmt: skip
     print(in_process("compare"), flush=True)
     kinds = [kind for kind in KINDS if kind.endswith(given.precision or "")]
     found = {kind: [] for kind in kinds}

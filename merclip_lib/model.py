@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from merclip_lib.config import Config, ModelSize
 from merclip_lib.encoder import VideoEncoder, split_heads
 from merclip_lib.facs import TEMPLATES
+from merclip_lib.precision import mixed, products
 
 
 class Output(NamedTuple):
@@ -178,11 +179,10 @@ class LinearHead(nn.Module):
 def forward(network: nn.Module, video: Tensor, config: Config) -> Output:
     """Outputs (float32) for `video` (N, T, 3, H, W), computed in `config.precision`.
 
-    "bfloat16" is mixed precision (autocast): matrix products round their factors to 8 bits of
-    mantissa; weights, trunk and losses stay float32. Three decimals of the loss agree.
+    "bfloat16" is mixed precision (see `merclip_lib.precision`; a backward pass wants `products`
+    too): the loss agrees to one part in a thousand.
     """
-    mixed = config.precision == "bfloat16"
-    with torch.autocast(video.device.type, torch.bfloat16, enabled=mixed):
+    with mixed(config), products(config):
         output = network(video.transpose(1, 2))
     return Output(output.z.float(), output.logits.float())
 

@@ -20,6 +20,7 @@ from merclip_lib.clips import ClipDataset, read_batches
 from merclip_lib.config import Config
 from merclip_lib.losses import alignment_loss, focal_loss, learning_rate, progressive_weight
 from merclip_lib.model import MERCLIP, Output, device_of, forward
+from merclip_lib.precision import products
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -173,7 +174,8 @@ def fit(
             else:
                 output = forward(network, video, config)
                 found = compare(output)
-                found[0].backward()
+                with products(config):
+                    found[0].backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
             optimiser.step()
             accuracy = (output.logits.argmax(1) == labels).float().mean()
@@ -271,7 +273,7 @@ def draw_sentences(
     return text.bank[groups, template], groups
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict(
     model: MERCLIP, dataset: ClipDataset, batch_size: int = 32, config: Config | None = None
 ) -> Tensor:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from merclip_lib.config import Config
 from merclip_lib.encoder import batch_norms, held_statistics
 from merclip_lib.model import MERCLIP, Output, forward
+from merclip_lib.precision import products
 
 
 def process() -> tuple[int, int]:
@@ -95,7 +96,7 @@ def gradient(
     in_one = len(pieces) == 1  # nothing to save, one pass is enough
     seed = int(torch.randint(2**62, ())) + rank  # the same stream of draws in both passes
     gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(gpus):
+    with torch.random.fork_rng(gpus), products(config):
         torch.manual_seed(seed)
         if in_one:
             seen = [forward(network, video[pieces[0]], config)]

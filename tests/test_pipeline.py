@@ -173,7 +173,10 @@ def test_sweep_skips_finished_runs_and_goes_on_after_a_failure(tmp_path, monkeyp
     assert "1 of 4 runs are in the store" in printed and "mix: false" in printed
 
 
-def test_sweep_takes_entries_side_by_side(tmp_path, capsys):
+@pytest.mark.parametrize("executor", ["processes", "ray"])
+def test_sweep_takes_entries_side_by_side(executor, tmp_path, capsys):
+    if executor == "ray":
+        pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
     body = "import os\nassert mix, 'this entry fails'\nprint(executor, epochs, seed, os.getppid())"
     write_notebook(tmp_path, body=body, parameters=PARAMETERS + "\nexecutor = 'processes'")
     grid = write_grid(tmp_path, "  - {name: broken, parameters: {mix: false}}\n  - {name: full}\n")
@@ -181,7 +184,7 @@ def test_sweep_takes_entries_side_by_side(tmp_path, capsys):
     with pytest.raises(ValueError, match="executor 'cloud' is unknown"):
         sweeps.sweep(grid, runs_dir=runs, executor="cloud")
     assert not runs.exists()
-    failures = sweeps.sweep(grid, runs_dir=runs, executor="processes", workers=2)
+    failures = sweeps.sweep(grid, runs_dir=runs, executor=executor, workers=2)
     assert sorted(failure.split(":")[0] for failure in failures) == ["broken-seed0", "broken-seed1"]
     parents = set()
     for seed in (0, 1):

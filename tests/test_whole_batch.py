@@ -12,6 +12,7 @@ from merclip_lib import train, whole_batch
 from merclip_lib.config import SIZES, Config
 from merclip_lib.encoder import batch_norms
 from merclip_lib.model import MERCLIP, forward
+from merclip_lib.precision import products
 
 TINY = replace(
     SIZES["merclip-tiny"], resolution=16, frames=4, width=16, heads=2, layers=2, embed_dim=8,
@@ -55,7 +56,8 @@ def run(model, config, count=5):
     else:
         output = forward(model, video, config)
         found = compare(output)
-        found[0].backward()
+        with products(config):
+            found[0].backward()
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     return gradients, output, found
 
