@@ -138,7 +138,7 @@ class Config:
 # The authors' program under `protocol="reference"`: these fields get these values.
 REFERENCE = {
     "soft_targets": False, "flip_swap": False, "selection": "best_on_test",
-    "drop_path_unit": "reference", "lr_scaling": True,
+    "drop_path_unit": "reference", "lr_scaling": True, "short_clips": "modulo",
 }  # fmt: skip
 
 _CHOICES = {

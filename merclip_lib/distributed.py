@@ -58,7 +58,7 @@ def train_together(
             config, store.folder.resolve(), folds[name], text, folder, data_workers, False
         )
         if not protocol.run_fold(job):
-            raise ValueError(f"{folder / name}: other processes are training this fold")
+            raise ValueError(f"{folder / name}: other processes train this fold, or just did")
     else:  # the folder is read after the first process has made it: networks are exchanged first
         part = folder / f".{name}.part"
         protocol.train_fold(config, store, folds[name], text, part, data_workers)
