@@ -210,7 +210,9 @@ def animate(face: Face, units, amounts: np.ndarray, nuisance: Nuisance, rng, gri
         skin = _reveal(face, *map(float, lids[i]), float(parted[i]))
         skin = skin * (1.0 - np.clip(dark[i], -0.3, 0.8))[..., None]
         head_x, head_y = _head(s, *map(float, nuisance.drift[i]))
-        here = s * _look_up(moved[i], head_x, head_y)
+        # The field is smooth, so that 1/32 of a pixel is near enough (see `_look_up`).
+        here = s * cv2.remap(moved[i], head_x, head_y, cv2.INTER_LINEAR,
+                             borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
         picture = _look_up(skin, head_x - here[..., 0], head_y - here[..., 1])
         if face.glasses is not None:  # they ride on the head, not on the skin
             worn = _look_up(face.glasses, head_x, head_y)[..., None]
@@ -248,5 +250,24 @@ def _head(s: int, dx: float, dy: float, turn: float, zoom: float) -> tuple[np.nd
 
 
 def _look_up(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Values of a picture at pixel coordinates, bilinear."""
-    return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    """Values of a picture at pixel coordinates, bilinear; outside it those of its edge.
+
+    Written out, since `cv2.remap` of OpenCV 4 takes places in a picture to 1/32 of a pixel only,
+    coarse for micro motion, and OpenCV 5 does not: the drawn clips would depend on the version.
+    """
+    height, width = picture.shape[:2]
+    flat = picture.reshape(height * width, -1)
+    left, top = np.floor(x), np.floor(y)
+    columns = [np.clip(left.astype(int) + k, 0, width - 1) for k in (0, 1)]
+    rows = [width * np.clip(top.astype(int) + k, 0, height - 1) for k in (0, 1)]
+    right_share, low_share = np.float64((x - left)[..., None]), np.float64((y - top)[..., None])
+    upper, lower = (
+        _between(flat.take(row + columns[0], 0), flat.take(row + columns[1], 0), right_share)
+        for row in rows
+    )
+    return _between(upper, lower, low_share).reshape(*x.shape, *picture.shape[2:])
+
+
+def _between(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """a + share (b - a), product and sum rounded to float32 together."""
+    return (a + share * (b - a)).astype(np.float32)

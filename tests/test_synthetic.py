@@ -133,6 +133,13 @@ def test_pictures_change_where_the_truth_says():
     assert change[4:, :4].sum() > 2.5 * change[4:, 4:].sum()
 
 
+@pytest.mark.parametrize("unit", ["1", "2", "4"])
+def test_movements_far_below_a_pixel_are_drawn(unit):
+    """`cv2.remap` of OpenCV 4 would round them away."""
+    frames = synthetic.draw_expression(1, unit, 0.002, size=64, frames=5, nuisance=False)
+    assert (frames[2] != frames[0]).sum() > 20
+
+
 def test_expression_of_a_named_subject():
     frames = synthetic.draw_expression(1, "4+R12", 0.8, size=48, frames=5, nuisance=False)
     assert frames.shape == (5, 48, 48, 3) and frames.dtype == np.uint8
