@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from merclip_lib import commands_data, commands_study
+from merclip_lib.cli import data, study
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,8 +31,8 @@ def _parser() -> argparse.ArgumentParser:
         one.set_defaults(command=function, takes_rest=False)
         return one
 
-    commands_data.add(command)
-    commands_study.add(command)
+    data.add(command)
+    study.add(command)
     return parser
 
 

@@ -59,15 +59,33 @@ class ModelSize:
 
 SIZES = {
     "merclip-tiny": ModelSize(
-        resolution=64, patch=8, frames=8, width=96, layers=4, heads=4, embed_dim=64, token_dim=64,
-        global_layers=(2, 3), mlp_dropout=0.1, text_width=64, text_layers=3, text_heads=4,
+        resolution=64,
+        patch=8,
+        frames=8,
+        width=96,
+        layers=4,
+        heads=4,
+        embed_dim=64,
+        token_dim=64,
+        global_layers=(2, 3),
+        mlp_dropout=0.1,
+        text_width=64,
+        text_layers=3,
+        text_heads=4,
     ),
     "ViT-B-16": ModelSize(),
     "ViT-L-14": ModelSize(
-        patch=14, width=1024, layers=24, heads=16, embed_dim=768, token_dim=768,
-        global_layers=tuple(range(16, 24)), text_width=768, text_heads=12,
+        patch=14,
+        width=1024,
+        layers=24,
+        heads=16,
+        embed_dim=768,
+        token_dim=768,
+        global_layers=tuple(range(16, 24)),
+        text_width=768,
+        text_heads=12,
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -137,9 +155,14 @@ class Config:
 
 # The authors' program under `protocol="reference"`: these fields get these values.
 REFERENCE = {
-    "soft_targets": False, "flip_swap": False, "selection": "best_on_test",
-    "drop_path_unit": "reference", "lr_scaling": True, "short_clips": "modulo",
-}  # fmt: skip
+    "soft_targets": False,
+    "flip_swap": False,
+    "selection": "best_on_test",
+    "drop_path_unit": "reference",
+    "lr_scaling": True,
+    "short_clips": "modulo",
+}
+
 
 _CHOICES = {
     "size": tuple(SIZES),
@@ -230,10 +253,13 @@ def _check(config: Config) -> None:
 def size_of(config: Config) -> ModelSize:
     """The network's sizes under this configuration (frames, temporal modules on or off)."""
     size = dataclasses.replace(
-        SIZES[config.size], frames=config.frames, eim_layers=config.eim_layers,
-        drop_path=config.drop_path, global_drop_path=config.global_drop_path,
+        SIZES[config.size],
+        frames=config.frames,
+        eim_layers=config.eim_layers,
+        drop_path=config.drop_path,
+        global_drop_path=config.global_drop_path,
         drop_path_unit=config.drop_path_unit,
-    )  # fmt: skip
+    )
     if not config.temporal:
         size = dataclasses.replace(size, temporal_downsample=False, lmhra=0, global_layers=())
     return size
@@ -243,3 +269,17 @@ def config_hash(config: Config, **also: str) -> str:
     """12 hex digits naming the run; `also` adds what lies outside (data hash, weights hash)."""
     text = json.dumps({**dataclasses.asdict(config), **also}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def stamp(config: Config) -> str:
+    """What a reader must know before believing a number of this run; "" when it is honest.
+
+    Goes into run.json, and into every title and table that shows the run.
+    """
+    said = []
+    if config.selection == "best_on_test":
+        who = {"subject": "subject", "database": "database"}.get(config.held_out, "clips")
+        said.append(f"epoch chosen on the held-out {who}")
+    if config.held_out == "clip":
+        said.append("people in both training and test")
+    return "; ".join(said)

@@ -15,8 +15,13 @@ _CASME2 = {"anger": "repression", "fear": "repression", "sadness": "repression"}
 _SAMM = {"disgust": "contempt", "fear": "anger", "sadness": "other", "others": "other"}
 _SMIC = dict.fromkeys(("anger", "disgust", "fear", "sadness", "others"), "negative")
 _DFME = {"others": "contempt"}
-_FOUR = {"anger": "negative", "disgust": "negative", "fear": "negative", "sadness": "negative",
-         "happiness": "positive"}  # fmt: skip
+_FOUR = {
+    "anger": "negative",
+    "disgust": "negative",
+    "fear": "negative",
+    "sadness": "negative",
+    "happiness": "positive",
+}
 _SHORT = {"negative": "ne", "positive": "po", "surprise": "sur"}
 
 
@@ -32,27 +37,45 @@ class Release:
 
 
 RELEASES = {
-    "casme2": Release("CASME2/Cropped/sub{n:02d}/{clip}", "reg_img{frame}.jpg", "EP{k:02d}_01f",
-                      emotions=_CASME2),
-    "casme2-raw": Release("CASME2-RAW/sub{n:02d}/{clip}", "img{frame}.jpg", "EP{k:02d}_01f",
-                          emotions=_CASME2),
-    "samm": Release("SAMM/{n:03d}/{clip}", "{n:03d}_{frame:05d}.jpg", "{n:03d}_1_{k}",
-                    emotions=_SAMM),
-    "smic": Release("SMIC_all_cropped/HS/s{n}/micro/{emotion}/{clip}", "reg_image{frame:06d}.bmp",
-                    "s{n}_{short}_{k:02d}", emotions=_SMIC | {"happiness": "positive"}),
-    "smic-long": Release("HS_long/SMIC-HS-E/s{n:02d}/{clip}", "image{frame:06d}.jpg",
-                         "s{n}_{short}_{k:02d}", emotions=_SMIC | {"happiness": "positive"}),
+    "casme2": Release(
+        "CASME2/Cropped/sub{n:02d}/{clip}", "reg_img{frame}.jpg", "EP{k:02d}_01f", emotions=_CASME2
+    ),
+    "casme2-raw": Release(
+        "CASME2-RAW/sub{n:02d}/{clip}", "img{frame}.jpg", "EP{k:02d}_01f", emotions=_CASME2
+    ),
+    "samm": Release(
+        "SAMM/{n:03d}/{clip}", "{n:03d}_{frame:05d}.jpg", "{n:03d}_1_{k}", emotions=_SAMM
+    ),
+    "smic": Release(
+        "SMIC_all_cropped/HS/s{n}/micro/{emotion}/{clip}",
+        "reg_image{frame:06d}.bmp",
+        "s{n}_{short}_{k:02d}",
+        emotions=_SMIC | {"happiness": "positive"},
+    ),
+    "smic-long": Release(
+        "HS_long/SMIC-HS-E/s{n:02d}/{clip}",
+        "image{frame:06d}.jpg",
+        "s{n}_{short}_{k:02d}",
+        emotions=_SMIC | {"happiness": "positive"},
+    ),
     "casme3": Release("part_A/spNO.{n}/{clip}/color", "{frame}.jpg", "{letter}"),
     "dfme": Release("train/{clip}", "{frame:05d}.png", "sub{n}_{k:03d}", "sub{n}", _DFME),
-    "mmew": Release("MMEW_Final/Micro_Expression/{emotion}/{clip}", "{frame}.jpg",
-                    "S{n:02d}-01-{k:03d}"),
-    "4dme": Release("gray_micro_crop/{n:02d}/{clip}", "{frame:05d}.jpg", "{n:02d}_{k}", "{n:02d}",
-                    _FOUR),
-    "casme": Release("CASME/Cropped/sub{n:02d}/{clip}", "reg_{clip}-{frame:03d}.jpg",
-                     "EP{k:02d}_02", emotions=_CASME2),
-    "casme2sq": Release("selectedpic/s{folder}/{clip}", "img{frame}.jpg", "{emotion}{k}_1",
-                        emotions=_FOUR),
-}  # fmt: skip
+    "mmew": Release(
+        "MMEW_Final/Micro_Expression/{emotion}/{clip}", "{frame}.jpg", "S{n:02d}-01-{k:03d}"
+    ),
+    "4dme": Release(
+        "gray_micro_crop/{n:02d}/{clip}", "{frame:05d}.jpg", "{n:02d}_{k}", "{n:02d}", _FOUR
+    ),
+    "casme": Release(
+        "CASME/Cropped/sub{n:02d}/{clip}",
+        "reg_{clip}-{frame:03d}.jpg",
+        "EP{k:02d}_02",
+        emotions=_CASME2,
+    ),
+    "casme2sq": Release(
+        "selectedpic/s{folder}/{clip}", "img{frame}.jpg", "{emotion}{k}_1", emotions=_FOUR
+    ),
+}
 
 
 def lay_out(store, root: Path, release: str, suffix: str = "") -> list[dict]:
@@ -64,8 +87,14 @@ def lay_out(store, root: Path, release: str, suffix: str = "") -> list[dict]:
     for position, row in enumerate(store.table.to_dict("records")):
         n, k = int(row["subject"].lstrip("s")), int(row["clip"].lstrip("c"))
         emotion = style.emotions.get(row["emotion"], row["emotion"])
-        said = {"n": n, "k": k, "emotion": emotion, "short": _SHORT.get(emotion, ""),
-                "letter": chr(96 + k), "folder": n + 14}  # fmt: skip
+        said = {
+            "n": n,
+            "k": k,
+            "emotion": emotion,
+            "short": _SHORT.get(emotion, ""),
+            "letter": chr(96 + k),
+            "folder": n + 14,
+        }
         clip = style.clip.format(**said)
         folder = root / style.folder.format(clip=clip, **said)
         folder.mkdir(parents=True)
@@ -75,12 +104,17 @@ def lay_out(store, root: Path, release: str, suffix: str = "") -> list[dict]:
             path = (folder / name).with_suffix(suffix) if suffix else folder / name
             assert cv2.imwrite(str(path), frame[..., ::-1])
         rise = (row["apex"] - row["onset"]) / (row["offset"] - row["onset"])
-        clips.append({
-            "subject": style.subject.format(n=n) if style.subject else n, "clip": clip,
-            "onset": onset, "apex": onset + round(rise * (len(frames) - 1)),
-            "offset": onset + len(frames) - 1, "action_units": row["action_units"],
-            "emotion": emotion,
-        })  # fmt: skip
+        clips.append(
+            {
+                "subject": style.subject.format(n=n) if style.subject else n,
+                "clip": clip,
+                "onset": onset,
+                "apex": onset + round(rise * (len(frames) - 1)),
+                "offset": onset + len(frames) - 1,
+                "action_units": row["action_units"],
+                "emotion": emotion,
+            }
+        )
     return clips
 
 

@@ -80,8 +80,9 @@ def test_draws_follow_the_probability_and_reach_everything():
     assert augment.draw_mixes(subjects[:1], 1.0, generator) == []
     draws = [d for _ in range(500) for d in augment.draw_mixes(subjects, 0.3, generator)]
     assert len(draws) / 2000 == pytest.approx(0.3, abs=0.04)
-    assert {(d.clip, d.face) for d in draws} == {(i, j) for i in range(4) for j in range(4)
-                                                 if i != j}  # fmt: skip
+    assert {(d.clip, d.face) for d in draws} == {
+        (i, j) for i in range(4) for j in range(4) if i != j
+    }
     assert {d.region for d in draws} == set(REGIONS)
 
 

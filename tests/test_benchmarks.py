@@ -9,23 +9,29 @@ import torch
 
 from merclip_lib.augment import draw_mixes, local_static_face_mix
 from merclip_lib.config import ModelSize
-from merclip_lib.model import MERCLIP
+from merclip_lib.model.merclip import MERCLIP
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 SIZE = ModelSize(
-    resolution=32, patch=8, frames=6, width=48, layers=3, heads=4, embed_dim=32, token_dim=32,
-    global_layers=(1, 2), mlp_dropout=0.0, text_width=32, text_layers=1, text_heads=2,
+    resolution=32,
+    patch=8,
+    frames=6,
+    width=48,
+    layers=3,
+    heads=4,
+    embed_dim=32,
+    token_dim=32,
+    global_layers=(1, 2),
+    mlp_dropout=0.0,
+    text_width=32,
+    text_layers=1,
+    text_heads=2,
     eim_dropout=0.0,
-)  # fmt: skip
+)
 
 
-@pytest.fixture
-def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-
-def test_the_plain_layout_gives_the_same_numbers_and_gradients(scripts):
-    import baseline
+def test_the_plain_layout_gives_the_same_numbers_and_gradients():
+    from benchmarks.training import baseline
 
     torch.manual_seed(0)
     ours, plain = MERCLIP(SIZE, 5), baseline.Baseline(SIZE, 5, text=False)
@@ -42,8 +48,8 @@ def test_the_plain_layout_gives_the_same_numbers_and_gradients(scripts):
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
 
 
-def test_the_loops_mix_as_ours_does(scripts, monkeypatch):
-    import mix
+def test_the_loops_mix_as_ours_does(monkeypatch):
+    from benchmarks.training import mix
 
     monkeypatch.setattr(mix, "SHAPE", (4, 3, 3, 16, 12))
     generator = torch.Generator().manual_seed(0)
@@ -58,10 +64,10 @@ def test_the_loops_mix_as_ours_does(scripts, monkeypatch):
 
 
 def test_every_script_is_in_the_readme_and_the_other_way_round():
-    scripts = {path.name for path in BENCHMARKS.glob("*.py")}
+    scripts = {path.name for path in BENCHMARKS.rglob("*.py")}
     text = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
     assert {name for name in scripts if f"`{name}`" in text} == scripts
-    assert "python benchmarks/step.py" in text
+    assert "python -m benchmarks.training.step" in text
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["describe", "4+7+L10"]])

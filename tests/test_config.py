@@ -9,38 +9,61 @@ import pytest
 from merclip_lib.config import REFERENCE, SIZES, Config, config_from, config_hash, size_of
 
 
-@pytest.mark.parametrize("key, near", [("epoch", "epochs"), ("learning_rat", None),
-                                       ("mix_alfa", "mix_alpha"), ("lrs", "lr")])  # fmt: skip
+@pytest.mark.parametrize(
+    "key, near",
+    [("epoch", "epochs"), ("learning_rat", None), ("mix_alfa", "mix_alpha"), ("lrs", "lr")],
+)
 def test_unknown_key_names_a_known_one(key, near):
     expected = f"'{key}'; did you mean '{near}'" if near else f"'{key}'; known keys: task"
     with pytest.raises(ValueError, match=expected):
         config_from({key: 1})
 
 
-@pytest.mark.parametrize("key, value", [
-    ("lr", "1e-4"), ("epochs", 8.0), ("epochs", True), ("mix", 1), ("mix", "true"), ("task", 7),
-    ("warmup_epochs", None), ("lr", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("lr", "1e-4"),
+        ("epochs", 8.0),
+        ("epochs", True),
+        ("mix", 1),
+        ("mix", "true"),
+        ("task", 7),
+        ("warmup_epochs", None),
+        ("lr", False),
+    ],
+)
 def test_wrong_type_is_refused(key, value):
     with pytest.raises(ValueError, match=f"'{key}' wants .*got {value!r}"):
         config_from({key: value})
 
 
-@pytest.mark.parametrize("values, message", [
-    ({"size": "tiny"}, "size is 'tiny'; choose one of .*merclip-tiny"),
-    ({"description": "words"}, "description is 'words'; choose one of .*phrases"),
-    ({"mix_alpha": 1.5}, r"mix_alpha is 1.5; it must lie in \[0, 1\]"),
-    ({"mix_probability": -1}, "mix_probability"), ({"flip_probability": 2}, "flip_probability"),
-    ({"epochs": 0}, "epochs is 0"), ({"batch_size": 0}, "batch_size"), ({"lr": 0}, "lr is 0"),
-    ({"frames": 7}, "frames is 7.*even"), ({"folds": 1}, "folds must be"),
-    ({"folds": -2}, "folds must be"), ({"lr": float("nan")}, "lr is nan"),
-    ({"lr": float("inf")}, "lr is inf"), ({"weight_decay": -0.1}, "weight_decay is -0.1"),
-    ({"drop_path": 1.0}, r"drop_path is 1.0; it must lie in \[0, 1\)"),
-    ({"accumulate": 4, "batch_size": 2}, "a batch has 2 clips"), ({"seed": -1}, "negative"),
-    ({"align_start": 1.0, "align_end": 2.0}, "would be negative"),
-    ({"held_out": "clip"}, "needs folds"), ({"held_out": "split", "folds": 4}, "its own folds"),
-    ({"device": "gpu"}, "choose one of .*cuda"), ({"precision": "half"}, "bfloat16"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"size": "tiny"}, "size is 'tiny'; choose one of .*merclip-tiny"),
+        ({"description": "words"}, "description is 'words'; choose one of .*phrases"),
+        ({"mix_alpha": 1.5}, r"mix_alpha is 1.5; it must lie in \[0, 1\]"),
+        ({"mix_probability": -1}, "mix_probability"),
+        ({"flip_probability": 2}, "flip_probability"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"lr": 0}, "lr is 0"),
+        ({"frames": 7}, "frames is 7.*even"),
+        ({"folds": 1}, "folds must be"),
+        ({"folds": -2}, "folds must be"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"lr": float("inf")}, "lr is inf"),
+        ({"weight_decay": -0.1}, "weight_decay is -0.1"),
+        ({"drop_path": 1.0}, r"drop_path is 1.0; it must lie in \[0, 1\)"),
+        ({"accumulate": 4, "batch_size": 2}, "a batch has 2 clips"),
+        ({"seed": -1}, "negative"),
+        ({"align_start": 1.0, "align_end": 2.0}, "would be negative"),
+        ({"held_out": "clip"}, "needs folds"),
+        ({"held_out": "split", "folds": 4}, "its own folds"),
+        ({"device": "gpu"}, "choose one of .*cuda"),
+        ({"precision": "half"}, "bfloat16"),
+    ],
+)
 def test_values_out_of_range_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         config_from(values)

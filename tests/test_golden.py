@@ -6,19 +6,18 @@ import json
 import numpy as np
 import pytest
 import torch
+from golden_size import SMALL
 from safetensors.torch import load_file
 
-from merclip_lib import train
 from merclip_lib.augment import REGIONS, MixDraw, local_static_face_mix
-from merclip_lib.clips import uniform_sample
-from merclip_lib.config import Config, ModelSize
-from merclip_lib.encoder import VideoEncoder
-from merclip_lib.model import EmotionInference, text_tower
-
-SMALL = ModelSize(
-    resolution=32, patch=8, frames=8, width=48, layers=4, heads=4, embed_dim=32, token_dim=32,
-    global_layers=(1, 2, 3), mlp_dropout=0.0, text_width=32, text_layers=3, text_heads=2,
-)  # fmt: skip
+from merclip_lib.config import Config
+from merclip_lib.data.dataset import uniform_sample
+from merclip_lib.model.encoder import VideoEncoder
+from merclip_lib.model.head import EmotionInference
+from merclip_lib.text.bank import text_tower
+from merclip_lib.training.batches import IMAGENET_MEAN, IMAGENET_STD, normalise
+from merclip_lib.training.losses import alignment_loss, focal_loss
+from merclip_lib.training.optimiser import learning_rate, progressive_weight
 
 
 @pytest.fixture
@@ -140,7 +139,7 @@ def test_uniform_sampling_in_training_stays_in_its_segments(golden):
 def test_normalise_then_mix(golden):
     vectors = np.load(golden / "preprocess.npz")
     clips = torch.from_numpy(vectors["u8"])[:, 0].permute(0, 2, 3, 4, 1)  # (N, T, H, W, 3)
-    video = train.normalise(clips, train.IMAGENET_MEAN, train.IMAGENET_STD)
+    video = normalise(clips, IMAGENET_MEAN, IMAGENET_STD)
     expected = vectors["eval"][:, 0].swapaxes(1, 2)  # (N, T, 3, H, W)
     np.testing.assert_allclose(video, expected, atol=1e-6)
     draws = [MixDraw(i, j, REGIONS[r]) for i, j, r in vectors["draws_i_j_region"]]
@@ -152,7 +151,7 @@ def test_normalise_then_mix(golden):
 def test_focal_loss(golden, gamma, key):
     vectors = np.load(golden / "losses.npz")
     logits, labels = torch.from_numpy(vectors["logits"]), torch.from_numpy(vectors["labels"])
-    found = train.focal_loss(logits, labels, gamma).item()
+    found = focal_loss(logits, labels, gamma).item()
     assert found == pytest.approx(float(vectors[f"focal{key}"]), rel=1e-5)
 
 
@@ -163,22 +162,30 @@ def test_losses_and_their_weights(golden, name, start):
         torch.from_numpy(vectors[k])
         for k in ("logits", "labels", "video_features", "text_features")
     )
-    align = train.alignment_loss(video, text, torch.tensor(float(vectors["logit_scale"]))).item()
+    align = alignment_loss(video, text, torch.tensor(float(vectors["logit_scale"]))).item()
     both = (vectors["v2t_ce"] + vectors["t2v_ce"]) / 2
     assert align == pytest.approx(float(both), rel=1e-5)
-    emotion = train.focal_loss(logits, labels).item()
+    emotion = focal_loss(logits, labels).item()
     for epoch in (0, 27, 54, 80):
-        value = {k: float(vectors[f"{name}_ep{epoch}_{k}"]) for k in
-                 ("loss", "loss_cls", "loss_cls_weight", "sim_loss_v2t", "sim_loss_t2v",
-                  "sim_loss_weight")}  # fmt: skip
-        weight = train.progressive_weight(epoch, 55, start)
+        value = {
+            k: float(vectors[f"{name}_ep{epoch}_{k}"])
+            for k in (
+                "loss",
+                "loss_cls",
+                "loss_cls_weight",
+                "sim_loss_v2t",
+                "sim_loss_t2v",
+                "sim_loss_weight",
+            )
+        }
+        weight = progressive_weight(epoch, 55, start)
         assert weight == pytest.approx(value["sim_loss_weight"], rel=1e-6)
         assert 2 - weight == pytest.approx(value["loss_cls_weight"], rel=1e-6)
         parts = value["sim_loss_v2t"] + value["sim_loss_t2v"] + value["loss_cls"]
         assert weight * align + (2 - weight) * emotion == pytest.approx(parts, rel=1e-5)
         # The total that the authors' program prints holds the two weights besides.
         assert parts + 2 == pytest.approx(value["loss"], rel=1e-6)
-    weights = [train.progressive_weight(epoch, 55, start) for epoch in range(55)]
+    weights = [progressive_weight(epoch, 55, start) for epoch in range(55)]
     np.testing.assert_allclose(weights, vectors[f"{name}_weights"], rtol=1e-6)
 
 
@@ -186,5 +193,5 @@ def test_learning_rate(golden):
     vectors = np.load(golden / "schedule.npz")
     config = Config(lr=float(vectors["base_lr"]), epochs=55, warmup_epochs=5.0)
     steps = int(vectors["epoch_length"])
-    found = [train.learning_rate(step, steps, config) for step in range(55 * steps)]
+    found = [learning_rate(step, steps, config) for step in range(55 * steps)]
     np.testing.assert_allclose(found, vectors["lr"], rtol=1e-9)

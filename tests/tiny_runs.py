@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from merclip_lib import executors, protocol
-from merclip_lib.clips import open_store, write_store
 from merclip_lib.config import Config
-from merclip_lib.manifests import COLUMNS, TASKS
+from merclip_lib.data.store import open_store, write_store
+from merclip_lib.data.table import COLUMNS
+from merclip_lib.data.tasks import TASKS
+from merclip_lib.protocol.loso import cross_validate
+from merclip_lib.runs.executors import run_jobs
 
 CLASSES = TASKS["synthme-7"].classes
 FAST = Config(frames=2, epochs=2, folds=2, lr=1e-3, use_text=False, use_eim=False)
@@ -23,13 +25,22 @@ SHAPE = (2, 64, 64, 3)
 def make_store(folder: Path, subjects: int = 3, dataset: str = "SynthME", **columns):
     """Two frames of noise per clip, every class once per subject; `columns` are added."""
     rows = [
-        dict.fromkeys(COLUMNS, "") | {
-            "clip_id": f"{dataset}/s{s}/{emotion}", "dataset": dataset, "subject": f"s{s}",
-            "clip": emotion, "onset": 0, "apex": 1, "offset": 1, "fps": 200,
-            "action_units": "4+7", "emotion": emotion,
+        dict.fromkeys(COLUMNS, "")
+        | {
+            "clip_id": f"{dataset}/s{s}/{emotion}",
+            "dataset": dataset,
+            "subject": f"s{s}",
+            "clip": emotion,
+            "onset": 0,
+            "apex": 1,
+            "offset": 1,
+            "fps": 200,
+            "action_units": "4+7",
+            "emotion": emotion,
         }
-        for s in range(subjects) for emotion in CLASSES
-    ]  # fmt: skip
+        for s in range(subjects)
+        for emotion in CLASSES
+    ]
     table = pd.DataFrame(rows).assign(**columns)
     generator = np.random.default_rng(subjects)
     noise = ((generator.integers(0, 256, SHAPE, dtype=np.uint8), None) for _ in rows)
@@ -40,10 +51,13 @@ def train(store: str, runs_dir: str, changes: list[dict], lines: str = os.devnul
     """Cross-validate FAST with each of the changes in turn, in this process; a small sweep."""
     for change in changes:
         with open(lines, "a") as file:
-            protocol.cross_validate(
-                dataclasses.replace(FAST, **change), open_store(store), runs_dir,
-                executor="serial", progress=lambda line, file=file: file.write(line + "\n"),
-            )  # fmt: skip
+            cross_validate(
+                dataclasses.replace(FAST, **change),
+                open_store(store),
+                runs_dir,
+                executor="serial",
+                progress=lambda line, file=file: file.write(line + "\n"),
+            )
 
 
 def train_and_die(store: str, runs_dir: str, changes: list[dict], seed: int) -> None:
@@ -79,7 +93,7 @@ def train_on_a_full_disk(store: str, runs_dir: str, kibibytes: int, message: str
 
 def parent_of_a_worker(note: str) -> None:
     """Start a worker process that writes its number to `note` and works for ever."""
-    list(executors.run_jobs("processes", work_for_ever, [note]))
+    list(run_jobs("processes", work_for_ever, [note]))
 
 
 def work_for_ever(note: str) -> None:

@@ -1,0 +1,1 @@
+"""The command line: `data` about clips and tables, `study` about runs and notebooks."""

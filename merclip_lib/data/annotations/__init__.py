@@ -1,0 +1,1 @@
+"""From the annotation files of published data sets to a clip table."""

@@ -1,0 +1,149 @@
+"""One row of an annotation file to one row of a clip table, or the reason why not.
+
+Values are text as `sheets` reads them. What can be mended is mended and said (an apex outside its
+clip is left empty, an onset or offset that cannot be right is taken from the pictures); what cannot
+be is refused with a ValueError that the reader puts into its report.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from merclip_lib.data.annotations import sheets
+from merclip_lib.data.annotations.releases import EMOTIONS, SMIC_EMOTIONS, Release
+from merclip_lib.data.frames import find
+from merclip_lib.data.frames.find import Folders, frame_numbers
+from merclip_lib.text import facs
+
+MISSING = frozenset({"", "/", "-", "?", "-1", "nan", "n/a", "na", "none", "null", "#n/a"})
+
+
+def clip_row(
+    values: dict[str, str], release: Release, dataset: str, folders: Folders | None
+) -> tuple[dict, str]:
+    """One row of the clip table and what was repaired ("" if nothing); ValueError drops it."""
+    clip = values.get("clip", "")
+    if not clip:
+        raise ValueError("no clip name")
+    if values.get("kind", "").lower().startswith("macro"):
+        raise ValueError("a macro-expression")
+    subject = _subject(values.get("subject", ""), release.subject)
+    written = _emotion_written(values, dataset)
+    emotion = EMOTIONS.get(written, written)
+    emotion = release.emotions.get(emotion, emotion)
+    frames = release.frames.format(subject=subject, clip=clip, emotion=written)
+    own = folders if release.own_folder else None
+    onset, apex, offset, repairs = _frame_numbers(values, release, lambda: _span_found(own, frames))
+    annotation = values.get("action_units", "")
+    if annotation.lower() in MISSING:
+        annotation = ""
+    facs.parse(annotation)
+    row = {
+        "clip_id": f"{dataset}_{subject}_{clip}_{onset}",
+        "dataset": dataset,
+        "subject": subject,
+        "clip": clip,
+        "onset": onset,
+        "apex": apex,
+        "offset": offset,
+        "fps": release.fps,
+        "action_units": annotation,
+        "emotion": emotion,
+        "frames": frames,
+    }
+    if "split" in values:
+        row["split"] = split_named(values["split"]) or values["split"]
+    return row, "; ".join(repairs)
+
+
+def _subject(text: str, form: str) -> str:
+    """The subject in the release's form: 5, "5", "05" and "sub05" are one person."""
+    if text.lower() in MISSING:
+        raise ValueError("no subject")
+    if not form:
+        return text
+    number = re.search(r"([0-9]{1,9})$", text)
+    if number is None:
+        raise ValueError(f"subject {text!r} has no number")
+    return form.format(int(number[1]))
+
+
+def person_key(text: str, form: str) -> str:
+    """What two spellings of one subject share: "1", "01" and "sub01", or "spNO.1" and "spno.01"."""
+    if form and (number := re.search(r"([0-9]{1,9})$", text)):
+        return str(int(number[1]))
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", text.lower())
+
+
+def _emotion_written(values: dict[str, str], dataset: str) -> str:
+    """The emotion as the file has it, in lower case; SMIC's may be in the clip's name alone."""
+    written = values.get("emotion", "").lower()
+    if written in MISSING and dataset == "smic":
+        part = re.search(r"_(ne|po|sur)_", values["clip"].lower())
+        written = SMIC_EMOTIONS[part[1]] if part else ""
+    if written in MISSING:
+        raise ValueError("no emotion")
+    return written
+
+
+def _frame_numbers(
+    values: dict[str, str], release: Release, find_span: Callable[[], tuple[int, int] | None]
+) -> tuple[int, int | None, int, list[str]]:
+    """Onset, apex (None if there is none), offset, and what was repaired."""
+    onset, apex, offset = (_frame(values, name) for name in ("onset", "apex", "offset"))
+    repairs = []
+    if onset is not None and onset < release.first_frame:
+        repairs.append(f"onset {onset} becomes {release.first_frame}, the first picture")
+        apex = release.first_frame if apex == onset else apex
+        onset = release.first_frame
+    wrong = "no onset" if onset is None else "no offset" if offset is None else ""
+    if not wrong and offset < onset:
+        wrong = f"offset {offset} is before onset {onset}"
+    if wrong:
+        span = find_span()
+        if span is None:
+            raise ValueError(wrong)
+        onset, offset = span
+        repairs.append(f"{wrong}: onset {onset} and offset {offset} from the pictures")
+    if apex is None and "apex" in values:
+        repairs.append("no apex given")
+    elif apex is not None and not onset <= apex <= offset:
+        repairs.append(f"apex {apex} outside {onset}-{offset}, left empty")
+        apex = None
+    return onset, apex, offset, repairs
+
+
+def _frame(values: dict[str, str], name: str) -> int | None:
+    """A frame number, None where the cell says that there is none."""
+    text = values.get(name, "")
+    if text.lower() in MISSING:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise ValueError(f"{name} {text!r} is not a frame number")
+    return int(text)
+
+
+def picture_span(folder: Path) -> tuple[int, int] | None:
+    """Frame numbers of a folder's first and last picture, None where there are none."""
+    files = find.pictures(folder)
+    numbers = frame_numbers(files, folder.name) if files else None
+    return (min(numbers), max(numbers)) if numbers else None
+
+
+def _span_found(folders: Folders | None, frames: str) -> tuple[int, int] | None:
+    """The span of a clip's own folder, None where it is not found or is a video."""
+    if folders is None:
+        return None
+    try:
+        folder = folders.find(frames, "")
+        return picture_span(folder) if folder.is_dir() else None
+    except ValueError:
+        return None
+
+
+def split_named(text: str) -> str:
+    """`train`, `test_a` or `test_b` where the text says so ("testA", "DFME_test_B"), else ""."""
+    name = sheets.plain(text)
+    return next(
+        (split for split in ("test_a", "test_b", "train") if split.replace("_", "") in name), ""
+    )

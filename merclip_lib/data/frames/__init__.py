@@ -1,0 +1,1 @@
+"""From video files and folders of pictures to aligned clips."""

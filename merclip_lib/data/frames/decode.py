@@ -1,0 +1,129 @@
+"""One clip from its files: pictures decoded, cropped, aligned, the same way for all frames."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from merclip_lib.data.frames import align
+from merclip_lib.data.frames.find import Moments
+
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """What is made of each clip.
+
+    size: pixels of both sides. length: frames kept; training samples from them. align: `none`
+    (short side resized, centre cropped, as the paper does with the cropped versions of the sets),
+    `opencv` or `mediapipe` (see merclip_lib.align). margin: share of an aligned crop left around
+    the face. grey: colour taken away (three equal channels). stabilise: rigid head motion taken
+    out. landmark_model: MediaPipe's model file.
+    """
+
+    size: int = 224
+    length: int = 32
+    align: str = "none"
+    margin: float = 0.15
+    grey: bool = False
+    stabilise: bool = False
+    landmark_model: str = ""
+
+    def check(self) -> None:
+        """ValueError for values that make no clip."""
+        if self.size < 8 or self.length < 1:
+            raise ValueError(f"size {self.size} and frames {self.length}: at least 8 and 1")
+        if not -0.5 < self.margin < 0.45:
+            raise ValueError(f"margin is {self.margin}; it must lie between -0.5 and 0.45")
+        align.check_method(self.align, self.landmark_model)
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """One picture as RGB uint8 (H, W, 3); ValueError for a damaged or cut-off file.
+
+    Grey becomes three equal channels, transparency is dropped, and of 16 bits the upper 8 are
+    kept: the same rule for all frames, so no flicker comes in.
+    """
+    try:
+        with Image.open(path) as picture:
+            picture = ImageOps.exif_transpose(picture)
+            if picture.mode.startswith("I"):
+                grey = (np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+                return np.repeat(grey[..., None], 3, axis=2)
+            return np.array(picture.convert("RGB"))
+    except Exception as problem:  # whatever a damaged file provokes in the decoders
+        raise ValueError(
+            f"{path.name} cannot be read as a picture ({str(problem) or type(problem).__name__}); "
+            "copy it again"
+        ) from problem
+
+
+def read_video(path: Path, positions: tuple[int, ...]) -> list[np.ndarray]:
+    """Frames at `positions` (0 the first) of a video as RGB uint8; ValueError if it ends before."""
+    wanted, kept = set(positions), {}
+    video = cv2.VideoCapture(str(path))
+    for position in range(max(positions) + 1):
+        if not video.grab():
+            break
+        if position in wanted:
+            kept[position] = cv2.cvtColor(video.retrieve()[1], cv2.COLOR_BGR2RGB)
+    video.release()
+    if len(kept) < len(wanted):
+        raise ValueError(f"{path.name} ends before frame {max(positions) + 1}; copy it again")
+    return [kept[position] for position in positions]
+
+
+def fit(picture: np.ndarray, size: int) -> np.ndarray:
+    """Short side resized (bilinear, as in the paper), centre cropped: (size, size, 3)."""
+    height, width = picture.shape[:2]
+    scale = size / min(height, width)
+    wide, high = max(size, round(width * scale)), max(size, round(height * scale))
+    picture = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_LINEAR)
+    top, left = (high - size) // 2, (wide - size) // 2
+    return picture[top : top + size, left : left + size]
+
+
+def read_clip(moments: Moments, settings: PictureSettings) -> tuple[np.ndarray, str]:
+    """One clip (length, size, size, 3) uint8, and a note ("" if there is nothing to say).
+
+    Raises ValueError for frames that cannot be read or differ in size, and for a missing face.
+    """
+    if moments.positions:
+        pictures = read_video(moments.files[0], moments.positions)
+    else:
+        read = {path: read_picture(path) for path in dict.fromkeys(moments.files)}
+        pictures = [read[path] for path in moments.files]
+    shapes = {picture.shape[:2] for picture in pictures}
+    if len(shapes) > 1:
+        sizes = " and ".join(f"{wide} x {high}" for high, wide in sorted(shapes)[:2])
+        raise ValueError(f"frames differ in size ({sizes} pixels); copy them again")
+    return place(pictures, settings)
+
+
+def place(pictures: list[np.ndarray], settings: PictureSettings) -> tuple[np.ndarray, str]:
+    """Pictures of one clip, cropped, aligned and stabilised as the settings say, and a note.
+
+    With alignment all frames get the same similarity transform, found on the first; with
+    `stabilise` it is joined with each frame's rigid motion, so pixels are interpolated once.
+    """
+    size, note = settings.size, ""
+    if settings.align == "none":
+        pictures, matrix = [fit(picture, size) for picture in pictures], np.eye(2, 3)
+    else:
+        eyes = align.find_eyes(pictures[0], settings.align, settings.landmark_model)
+        matrix = align.similarity(eyes, size, settings.margin)
+    if settings.align == "none" and not settings.stabilise:
+        clip = np.stack(pictures)
+    else:
+        clip = np.stack([align.warp(picture, matrix, size) for picture in pictures])
+    if settings.stabilise:
+        motions, failed = align.rigid_motion(list(clip))
+        whole = np.vstack([matrix, [0, 0, 1]])
+        steps = [(np.linalg.inv(motion) @ whole)[:2] for motion in motions]
+        clip = np.stack([align.warp(p, m, size) for p, m in zip(pictures, steps, strict=True)])
+        note = f"{failed} of {len(clip)} frames not stabilised" if failed else ""
+    if settings.grey:
+        grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip])
+        clip = np.repeat(grey[..., None], 3, axis=3)
+    return clip, note

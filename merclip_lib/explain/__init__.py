@@ -1,0 +1,38 @@
+"""What a trained network looks at, and whether it is where the face moves (paper, visualisation).
+
+`relevance` and `rollout` make maps, `pointing` compares them with true motion, `embeddings` and
+`sentences` look at clip vectors. A notebook may use the names below.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "embeddings": ["embed", "knn_purity", "similarity", "tsne"],
+        "pointing": [
+            "energy_in_region",
+            "localisation",
+            "moving_region",
+            "pointing_game",
+            "true_motion",
+        ],
+        "relevance": [
+            "frame_difference",
+            "freeze_drop",
+            "held_out_video",
+            "input_gradient",
+            "motion_relevance",
+            "token_relevance",
+        ],
+        "rollout": ["attention_rollout"],
+        "sentences": [
+            "au_readout",
+            "counterfactuals",
+            "prefers_truth",
+            "retrieval_within",
+            "sentence_embeddings",
+            "subject_interval",
+        ],
+    },
+)

@@ -1,0 +1,120 @@
+"""What the model sees: embeddings, and relevance over face and time.
+
+A picture of a heat map proves nothing. SynthME knows which patches moved, so a map can be scored:
+does its maximum fall where the skin moved (pointing game), and how much of it lies there? Every
+score stands beside what blind guessing gives. Arrays are numpy unless a function takes a model.
+Axes as in `merclip_lib.encoder`: N clips, T frames, t time positions, g x g patches, E embedding.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from merclip_lib.config import Config
+from merclip_lib.data.dataset import ClipDataset
+from merclip_lib.model.merclip import MERCLIP
+from merclip_lib.training.batches import gather
+
+
+def held_out_video(dataset: ClipDataset, config: Config | None = None) -> Tensor:
+    """All clips of a dataset, normalised as `config` says (else as CLIP): (N, 3, T, H, W)."""
+    return gather(dataset, torch.arange(len(dataset)), config)[0].transpose(1, 2)
+
+
+def motion_relevance(
+    model: MERCLIP, video: Tensor, classes: Tensor | None = None, steps: int = 8
+) -> np.ndarray:
+    """What the movement of each patch at each time did for a class: (N, t, g, g), signed.
+
+    Integrated gradients (Sundararajan 2017) between the clip and the *still clip*, its first
+    frame repeated: R = (x - x_still) * mean over a of d logit_c / dx at x_still + a (x - x_still),
+    summed over the pixels and channels of a patch, and over the frames 2k and 2k + 1 of time
+    position k. A still face has no relevance; all R together are logit(clip) - logit(still clip),
+    up to the number of `steps`. `video` (N, 3, T, H, W), normalised; `classes` (N,) or None for
+    the predicted ones. Not in the paper, which shows attention maps.
+    """
+    model.eval()
+    classes = predicted_classes(model, video) if classes is None else classes
+    still = video[:, :, :1]
+    total = torch.zeros_like(video)
+    for step in range(steps):
+        total += _gradient(model, still + (step + 0.5) / steps * (video - still), classes)
+    return _per_patch(model, (video - still) * total / steps)
+
+
+def input_gradient(model: MERCLIP, video: Tensor, classes: Tensor | None = None) -> np.ndarray:
+    """Plain saliency (Simonyan 2014): |d logit_c / dx| summed per patch and time, (N, t, g, g)."""
+    model.eval()
+    classes = predicted_classes(model, video) if classes is None else classes
+    return _per_patch(model, _gradient(model, video, classes).abs())
+
+
+def token_relevance(model: MERCLIP, video: Tensor, classes: Tensor | None = None) -> np.ndarray:
+    """Which inference tokens the EIM reads: relu(sum_C F * d logit_c / dF), (N, t, g, g).
+
+    Gradient x token at the EIM's input. By then a token has attended to the whole frame and the
+    clip token holds the whole clip, so this says where the EIM reads, not where the face moved.
+    """
+    model.eval()
+    classes = predicted_classes(model, video) if classes is None else classes
+    with torch.no_grad():
+        tokens = model.vision_encoder(video).tokens
+    tokens.requires_grad_()
+    chosen = model.cls_head(tokens).gather(1, classes[:, None]).sum()
+    (gradient,) = torch.autograd.grad(chosen, tokens)
+    patches = F.relu((tokens * gradient).sum(-1)[:, 1:]).detach()
+    grid = model.vision_encoder.size.grid
+    return patches.view(len(video), -1, grid, grid).numpy()
+
+
+def frame_difference(model: MERCLIP, video: Tensor) -> np.ndarray:
+    """|x - x_still| summed per patch and time, (N, t, g, g): no network, only its patch grid."""
+    return _per_patch(model, (video - video[:, :, :1]).abs())
+
+
+@torch.no_grad()
+def predicted_classes(model: MERCLIP, video: Tensor) -> Tensor:
+    """Class numbers (N,)."""
+    return model(video).logits.argmax(1)
+
+
+def _gradient(model: MERCLIP, video: Tensor, classes: Tensor) -> Tensor:
+    video = video.detach().clone().requires_grad_()
+    chosen = model(video).logits.gather(1, classes[:, None]).sum()
+    return torch.autograd.grad(chosen, video)[0]
+
+
+def _per_patch(model: MERCLIP, x: Tensor) -> np.ndarray:
+    """Sum (N, 3, T, H, W) over channels, the pixels of a patch and the frames of a position."""
+    size = model.vision_encoder.size
+    x = x.sum(1).unflatten(1, (size.times, -1)).sum(2)  # (N, t, H, W)
+    return F.avg_pool2d(x, size.patch, divisor_override=1).numpy()
+
+
+def freeze(video: Tensor, mask: np.ndarray) -> Tensor:
+    """The clip with the patches of `mask` (N, g, g) held at their first frame."""
+    scale = video.shape[-1] // mask.shape[-1]
+    mask = torch.from_numpy(mask).repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    return torch.where(mask[:, None, None], video[:, :, :1], video)
+
+
+@torch.inference_mode()
+def freeze_drop(model: MERCLIP, video: Tensor, order: np.ndarray, counts: Sequence[int]) -> list:
+    """Mean fall of the predicted class's probability when the first patches of `order` stop moving.
+
+    `order` (N, g*g) patch numbers, most relevant first. A faithful map makes a steep fall. It
+    needs no known motion, so it also works on real clips. Returns one number per count.
+    """
+    model.eval()
+    whole = model(video).logits.softmax(1)
+    best, g = whole.argmax(1, keepdim=True), model.vision_encoder.size.grid
+    drops = []
+    for count in counts:
+        mask = np.zeros(order.shape, bool)
+        np.put_along_axis(mask, order[:, :count], True, 1)
+        frozen = model(freeze(video, mask.reshape(-1, g, g))).logits.softmax(1)
+        drops.append(float((whole - frozen).gather(1, best).mean()))
+    return drops

@@ -1,0 +1,175 @@
+"""Sentences as probes of a clip: retrieval, counterfactual sentences, action units.
+
+Clips and sentences share one space, so questions can be asked without any classifier: which
+sentence does the clip prefer, the true one or one that differs in a word? Which action units does
+it show? Arrays are numpy: z (N, E) clips, banks (S, E) of sentences, compared by cosine.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch.nn.functional as F
+
+from merclip_lib.config import Config
+from merclip_lib.explain.embeddings import similarity
+from merclip_lib.text.bank import build_text_bank, tokenizer
+from merclip_lib.text.facs import codes, swap_sides
+from merclip_lib.text.sentences import describe
+from merclip_lib.weights.load import load_text_tower
+
+
+def sentence_embeddings(config: Config, annotations: Sequence[str]) -> np.ndarray:
+    """Unit vectors (S, E) of annotations from the frozen text tower, templates averaged."""
+    texts = [describe(annotation, config.description) for annotation in annotations]
+    bank = build_text_bank(load_text_tower(config), tokenizer(), texts)
+    return F.normalize(bank.mean(1), dim=-1).numpy()
+
+
+def retrieval(
+    z: np.ndarray, bank: np.ndarray, own: np.ndarray, among: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Find the sentence of a clip and the clips of a sentence, by cosine; rows: the two ways.
+
+    `z` (N, E) clips, `bank` (S, E) different sentences, `own` (N,) the sentence of each clip;
+    `among` (N,) bool limits the questions, never the candidates. R@k: a right answer is among
+    the first k. mAP: mean average precision. Each with its chance level. Raises ValueError when
+    nothing is asked.
+    """
+    right = own[:, None] == np.arange(len(bank))  # (N, S)
+    cosine = similarity(z, bank)
+    asked = np.ones(len(z), bool) if among is None else np.asarray(among, bool)
+    if not asked.any():
+        raise ValueError("no clip is among the questions; widen `among`")
+    sentences = np.unique(own[asked])
+    return pd.DataFrame(
+        {
+            "sentence of a clip": _ranking(cosine[asked], right[asked]),
+            "clips of a sentence": _ranking(cosine.T[sentences], right.T[sentences]),
+        }
+    ).T
+
+
+def retrieval_within(
+    z: np.ndarray,
+    bank: np.ndarray,
+    own: np.ndarray,
+    networks: Sequence,
+    among: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """`retrieval` where each clip was seen by its own network: means over all questions.
+
+    The candidates of a question are the clips of one network (`networks` (N,), the fold), whose
+    embeddings can be compared; `candidates` is their mean number.
+    """
+    networks = np.asarray(networks)
+    among = np.ones(len(z), bool) if among is None else np.asarray(among, bool)
+    tables = []
+    for network in np.unique(networks[among]) if among.any() else np.unique(networks):
+        rows = networks == network
+        tables.append(retrieval(z[rows], bank, own[rows], among[rows]))
+    ways = tables[0].index
+    counts = np.array([table["questions"] for table in tables])[..., None]
+    means = (np.array(tables) * counts).sum(0) / counts.sum(0)
+    pooled = pd.DataFrame(means, ways, tables[0].columns)
+    return pooled.assign(questions=counts.sum(0)[:, 0])
+
+
+def _ranking(cosine: np.ndarray, right: np.ndarray) -> dict[str, float]:
+    """Scores of ranked answers; rows are questions, columns candidates."""
+    ranked = np.take_along_axis(right, np.argsort(-cosine, 1, kind="stable"), 1)
+    places, m = np.arange(1, ranked.shape[1] + 1), ranked.sum(1)
+    precision = (ranked * ranked.cumsum(1) / places).sum(1) / m
+    n, result = ranked.shape[1], {"questions": len(right), "candidates": right.shape[1]}
+    for k in (1, 5):
+        missed = np.prod([np.maximum(n - m - i, 0) / (n - i) for i in range(min(k, n))], axis=0)
+        result |= {f"R@{k}": ranked[:, :k].any(1).mean(), f"chance R@{k}": (1 - missed).mean()}
+    harmonic = (1 / places).sum()
+    chance = (m - 1) / max(n - 1, 1) + (n - m) / (n * max(n - 1, 1)) * harmonic  # Bestgen 2015
+    return result | {"mAP": precision.mean(), "chance mAP": chance.mean()}
+
+
+def counterfactuals(
+    annotations: Sequence[str], units: Sequence[str], draws: int = 4, seed: int = 0
+) -> pd.DataFrame:
+    """Sentences that are nearly true: table [clip, kind, annotation], clip = position.
+
+    Kinds: `left for right`, all sides exchanged, where the clip has a side; `unit exchanged`, one
+    unit replaced by another number of `units` that the clip does not show, on the same side,
+    `draws` times; `unit left out`, where there are several.
+    """
+    generator, rows = np.random.default_rng(seed), []
+    for clip, annotation in enumerate(annotations):
+        shown = codes(annotation)
+        if (swapped := codes(swap_sides(annotation))) != shown:
+            rows.append((clip, "left for right", "+".join(swapped)))
+        numbers = {code.lstrip("LR") for code in shown}
+        others = sorted(set(units) - numbers, key=int)
+        for _ in range(draws if shown and others else 0):
+            place, other = generator.integers(len(shown)), generator.choice(others)
+            side = shown[place].rstrip("0123456789")
+            changed = [*shown[:place], f"{side}{other}", *shown[place + 1 :]]
+            rows.append((clip, "unit exchanged", "+".join(changed)))
+        if len(shown) > 1:
+            place = generator.integers(len(shown))
+            rows.append((clip, "unit left out", "+".join(shown[:place] + shown[place + 1 :])))
+    return pd.DataFrame(rows, columns=["clip", "kind", "annotation"])
+
+
+def prefers_truth(z: np.ndarray, true: np.ndarray, false: np.ndarray) -> np.ndarray:
+    """Is a clip nearer to its true than to its false sentence? (N,): 1, 0, or 0.5 for a tie.
+
+    All three (N, E), row by row. Blind choice gives 0.5.
+    """
+    z, true, false = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (z, true, false))
+    return (np.sign((z * true).sum(1) - (z * false).sum(1)) + 1) / 2
+
+
+def subject_interval(
+    values: np.ndarray, subjects: Sequence, samples: int = 1000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean of values (N,) and its 95 % interval when subjects are drawn with replacement."""
+    number = pd.factorize(np.asarray(subjects))[0]
+    drawn = _draws(number.max() + 1, samples, seed)
+    total, count = np.bincount(number, values), np.bincount(number)
+    low, high = np.quantile(drawn @ total / (drawn @ count), [0.025, 0.975])
+    return float(np.mean(values)), float(low), float(high)
+
+
+def au_readout(
+    scores: np.ndarray,
+    targets: np.ndarray,
+    networks: Sequence,
+    subjects: Sequence,
+    samples: int = 500,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """A sentence of one action unit as its detector: a row per unit [clips, auc, low, high].
+
+    `scores` (N, U) are cosines of clips with the units' sentences, `targets` (N, U) in {0, 1}.
+    The area under the ROC curve is the share of pairs (a clip with the unit, one without) in the
+    right order; only pairs scored by the same network (`networks` (N,), the fold) are compared.
+    0.5 is chance; NaN without such a pair. Intervals (95 %) draw subjects with replacement.
+    """
+    networks, person = np.asarray(networks), pd.factorize(np.asarray(subjects))[0]
+    drawn = _draws(person.max() + 1, samples, seed)[:, person]  # (samples, N)
+    rows = []
+    for score, truth in zip(scores.T, targets.T > 0, strict=True):
+        won, pairs = np.zeros(samples + 1), np.zeros(samples + 1)
+        for network in np.unique(networks):
+            shows = np.flatnonzero(truth & (networks == network))
+            lacks = np.flatnonzero(~truth & (networks == network))
+            order = (np.sign(score[shows, None] - score[lacks]) + 1) / 2
+            a, b = (np.vstack([np.ones(len(at)), drawn[:, at]]) for at in (shows, lacks))
+            won += (a @ order * b).sum(1)
+            pairs += a.sum(1) * b.sum(1)
+        auc = np.divide(won, pairs, out=np.full(samples + 1, np.nan), where=pairs > 0)
+        low, high = np.nanquantile(auc[1:], [0.025, 0.975]) if pairs[0] else (np.nan, np.nan)
+        rows.append({"clips": int(truth.sum()), "auc": auc[0], "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def _draws(subjects: int, samples: int, seed: int) -> np.ndarray:
+    """How often each subject is drawn, (samples, subjects)."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(subjects, np.full(subjects, 1 / subjects), samples).astype(float)

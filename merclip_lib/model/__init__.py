@@ -1,0 +1,16 @@
+"""The network: video encoder, Emotion Inference Module, and how they are computed (paper, model).
+
+`plain` is the network as the paper draws it; `encoder` and `head` are its fast equals, `merclip`
+puts them together, `precision` is about bfloat16. A notebook may use the names below.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "encoder": ["LMHRA", "VideoEncoder", "position_encode"],
+        "head": ["EmotionInference", "LinearHead"],
+        "merclip": ["MERCLIP"],
+    },
+)

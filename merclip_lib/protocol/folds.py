@@ -1,0 +1,126 @@
+"""Folds: which clips train and which are held out, and the stamp of whatever is not honest.
+
+By default each person is held out once (LOSO, paper section on protocol). Other divisions:
+one fold per database, the table's own split, and, as a trap to be shown and never to be
+believed, clips dealt out so that a person is in training and in test.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from merclip_lib.data.tasks import database
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One training: `train` and `test` are positions in the chosen table."""
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+
+
+def people(table: pd.DataFrame) -> pd.Series:
+    """Who is seen in each clip; subjects of different datasets are different people."""
+    return table["dataset"] + "/" + table["subject"]
+
+
+def make_folds(
+    table: pd.DataFrame, folds: int = 0, held_out: str = "subject", seed: int = 0
+) -> list[Fold]:
+    """The folds of a table, by what is held out.
+
+    "subject": one each (`folds` 0, LOSO), or `folds` groups of subjects dealt out in order, so
+    that they depend on nothing else. "database": one fold each. "split": one fold, trained on
+    the rows whose column `split` says `train`, tested on all others. "clip" (a trap): `folds`
+    groups of clips, shuffled by `seed`.
+    Raises ValueError when the table is too small, has no split, or splits a person.
+    """
+    if held_out == "split":
+        return [_split_fold(table)]
+    if held_out == "clip":
+        if len(table) < folds:
+            raise ValueError(f"{len(table)} clips cannot make {folds} folds")
+        order = np.random.default_rng(seed).permutation(len(table))
+        part = np.empty(len(table), int)
+        part[order] = np.arange(len(table)) % folds
+        return _folds(part, range(folds), [f"clips{k + 1}" for k in range(folds)])
+    if held_out == "database":
+        part = database(table["dataset"]).to_numpy()
+        names = sorted(set(part))
+        if len(names) < 2:
+            raise ValueError(
+                f'held_out="database" needs clips of at least 2 databases, these are all of '
+                f"{names[0]}; choose a composite task such as megc2019-3"
+            )
+        return _folds(part, names, names)
+    person = people(table).to_numpy()
+    names = sorted(set(person))
+    if len(names) < max(folds, 2):
+        raise ValueError(f"{len(names)} subjects cannot make {folds or 'LOSO'} folds")
+    if not folds:
+        return _folds(person, names, names)
+    group = {name: k % folds for k, name in enumerate(names)}
+    part = np.array([group[name] for name in person])
+    return _folds(part, range(folds), [f"group{k + 1}" for k in range(folds)])
+
+
+def _folds(part: np.ndarray, values: Sequence, names: Sequence[str]) -> list[Fold]:
+    """One fold per value of `part` (clips,), which is held out."""
+    held_out = [part == value for value in values]
+    return [
+        Fold(name, np.flatnonzero(~test), np.flatnonzero(test))
+        for name, test in zip(_folder_names(names), held_out, strict=True)
+    ]
+
+
+def _split_fold(table: pd.DataFrame) -> Fold:
+    if "split" not in table:
+        raise ValueError('held_out="split" needs a column `split` in the clip table; add it')
+    train = (table["split"] == "train").to_numpy()
+    if train.all() or not train.any():
+        values = ", ".join(sorted(map(repr, set(table["split"]))))
+        raise ValueError(f"the column `split` holds {values}; it needs `train` and others to test")
+    person = people(table)
+    if both := sorted(set(person[train]) & set(person[~train])):
+        raise ValueError(
+            f"the column `split` puts clips of {both[0]} into training and test; give every "
+            'person one split, or choose held_out="subject"'
+        )
+    return Fold("split", np.flatnonzero(train), np.flatnonzero(~train))
+
+
+def _folder_names(names: Sequence[str]) -> list[str]:
+    """Names as folders of their own on any file system: "../a" stays inside, "a/b" is not "a-b"."""
+    taken, kept = set(), []
+    for name in names:
+        plain = base = re.sub(r"[^\w.-]", "-", name).lstrip(".") or "fold"
+        number = 2
+        while plain.lower() in taken:
+            plain, number = f"{base}-{number}", number + 1
+        taken.add(plain.lower())
+        kept.append(plain)
+    return kept
+
+
+def inner_validation(
+    person: np.ndarray, train: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`train` without the validation people, and their positions.
+
+    One person in five, at least one, drawn from the training people alone. `person` (clips,)
+    names everybody. Raises ValueError when there is nobody to spare.
+    """
+    names = sorted(set(person[train]))
+    if len(names) < 2:
+        raise ValueError(
+            f'selection="inner_validation" needs at least 2 training people, here is {len(names)}; '
+            'choose selection="last"'
+        )
+    drawn = np.random.default_rng(seed).permutation(names)[: max(1, len(names) // 5)]
+    spared = np.isin(person[train], drawn)
+    return train[~spared], train[spared]

@@ -1,0 +1,178 @@
+"""What a run store holds, for reading and for tidying up (`merclip runs`)."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from merclip_lib.config import Config, config_from
+from merclip_lib.data.tasks import task_named
+from merclip_lib.files import remove
+from merclip_lib.runs.store import WHOLE, damage, hold, is_done, is_held, read_record, read_run
+from merclip_lib.scores.metrics import read_predictions, score
+from merclip_lib.weights.adapt import OUTCOMES
+
+COLUMNS = ["run", "task", "seed", "stamp", "folds", "uf1", "seconds", "differs"]
+
+
+def list_runs(runs_dir: str | Path) -> pd.DataFrame:
+    """One row per run: run, task, seed, stamp, folds, uf1, seconds, differs (from the defaults).
+
+    `stamp` is what to know before believing the number. A run that cannot be read has its error
+    in the column `differs`.
+    """
+    rows = []
+    for path in sorted(Path(runs_dir).glob("*/run.json")):
+        try:
+            rows.append(_row(path.parent))
+        except (OSError, ValueError) as error:
+            rows.append({"run": path.parent.name, "differs": f"damaged: {error}"})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _row(folder: Path) -> dict:
+    record = read_record(folder)
+    config = config_from(record["config"])
+    done = [fold for fold in record["folds"] if is_done(folder, fold)]
+    row = {
+        "run": folder.name,
+        "task": config.task,
+        "seed": config.seed,
+        "stamp": record.get("stamp", ""),
+        "folds": f"{len(done)}/{len(record['folds'])}",
+        "seconds": sum(_seconds(folder / fold) for fold in done),
+        "differs": differs(config),
+    }
+    if (folder / "predictions.csv").is_file():
+        predictions = read_predictions(folder / "predictions.csv")
+        row["uf1"] = score(predictions, task_named(config.task).classes).uf1
+    return row
+
+
+def _seconds(fold_folder: Path) -> float:
+    return float(json.loads((fold_folder / "seconds.json").read_text()))
+
+
+def differs(config: Config) -> str:
+    """The fields whose values are not the defaults, as `key=value`; task and seed left out."""
+    default = dataclasses.asdict(Config(task=config.task, seed=config.seed))
+    values = dataclasses.asdict(config)
+    return " ".join(f"{key}={value}" for key, value in values.items() if value != default[key])
+
+
+def as_text(runs: pd.DataFrame) -> str:
+    """A table of runs for the terminal."""
+    if runs.empty:
+        return "no runs here"
+    shown = runs.assign(
+        uf1=runs["uf1"].map("{:.4f}".format), seconds=runs["seconds"].map("{:.0f}".format)
+    )
+    shown = shown.astype(object).where(runs.notna(), "").astype(str)
+    shown = shown.apply(lambda column: column.str.ljust(column.str.len().max()))
+    lines = shown.to_string(index=False, justify="left").splitlines()
+    return "\n".join(line.strip() for line in lines)
+
+
+def find_run(runs_dir: str | Path, name: str) -> Path:
+    """The folder of the run whose name begins so. Raises ValueError unless there is just one."""
+    found = [p.parent for p in Path(runs_dir).glob("*/run.json") if p.parent.name.startswith(name)]
+    if len(found) != 1:
+        raise ValueError(
+            f"{len(found)} runs in {runs_dir} begin with {name!r}; `merclip runs list` names them"
+        )
+    return found[0]
+
+
+def show_run(folder: Path) -> str:
+    """Configuration, environment and the folds of a run, as text."""
+    record = read_record(folder)
+    lines = [f"run {folder.name} on {record['data']['name']} ({record['data']['hash']})"]
+    if record.get("stamp"):
+        lines.append(f"NOTE: {record['stamp']}")
+    if loading := record.get("loading"):
+        counts = [f"{loading[what]} {what}" for what in OUTCOMES]
+        lines.append(f"weights {loading['source']}: {', '.join(counts)}")
+    default = dataclasses.asdict(Config())
+    for key, value in record["config"].items():
+        changed = "" if value == default.get(key) else f"   (default {default.get(key)!r})"
+        lines.append(f"  {key} = {value!r}{changed}")
+    rows, environments = [], []
+    for fold in record["folds"]:
+        row = {"fold": fold, "clips": "", "right": "", "seconds": ""}
+        if is_done(folder, fold):
+            predictions = read_predictions(folder / fold / "predictions.csv")
+            right = int((predictions["truth"] == predictions["prediction"]).sum())
+            row |= {"clips": len(predictions), "right": right, "seconds": _seconds(folder / fold)}
+        elif is_held(folder, fold):
+            row["seconds"] = "in training"
+        rows.append(row)
+        path = folder / fold / "environment.json"
+        if path.is_file() and (found := json.loads(path.read_text())) not in environments:
+            environments.append(found)
+    lines += [", ".join(f"{key} {value}" for key, value in env.items()) for env in environments]
+    lines.append(pd.DataFrame(rows).to_string(index=False))
+    if (folder / "predictions.csv").is_file():
+        run = read_run(folder)
+        found = score(run.predictions, task_named(run.config.task).classes)
+        lines.append(f"UF1 {found.uf1:.4f}, UAR {found.uar:.4f}, accuracy {found.accuracy:.4f}")
+    return "\n".join(lines)
+
+
+def leftovers(runs_dir: str | Path) -> list[tuple[Path, str]]:
+    """What could be removed, each with the reason; nothing that a process is working on.
+
+    Checkpoints of interrupted folds, files half written, what is damaged, and runs without one
+    finished fold. Finished folds of an unfinished run stay.
+    """
+    folders = sorted(path.parent for path in Path(runs_dir).glob("*/run.json"))
+    return [item for folder in folders for item in _leftovers_of(folder)]
+
+
+def _leftovers_of(folder: Path) -> list[tuple[Path, str]]:
+    parts = sorted(folder.glob(".*.part"))
+    idle = [path for path in parts if not is_held(folder, _lock_of(path))]
+    found = [(path, "left by a process that was interrupted") for path in idle]
+    found += [(path, "damaged, set aside") for path in sorted(folder.glob(".*.damaged"))]
+    try:
+        folds = read_record(folder)["folds"]
+    except ValueError as error:
+        return [*found, (folder / "run.json", f"damaged: {error}")]
+    done = [fold for fold in folds if (folder / fold).is_dir()]
+    if not done and idle == parts and not is_held(folder, WHOLE):
+        return [(folder, "a run without a finished fold")]
+    bad = [(folder / fold, why) for fold in done if (why := damage(folder / fold))]
+    if (folder / "predictions.csv").is_file() and (why := damage(folder, whole=True)):
+        bad.append((folder / "predictions.csv", why))
+    return found + [(path, f"damaged: {why}") for path, why in bad]
+
+
+def clean(runs_dir: str | Path, yes: bool = False) -> str:
+    """Say what `leftovers` finds, and with `yes` remove it."""
+    found = leftovers(runs_dir)
+    if not found:
+        return "nothing to remove"
+    lines = [f"{path}: {why}" for path, why in found]
+    if not yes:
+        return "\n".join([*lines, "nothing was removed; add --yes to remove these"])
+    done = ["removed" if remove_leftover(path) else "kept, now in use" for path, _ in found]
+    return "\n".join(f"{line}: {what}" for line, what in zip(lines, done, strict=True))
+
+
+def remove_leftover(path: Path) -> bool:
+    """Delete what `leftovers` named; False when a process has begun to work on it meanwhile."""
+    if (path / "run.json").is_file():
+        remove(path)
+        return True
+    with hold(path.parent, _lock_of(path)) as mine:
+        if mine:
+            remove(path)
+        return mine
+
+
+def _lock_of(path: Path) -> str:
+    """The lock that guards a path of a run folder: its fold's, or that of the whole run."""
+    name = path.name
+    if path.is_dir():
+        return name.removeprefix(".").removesuffix(".part").removesuffix(".damaged")
+    return WHOLE

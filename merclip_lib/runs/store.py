@@ -1,0 +1,202 @@
+"""The run store: what each fold predicted, written so that a killed process leaves no half truth.
+
+    runs/<hash>/run.json                   configuration, data, weights, folds, stamp
+    runs/<hash>/<fold>/                    a finished fold; that it bears this name is the mark
+        predictions.csv  history.csv  epochs.csv  seconds.json  environment.json
+        network.safetensors                the trained network, only where asked for
+    runs/<hash>/.<fold>.part/              a fold in training, with its last epoch's checkpoint
+    runs/<hash>/.locks/<fold>              locked by the process that trains the fold
+    runs/<hash>/{predictions,history}.csv  all folds together, once the last is there
+
+Files are written beside their place and renamed into it, and so are the folders of folds. The
+operating system drops the lock of a killed process, so the next one goes on at once.
+"""
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from merclip_lib.config import Config, config_from
+from merclip_lib.files import remove, write_text, writing
+from merclip_lib.scores.metrics import read_predictions
+
+WHOLE = ".run"  # name of the lock on the files of the run itself
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. `predictions`: clip_id, subject, truth, prediction, p_<class> per clip."""
+
+    hash: str
+    folder: Path
+    config: Config
+    predictions: pd.DataFrame
+    history: pd.DataFrame  # fold, epoch, loss, align, emotion, accuracy, weight, lr
+    seconds: float  # of all folds' training together
+
+
+def read_run(folder: str | Path) -> Run:
+    """A finished run from its folder. Raises ValueError when it is not finished."""
+    folder = Path(folder)
+    if not (folder / "predictions.csv").is_file():
+        raise ValueError(f"{folder}: no finished run here; train it again and it will go on")
+    record = read_record(folder)
+    try:
+        seconds = [json.loads((folder / f / "seconds.json").read_text()) for f in record["folds"]]
+        return Run(
+            folder.name,
+            folder,
+            config_from(record["config"]),
+            read_predictions(folder / "predictions.csv"),
+            pd.read_csv(folder / "history.csv"),
+            sum(seconds),
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{folder}: damaged ({error}); see `merclip runs clean`, then start the run again"
+        ) from None
+
+
+def read_runs(runs_dir: str | Path) -> list[Run]:
+    """All finished runs of a run store, in order of their hashes."""
+    return [read_run(path.parent) for path in sorted(Path(runs_dir).glob("*/predictions.csv"))]
+
+
+def read_record(folder: Path) -> dict:
+    """run.json of a run. Raises ValueError when it is absent or damaged."""
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        config_from(record["config"])
+        return {**record, "folds": [str(name) for name in record["folds"]]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder / 'run.json'}: cannot be read ({error}); start the run again and it is "
+            "written anew, finished folds stay"
+        ) from None
+
+
+def is_done(folder: Path, fold: str, network: bool = False) -> bool:
+    """Whether a fold is finished (with its trained network, if that is wanted)."""
+    return (folder / fold / ("network.safetensors" if network else "predictions.csv")).is_file()
+
+
+def damage(folder: Path, whole: bool = False) -> str:
+    """What is wrong with the files of a finished fold (or a whole run), "" if nothing."""
+    try:
+        if read_predictions(folder / "predictions.csv").isna().any(axis=None):
+            return "predictions.csv breaks off"
+        if "loss" not in pd.read_csv(folder / "history.csv"):
+            return "history.csv has no losses"
+        if not whole:
+            float(json.loads((folder / "seconds.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the files of the whole run are there and can be read."""
+    try:
+        read_record(folder)
+    except ValueError:
+        return False
+    return not damage(folder, whole=True)
+
+
+def set_aside(path: Path, why: str) -> ValueError:
+    """Move what is damaged out of the way; returns the error to raise."""
+    aside = path.with_name(f".{path.name.lstrip('.')}.damaged")
+    with writing(aside):
+        remove(aside)
+        os.replace(path, aside)
+    return ValueError(
+        f"{path}: damaged ({why}); it is now {aside.name}. Start again: this part is trained "
+        "anew, everything else is kept"
+    )
+
+
+def environment() -> dict:
+    """Where a fold was trained: versions, machine, threads."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("merclip", "torch", "numpy", "pandas")},
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_initialized() else "",
+    }
+
+
+@contextlib.contextmanager
+def hold(folder: Path, name: str, wait: bool = False) -> Iterator[bool]:
+    """Lock a fold for this process; yields False, at once, when another process has it.
+
+    With `wait` it yields True as soon as the lock is free.
+    """
+    path = folder / ".locks" / name
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(blocking=wait)
+        except Timeout:
+            lock = None
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def is_held(folder: Path, name: str) -> bool:
+    """Whether a process is training this fold right now."""
+    with hold(folder, name) as mine:
+        return not mine
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table whole or not at all, numbers with 7 digits."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format="%.7g"))
+
+
+def open_part(folder: Path, fold: str) -> Path:
+    """The folder of a fold in training, freed of files that a killed process was writing.
+
+    Only for the holder of the fold's lock.
+    """
+    part = folder / f".{fold}.part"
+    with writing(part):
+        part.mkdir(exist_ok=True)
+        for path in part.glob(".*"):
+            remove(path)
+    return part
+
+
+def finish_part(folder: Path, fold: str) -> None:
+    """Give a fold's folder its final name, then drop the checkpoint."""
+    part, final, old = folder / f".{fold}.part", folder / fold, folder / f".{fold}.old.part"
+    with writing(final):
+        if final.exists():  # trained again for its network
+            remove(old)
+            os.replace(final, old)
+        os.replace(part, final)
+        remove(old)
+    drop_checkpoint(final)
+
+
+def drop_checkpoint(fold_folder: Path) -> None:
+    """Delete the checkpoint of a finished fold; also one that a killed process could not."""
+    with writing(fold_folder):
+        for path in (*fold_folder.glob("checkpoint*"), *fold_folder.glob(".*")):
+            remove(path)

@@ -1,0 +1,38 @@
+"""From predictions to figures that may be quoted: UF1, UAR, intervals, traps (paper, metrics).
+
+`metrics` pools over folds, `bootstrap` draws people, `traps` shows what flatters a result,
+`published` holds the figures of others. A notebook may use the names below.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "metrics": ["confusion", "score"],
+        "bootstrap": ["bootstrap_interval", "holm", "paired_difference"],
+        "predictions_file": ["score_file"],
+        "published": [
+            "NOT_HERE",
+            "NOT_TRAINED",
+            "as_shown",
+            "empty_row",
+            "find_runs",
+            "ledger",
+            "our_rows",
+            "read_figures",
+            "read_traps",
+        ],
+        "traps": [
+            "best_on_test",
+            "matched_by_row_order",
+            "mean_of_folds",
+            "mean_of_folds_present",
+            "measure_trap",
+            "pooled_uar",
+            "precision_as_uar",
+            "read_epochs",
+        ],
+        "verdicts": ["sign_of", "verdict"],
+    },
+)

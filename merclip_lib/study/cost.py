@@ -1,0 +1,284 @@
+"""What a run will cost, said before it starts: operations, hours and memory.
+
+The network is counted and not computed: under torch's fake tensors every operation runs on shapes
+alone, so the paper's size takes a few seconds and no memory. Time comes from a measured speed in
+clips per second, yours or that of a short calibration (`measure_speed`).
+"""
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from merclip_lib.config import SIZES, Config, size_of
+from merclip_lib.data.dataset import ClipDataset
+from merclip_lib.data.store import ClipStore
+from merclip_lib.data.tasks import apply_task, read_card, task_named
+from merclip_lib.model.merclip import MERCLIP
+from merclip_lib.synthme.plan import STUDY, plan_set
+from merclip_lib.text.bank import TextTargets
+from merclip_lib.training.loop import fit
+
+GIB = 2**30
+
+
+PROCESS = 0.6 * GIB  # Python, torch and what else is imported
+
+
+SLACK = 1.33  # the allocator's holes; ViT-B/16 with 2 clips: 6.5 GiB here, 6.8 measured
+
+
+CLASSES = 7  # a class more or less is not to be seen in the sums
+
+
+@cache
+def flops(config: Config) -> dict[str, int]:
+    """Floating-point operations for one clip, forward, by part; a multiply-add counts as 2.
+
+    Products and convolutions are counted, as they are computed here. A training step takes
+    three times as many (gradients of inputs and of weights), four with gradient checkpointing.
+    """
+    counter, model = FlopCounterMode(display=False, depth=None), _shapes_only(config)
+    model.eval().requires_grad_(False)
+    with FakeTensorMode(allow_non_fake_inputs=True), counter:
+        model.to_empty(device="cpu")(_video(config, 1))
+    counts = {name: sum(found.values()) for name, found in counter.get_flop_counts().items()}
+    encoder = "MERCLIP.vision_encoder"
+    trunk = f"{encoder}.transformer"
+    blocks = _total(counts, f"{trunk}.resblocks.", 4)
+    lmhra = _total(counts, f"{trunk}.resblocks.", 5, ("lmhra1", "lmhra2"))
+    perceptron = _total(counts, f"{trunk}.resblocks.", 5, ("mlp",))
+    reading = _total(counts, f"{trunk}.dec.", 4)
+    return {
+        "attention within a time": blocks - lmhra - perceptron,
+        "perceptron": perceptron,
+        "LMHRA": lmhra,
+        "global blocks": reading,
+        "DPE": counts[trunk] - blocks - reading,
+        "stem and projections": counts[encoder] - counts[trunk],
+        "emotion head": counts["MERCLIP"] - counts[encoder],
+    }
+
+
+def _total(counts: dict[str, int], start: str, dots: int, ends: tuple[str, ...] = ()) -> int:
+    """Operations of the modules at one depth below `start`, of these names where given."""
+    return sum(
+        count
+        for name, count in counts.items()
+        if name.startswith(start)
+        and name.count(".") == dots
+        and (not ends or name.rsplit(".", 1)[1] in ends)
+    )
+
+
+def _shapes_only(config: Config) -> MERCLIP:
+    with torch.device("meta"):
+        return MERCLIP(size_of(config), CLASSES, config.use_eim)
+
+
+def _video(config: Config, clips: int) -> torch.Tensor:
+    pixels = SIZES[config.size].resolution
+    return torch.empty(clips, 3, config.frames, pixels, pixels)
+
+
+def parameters(config: Config) -> int:
+    """Numbers that are trained."""
+    return sum(parameter.numel() for parameter in _shapes_only(config).parameters())
+
+
+@cache
+def memory_bytes(config: Config) -> int:
+    """Memory at the peak of a training step: an estimate.
+
+    Weights, gradients and AdamW's two moments (16 bytes a parameter), what the forward pass of
+    one batch (or one of its `accumulate` parts) keeps for the backward pass, the batch itself,
+    and room for the largest gradients under way.
+    """
+    clips = math.ceil(config.batch_size / config.accumulate)
+    bfloat16 = config.precision == "bfloat16"
+    model = _shapes_only(config).train()
+    own = sum(parameter.nbytes for parameter in model.parameters())
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    with fake, torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        model.to_empty(device="cpu")
+        trunk = model.vision_encoder.transformer
+        trunk.use_checkpoint = config.checkpoint_blocks
+        video = _video(config, clips)
+        kept, largest = kept_for_backward(model, video)
+        if config.checkpoint_blocks:  # each block keeps its input and, one at a time, its inside
+            size = size_of(config)
+            tokens = torch.empty(clips, size.times, 1 + size.grid**2, size.width)
+            inside, largest = kept_for_backward(trunk.resblocks[-1], tokens)
+            kept += len(trunk.resblocks) * tokens.nbytes + inside
+    return int(PROCESS + 4 * own + SLACK * (kept + 2 * video.nbytes + 3 * largest))
+
+
+def kept_for_backward(module: nn.Module, x: torch.Tensor) -> tuple[int, int]:
+    """Bytes of all tensors that a forward pass keeps (weights left out), and of the largest."""
+    state = [*module.parameters(), *module.buffers()]
+    seen = {tensor.untyped_storage()._cdata: None for tensor in state}
+    sizes = []
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage._cdata not in seen:
+            seen[storage._cdata] = storage  # held, so that its address is not used again
+            sizes.append(storage.nbytes())
+        return tensor
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with torch.enable_grad(), hooks:
+        module(x)
+    return sum(sizes), max(sizes)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run takes. `seconds` are of one core or GPU; `str` says it in a sentence."""
+
+    folds: int
+    steps: int  # of the optimiser, in all folds
+    clips_per_second: float
+    seconds: float
+    memory: int  # bytes, of one fold at a time
+    device: str
+
+    def __str__(self) -> str:
+        hours = self.seconds / 3600
+        amount = f"{hours:,.{0 if hours >= 10 else 1}f} {self.device} hours"
+        if hours < 0.1:
+            amount = f"{self.seconds:.0f} seconds of one {self.device}"
+        return (
+            f"{self.folds} fold{'s' if self.folds > 1 else ''}, {self.steps:,} steps, about "
+            f"{amount} at the measured {self.clips_per_second:.3g} clips/s, "
+            f"{self.memory / GIB:.1f} GiB for each fold"
+        )
+
+
+def estimate(config: Config, clips: int, folds: int, clips_per_second: float) -> Cost:
+    """Cost of `folds` trainings on a task of `clips` clips.
+
+    `clips_per_second` is the speed of training (forward, backward, step) of one fold on one core
+    or GPU. Each clip is held out once; predicting it, after every epoch, takes a third of
+    training on it. A single fold trains on all `clips`. Raises ValueError for counts below 1.
+    """
+    for name, value in (("clips", clips), ("folds", folds), ("clips_per_second", clips_per_second)):
+        if not value > 0 or not math.isfinite(value):
+            raise ValueError(f"{name} is {value}; it must be above 0")
+    trained = clips * max(folds - 1, 1)  # per epoch, over all folds
+    predicted = clips if folds > 1 else 0
+    steps = folds * config.epochs * math.ceil(trained / folds / config.batch_size)
+    seconds = config.epochs * (trained + predicted / 3) / clips_per_second
+    device = "GPU" if config.device == "cuda" else "core"
+    return Cost(folds, steps, clips_per_second, seconds, memory_bytes(config), device)
+
+
+def growth(config: Config, clips: int, folds: int) -> list[dict]:
+    """How time and memory grow when one thing doubles, or the network is another: factors.
+
+    Time by operations counted, relative to `config` with these clips and folds; a measured
+    table for small sizes comes from `benchmarks/growth.py`.
+    """
+    operations, memory = sum(flops(config).values()), memory_bytes(config)
+
+    def row(what: str, other: Config = config, n: int = clips, k: int = folds) -> dict:
+        passes = (n * max(k - 1, 1)) / (clips * max(folds - 1, 1))
+        work = operations if other == config else sum(flops(other).values())
+        peak = memory if other == config else memory_bytes(other)
+        return {"what": what, "time": passes * work / operations, "memory": peak / memory}
+
+    rows = [
+        row("as given"),
+        row("twice the clips of every subject", n=2 * clips),
+        row("twice the subjects", n=2 * clips, k=2 * folds if folds > 1 else 1),
+        row("twice the frames", dataclasses.replace(config, frames=2 * config.frames)),
+    ]
+    for name in SIZES:
+        if name != config.size:
+            rows.append(row(f"size {name}", dataclasses.replace(config, size=name), clips, folds))
+    return rows
+
+
+def measure_speed(config: Config, steps: int = 2) -> float:
+    """Clips per second of training with this configuration on this machine, in one thread.
+
+    Trains the untrained network on random pixels for two short epochs and times the second.
+    Raises ValueError when the memory of this machine does not hold it.
+    """
+    import psutil
+
+    needed, free = memory_bytes(config), psutil.virtual_memory().available
+    if config.device == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError('device is "cuda", but this machine has no GPU that torch can use')
+        free = torch.cuda.mem_get_info()[0]
+    if needed > free:
+        raise ValueError(
+            f"a step needs about {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free; lower "
+            "batch_size, raise accumulate, or give a speed with --clips-per-second"
+        )
+    clips, pixels = steps * config.batch_size, SIZES[config.size].resolution
+    pictures = np.random.default_rng(0).integers(
+        0, 256, (clips, config.frames, pixels, pixels, 3), np.uint8
+    )
+    store = ClipStore(Path(), pd.DataFrame(), pictures, None, {})
+    numbers = np.arange(clips)
+    dataset = ClipDataset(store, numbers, numbers % CLASSES, config.frames, training=True)
+    bank = torch.randn(clips, 1, size_of(config).embed_dim)
+    text = TextTargets(bank, numbers, numbers)
+    model = MERCLIP(size_of(config), CLASSES, config.use_eim).to(config.device)
+    ends, threads = [], torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        settings = dataclasses.replace(config, epochs=2)
+        fit(model, dataset, numbers, text, settings, lambda _: ends.append(time.monotonic()))
+    finally:
+        torch.set_num_threads(threads)
+    return clips / (ends[1] - ends[0])
+
+
+def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int, int]:
+    """Clips and folds of the task: as given, else as its card and the configuration say.
+
+    Raises ValueError when neither says it.
+    """
+    dataset = config.task.rsplit("-", 1)[0]
+    card = read_card(dataset)
+    totals = card.get("tasks", {}).get(config.task, {})
+    if card["embedded"]:
+        table = apply_task(plan_set(STUDY), config.task)
+        totals = {"clips": len(table), "subjects": table["subject"].nunique()}
+    if config.held_out == "split":
+        part = totals.get("parts", {}).get("split", {}).get("train", {})
+        totals = {"clips": part.get("clips"), "subjects": 1}
+    elif config.held_out == "database":
+        totals = {**totals, "subjects": len(task_named(config.task).databases)}
+    clips, folds = clips or totals.get("clips"), folds or config.folds or totals.get("subjects")
+    if not clips or not folds:
+        raise ValueError(f"no card says how many clips {config.task} has; give --clips and --folds")
+    return clips, folds
+
+
+def as_text(config: Config, clips: int, folds: int, clips_per_second: float) -> str:
+    """The estimate in a sentence, where the operations go, and how it grows."""
+    parts = flops(config)
+    total = sum(parts.values())
+    lines = [
+        f"{config.task}, {config.size}, {config.frames} frames, {clips} clips",
+        str(estimate(config, clips, folds, clips_per_second)),
+        f"{parameters(config):,} parameters; one clip forward: {total / 1e9:.3g} GFLOP, of it",
+        *(f"  {name:<36}{count / total:7.1%}" for name, count in parts.items()),
+        "how it grows (factors)                      time  memory",
+    ]
+    for row in growth(config, clips, folds):
+        lines.append(f"  {row['what']:<36}{row['time']:>10.3g}{row['memory']:>8.3g}")
+    return "\n".join(lines)

@@ -1,0 +1,106 @@
+"""The state of a training after each epoch, on disk: what `train.fit` needs to go on.
+
+A stopped training goes on after its last finished epoch and ends with the same weights, bit for
+bit. The file holds the network, the optimiser, both sources of random numbers (the explicit
+generator of the batches and torch's own, which drops out inside the network), the epoch, the
+history and what the caller recorded. It is written whole or not at all, and read without
+executing anything (`weights_only`).
+"""
+
+import contextlib
+import hashlib
+import os
+import zipfile
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from merclip_lib.config import Config, config_hash
+from merclip_lib.data.dataset import ClipDataset
+
+
+def training_key(config: Config, dataset: ClipDataset, model: nn.Module) -> str:
+    """12 hex digits of what a state belongs to: the configuration, the clips, the network."""
+    shapes = [(name, tuple(tensor.shape)) for name, tensor in model.state_dict().items()]
+    clips = [dataset.rows.tolist(), dataset.labels.tolist()]
+    digest = hashlib.sha256(repr((shapes, clips)).encode()).hexdigest()
+    return config_hash(config, training=digest)
+
+
+def random_states(generator: torch.Generator) -> dict[str, Tensor]:
+    """The state of `generator`, of torch's generator and, where it is used, of the GPU's."""
+    states = {"batches": generator.get_state(), "torch": torch.get_rng_state()}
+    if torch.cuda.is_initialized():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def set_random_states(states: dict[str, Tensor], generator: torch.Generator) -> None:
+    """Undo every draw since `random_states`."""
+    generator.set_state(states["batches"])
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def prepare(path: Path) -> None:
+    """Make the folder and see that it can be written, before hours are spent on an epoch.
+
+    Raises ValueError as `save` does.
+    """
+    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
+    _write({}, probe, path)
+    probe.unlink()
+
+
+def save(path: Path, state: dict) -> None:
+    """Write a state (tensors and plain values) whole or not at all.
+
+    Of several processes that train one network together (`protocol.several_gpus`) the first
+    alone writes. Raises ValueError when the folder cannot be written or the disk is full; what
+    was at `path` before is then still there.
+    """
+    if not dist.is_initialized() or dist.get_rank() == 0:
+        _write(state, path, path)
+
+
+def _write(state: dict, target: Path, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise ValueError(
+            f"{path}: the state of the training cannot be written ({error}); free the disk or "
+            "name a folder that can be written, and start again: it goes on where it was"
+        ) from None
+
+
+def load(path: Path, key: str) -> dict | None:
+    """The state at `path` if it belongs to `key`, else None.
+
+    A file that is damaged or belongs to another training (other configuration, clips or
+    network) is put aside as `<name>.damaged`: the training starts at epoch 0 and nothing is
+    lost.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sound = archive.testzip() is None  # torch itself does not look at the checksums
+        state = torch.load(path, map_location="cpu", weights_only=True) if sound else {}
+    except Exception:
+        state = {}
+    if isinstance(state, dict) and state.get("key") == key:
+        return state
+    with contextlib.suppress(FileNotFoundError):  # another process of this training was faster
+        os.replace(path, path.with_name(f"{path.name}.damaged"))
+    return None

@@ -1,0 +1,288 @@
+"""Making the tiny weights: what CLIP and Something-Something pretraining are to the paper.
+
+Trained on SynthME-macro, whose subjects never appear in the study set. Three targets at once:
+the displacement of every patch at every time (dense, so that the encoder learns motion before
+words), each action unit against its sentence, and, in the second half, whole sentences against
+clips as in CLIP. Text tower and video encoder start from random numbers; afterwards the text
+tower is frozen for good.
+"""
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from merclip_lib import augment
+from merclip_lib.config import Config, ModelSize, size_of
+from merclip_lib.data.dataset import ClipDataset, uniform_sample
+from merclip_lib.data.store import ClipStore
+from merclip_lib.model.encoder import VideoEncoder
+from merclip_lib.text.bank import build_text_bank, text_tower, tokenizer
+from merclip_lib.text.facs import codes, swap_sides
+from merclip_lib.text.sentences import TEMPLATES, describe
+from merclip_lib.training.batches import gather
+from merclip_lib.training.losses import alignment_loss
+from merclip_lib.training.optimiser import parameter_groups
+from merclip_lib.weights.files import save_weights, size_header
+from merclip_lib.weights.load import BUNDLED, load_text_tower
+
+STYLES = ("phrases", "phrases", "phrases", "facs_names", "codes", "anatomy")  # drawn in turn
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """How the tiny weights were made; stored in their header."""
+
+    steps: int = 2600
+    batch_size: int = 32
+    lr: float = 1.5e-3
+    warmup: int = 200
+    weight_decay: float = 0.05
+    align_from: float = 0.4  # share of the steps after which whole sentences join
+    jitter: float = 0.15
+    held_out: float = 0.06  # share of the subjects kept for evaluation
+    frames: int = 8  # T
+    temporal: bool = True  # False = CLIP's image tower frame by frame
+    text: str = ""  # a weights file whose text tower stays as it is; empty = train one along
+    seed: int = 0
+
+    @property
+    def config(self) -> Config:
+        """The configuration that fits the weights: it names the size of the network."""
+        return Config(frames=self.frames, temporal=self.temporal, text_weights=self.text)
+
+
+class Pretrainer(nn.Module):
+    """Both towers with the heads that only pretraining needs."""
+
+    def __init__(self, settings: PretrainSettings):
+        super().__init__()
+        torch.manual_seed(settings.seed)
+        size = size_of(settings.config)
+        self.vision_encoder = VideoEncoder(size)
+        self.text_encoder = load_text_tower(settings.config) if settings.text else text_tower(size)
+        self.motion = nn.Linear(size.width, 2)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.unit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.unit_bias = nn.Parameter(torch.tensor(-3.0))
+
+
+def unit_vocabulary(annotations: list[str]) -> list[str]:
+    """Every action unit as annotated alone ("4", "L12", ...), bilateral ones first."""
+    units = {code for text in annotations for code in codes(text)}
+    return sorted(units | {c.lstrip("LR") for c in units}, key=lambda c: (c[0] in "LR", c))
+
+
+def unit_targets(annotations: list[str], units: list[str]) -> Tensor:
+    """(clips, units) in {0, 1}: a bilateral sentence fits any side, a one-sided one its own."""
+    targets = torch.zeros(len(annotations), len(units))
+    for row, annotation in enumerate(annotations):
+        for code in codes(annotation):
+            targets[row, units.index(code)] = 1
+            targets[row, units.index(code.lstrip("LR"))] = 1
+    return targets
+
+
+def pretrain(
+    store: ClipStore, settings: PretrainSettings | None = None, out: Path = BUNDLED
+) -> dict:
+    """Train both towers on `store` (which must hold true motion) and write weights and card.
+
+    Returns the card: settings, curves and the figures on held-out subjects.
+    """
+    settings = settings or PretrainSettings()
+    started = time.monotonic()
+    model, encode = Pretrainer(settings), tokenizer()
+    annotations = store.table["action_units"].astype(str).tolist()
+    mirrored = [swap_sides(text) for text in annotations]
+    units = unit_vocabulary(annotations + mirrored)
+    targets, targets_mirrored = unit_targets(annotations, units), unit_targets(mirrored, units)
+    train, held_out = split_subjects(store, settings.held_out)
+    motion_scale = float(np.asarray(store.motion[train[:512]], np.float32).std())
+
+    generator = torch.Generator().manual_seed(settings.seed)
+    dataset = ClipDataset(
+        store, train, np.zeros(len(train), int), settings.frames, seed=settings.seed
+    )
+    moments = times_of(store, model.vision_encoder.size)
+    optimiser = torch.optim.AdamW(parameter_groups(model, settings.weight_decay))
+    curves, order = [], torch.empty(0, dtype=torch.long)
+    for step in range(settings.steps):
+        if len(order) < settings.batch_size:
+            order = torch.randperm(len(dataset), generator=generator)
+        items, order = order[: settings.batch_size], order[settings.batch_size :]
+        video, _, rows = gather(dataset, items)
+        flipped = torch.rand(len(rows), generator=generator) < 0.5
+        video = augment.photometric_jitter(augment.flip(video, flipped), settings.jitter, generator)
+        template = TEMPLATES[step % len(TEMPLATES)]
+        style = STYLES[step % len(STYLES)]
+
+        encoded = model.vision_encoder(video.transpose(1, 2))
+        true = torch.from_numpy(store.motion[rows.numpy()][:, moments].astype(np.float32))
+        motion = motion_loss(model.motion(encoded.patches), true / motion_scale, flipped)
+        sentences = [template.format(describe(unit, style)) for unit in units]
+        similarity = F.normalize(encoded.z, dim=-1) @ text_of(model, encode, sentences).T
+        wanted = torch.where(flipped[:, None], targets_mirrored[rows], targets[rows])
+        logits = model.unit_scale.exp() * similarity + model.unit_bias
+        unit_loss = F.binary_cross_entropy_with_logits(logits, wanted)
+        align = torch.zeros(())
+        if step >= settings.align_from * settings.steps:
+            pairs = zip(rows, flipped, strict=True)
+            texts = [mirrored[row] if turned else annotations[row] for row, turned in pairs]
+            sentences = [template.format(describe(text, style)) for text in texts]
+            groups = torch.tensor([sentences.index(s) for s in sentences])
+            align = alignment_loss(
+                encoded.z, text_of(model, encode, sentences), model.logit_scale, groups
+            )
+        loss = motion + 4 * unit_loss + 0.3 * align
+
+        for group in optimiser.param_groups:
+            group["lr"] = settings.lr * warmup_cosine(step, settings)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        if step % 50 == 0 or step + 1 == settings.steps:
+            curves.append(
+                {
+                    "step": step,
+                    "motion": motion.item(),
+                    "units": unit_loss.item(),
+                    "align": align.item() if align else None,
+                }
+            )
+            print(
+                f"step {step}/{settings.steps}  motion {motion.item():.3f}  "
+                f"units {unit_loss.item():.4f}  align {align.item():.3f}  "
+                f"{time.monotonic() - started:.0f} s",
+                flush=True,
+            )
+
+    card = {
+        "name": out.stem,
+        "data": store.meta.get("name"),
+        "data_hash": store.meta.get("hash"),
+        "settings": settings.__dict__,
+        "clips": len(train),
+        "held_out_clips": len(held_out),
+        "seconds": round(time.monotonic() - started),
+        "curves": curves,
+        "held_out": evaluate_encoder(model, store, held_out, encode, units, targets, motion_scale),
+    }
+    write(model, out, card)
+    return card
+
+
+def split_subjects(store: ClipStore, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers for training and for evaluation; the last subjects are held out."""
+    subjects = store.table["subject"].to_numpy()
+    names = sorted(set(subjects))
+    kept = set(names[-max(1, round(share * len(names))) :])
+    held = np.array([s in kept for s in subjects])
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def times_of(store: ClipStore, size: ModelSize) -> np.ndarray:
+    """Frames of a clip (t,) that the encoder's time positions stand for.
+
+    The stem's centre tap of time position k is the sampled frame 2 k, or k without a stride.
+    """
+    sampled = uniform_sample(store.frames.shape[1], size.frames)
+    return sampled[:: 2 if size.temporal_downsample else 1]
+
+
+def motion_loss(predicted: Tensor, true: Tensor, flipped: Tensor) -> Tensor:
+    """Mean squared error of displacement; 1 is the variance of the truth.
+
+    `predicted` (N, t, L, 2); `true` (N, t, G, G, 2), (x, y) per patch relative to the onset. A
+    flip mirrors columns and negates x.
+    """
+    mirror = true.flip(3) * torch.tensor([-1.0, 1.0])
+    true = torch.where(flipped.view(-1, 1, 1, 1, 1), mirror, true)
+    return F.mse_loss(predicted, true.flatten(2, 3))
+
+
+def text_of(model: Pretrainer, encode, sentences: list[str]) -> Tensor:
+    """Unit sentence embeddings (S, E); equal sentences are encoded once."""
+    unique = list(dict.fromkeys(sentences))
+    embedded = F.normalize(model.text_encoder(encode(unique)), dim=-1)
+    return embedded[[unique.index(s) for s in sentences]]
+
+
+def warmup_cosine(step: int, settings: PretrainSettings) -> float:
+    if step < settings.warmup:
+        return (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return 0.02 + 0.49 * (1 + math.cos(math.pi * done))
+
+
+@torch.no_grad()
+def evaluate_encoder(model, store, rows, encode, units, targets, motion_scale) -> dict:
+    """Zero-shot figures on subjects that training never saw, sentences alone as classifier.
+
+    Action-unit detection: similarity of z with the sentence of each single unit, all templates
+    averaged; area under the ROC curve per unit, then the mean (macro AUC). Retrieval: R@1 and
+    R@5 of the clip's own description among all distinct ones, beside chance.
+    """
+    model.eval()
+    size = model.vision_encoder.size
+    dataset = ClipDataset(store, rows, np.zeros(len(rows), int), size.frames)
+    moments = times_of(store, size)
+    z, errors = [], []
+    for items in torch.arange(len(dataset)).split(64):
+        encoded = model.vision_encoder(gather(dataset, items)[0].transpose(1, 2))
+        true = store.motion[rows[items.numpy()]][:, moments].astype(np.float32)
+        still = torch.zeros(len(items), dtype=torch.bool)
+        errors.append(
+            motion_loss(model.motion(encoded.patches), torch.from_numpy(true / motion_scale), still)
+        )
+        z.append(F.normalize(encoded.z, dim=-1))
+    z = torch.cat(z)
+    both = [u for u in units if u[0] not in "LR"]
+    bank = build_text_bank(model.text_encoder, encode, [describe(u) for u in both])
+    scores = z @ F.normalize(bank.mean(1), dim=-1).T
+    auc = {
+        unit: float(roc_auc_score(targets[rows, units.index(unit)], scores[:, k]))
+        for k, unit in enumerate(both)
+    }
+    texts = [describe(store.table["action_units"].iloc[r]) for r in rows]
+    distinct = sorted(set(texts))
+    bank = build_text_bank(model.text_encoder, encode, distinct)
+    ranks = (z @ F.normalize(bank.mean(1), dim=-1).T).argsort(1, descending=True)
+    own = torch.tensor([distinct.index(text) for text in texts])
+    place = (ranks == own[:, None]).float().argmax(1)
+    return {
+        "motion_error": float(torch.stack(errors).mean()),
+        "auc": auc,
+        "macro_auc": float(np.mean(list(auc.values()))),
+        "sentences": len(distinct),
+        "chance_at_1": 1 / len(distinct),
+        "recall_at_1": float((place < 1).float().mean()),
+        "recall_at_5": float((place < 5).float().mean()),
+    }
+
+
+def write(model: Pretrainer, out: Path, card: dict) -> None:
+    """Weights (token table in half precision) and card beside them, each written atomically.
+
+    A text tower that was not trained here is not written again.
+    """
+    kept = ("vision_encoder.", "logit_scale") + ("text_encoder.",) * (not card["settings"]["text"])
+    state = {
+        name: tensor.half() if name.endswith("token_embedding.weight") else tensor
+        for name, tensor in model.state_dict().items()
+        if name.startswith(kept)
+    }
+    size = size_header(model.vision_encoder.size)
+    save_weights(out, state, {"size": size, **{k: v for k, v in card.items() if k != "curves"}})
+    temporary = out.with_suffix(".json.part")
+    temporary.write_text(json.dumps(card, indent=1) + "\n")
+    os.replace(temporary, out.with_suffix(".json"))

@@ -1,0 +1,54 @@
+"""Weights files: safetensors with a header that says what they are."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from torch import Tensor
+
+from merclip_lib.config import ModelSize
+from merclip_lib.weights import key_layouts
+from merclip_lib.weights import published as published_weights
+
+
+def save_weights(path: str | Path, state: dict[str, Tensor], header: dict) -> None:
+    """Write tensors and a JSON header to a safetensors file, atomically."""
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    save_file(
+        {name: tensor.detach().contiguous() for name, tensor in state.items()},
+        temporary,
+        metadata={"merclip": json.dumps(header, sort_keys=True)},
+    )
+    os.replace(temporary, path)
+
+
+def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
+    """State (its names without wrappers and prefixes) and header of a weights file.
+
+    Safetensors, or a torch file without code. Raises ValueError with one sentence when the file
+    is absent, damaged, or no state dict.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such weights file; leave `weights` empty for the tiny ones")
+    if path.suffix != ".safetensors":
+        return key_layouts.unwrap(published_weights.read_torch_file(path), str(path)), {}
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {}).get("merclip", "{}"))
+            state = {name: file.get_tensor(name) for name in file.keys()}
+    except Exception as error:
+        raise ValueError(published_weights.cannot_read(path, error)) from None
+    return key_layouts.unwrap(state, str(path)), header
+
+
+def size_header(size: ModelSize) -> dict:
+    """Sizes as plain values, for the header of a weights file."""
+    return asdict(size)

@@ -1,0 +1,190 @@
+"""Weight files from elsewhere: fetched by name, known by checksum, read without running code.
+
+`weights="openai"` (or another tag) is downloaded once by open_clip and kept in its cache. Only
+tags trained with QuickGELU are offered: our blocks have it, and with another activation a tower
+gives other outputs.
+"""
+
+import hashlib
+import re
+import warnings
+import zipfile
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+MODELS = {"ViT-B-16": "ViT-B-16-quickgelu", "ViT-L-14": "ViT-L-14-quickgelu"}
+
+
+def is_name(weights: str) -> bool:
+    """Whether `weights` is meant as a name: nothing of a path in it, and no such file."""
+    path = Path(weights)
+    return not path.suffix and path.name == weights and not path.exists()
+
+
+@cache
+def fetch(name: str, size: str) -> Path:
+    """The local file of the weights that open_clip knows as `name` for a network size.
+
+    Raises ValueError for an unknown name, and, when the download fails, says what to fetch by
+    hand.
+    """
+    if size not in MODELS:
+        raise ValueError(
+            f"weights {name!r}: no such file, and no weights are published for size {size}; "
+            f"published sizes: {', '.join(MODELS)}"
+        )
+    from open_clip import list_pretrained_tags_by_model
+    from open_clip.pretrained import download_pretrained, get_pretrained_cfg
+
+    tags = list_pretrained_tags_by_model(MODELS[size])
+    if name not in tags:
+        raise ValueError(
+            f"weights {name!r}: no such file, and no open_clip name of a {size} with QuickGELU; "
+            f"known names: {', '.join(tags)}"
+        )
+    source = get_pretrained_cfg(MODELS[size], name)
+    try:
+        # The plain address first: OpenAI's holds the checksum, and fails at once without network.
+        return Path(download_pretrained(source, prefer_hf_hub=False))
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"weights {name!r}: cannot be downloaded ({reason}). {_by_hand(source)}"
+        ) from None
+
+
+def _by_hand(source: dict) -> str:
+    """How to get a file of open_clip's table without open_clip."""
+    from open_clip.constants import HF_SAFE_WEIGHTS_NAME
+
+    ways, file = [], HF_SAFE_WEIGHTS_NAME
+    if url := source.get("url"):
+        file = url.rsplit("/", 1)[-1]
+        checksum = url.split("/")[-2]
+        known = f" (SHA-256 {checksum})" if _is_sha256(checksum) else ""
+        ways.append(f"{file} from {url}{known}")
+    if repository := source.get("hf_hub"):
+        ways.append(f"{HF_SAFE_WEIGHTS_NAME} from the model repository {repository.rstrip('/')}")
+    return (
+        f"By hand: fetch {', or '.join(ways)}, copy it to this machine and name it: "
+        f"weights=/path/to/{file}"
+    )
+
+
+def _is_sha256(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
+
+
+@cache
+def public_files() -> dict[str, str]:
+    """SHA-256 -> name of OpenAI's published files, from open_clip's own table."""
+    import open_clip
+    from open_clip.pretrained import get_pretrained_url
+
+    known = {}
+    for model, tag in open_clip.list_pretrained():
+        checksum = get_pretrained_url(model, tag).split("/")[-2:-1]
+        if checksum and _is_sha256(checksum[0]):
+            known.setdefault(checksum[0], f"OpenAI's CLIP {model.removesuffix('-quickgelu')}")
+    return known
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identity(path: Path, checksum: str) -> str:
+    """What a checksum says of a file: a known public one, as its name promises, or unknown.
+
+    OpenMMLab ends its file names with the first 8 digits of the SHA-256.
+    """
+    if checksum in public_files():
+        return public_files()[checksum]
+    promised = re.search(r"_\d{8}-([0-9a-f]{8})\.pth$", path.name)
+    if promised and not checksum.startswith(promised[1]):
+        return f"NOT what its name promises ({promised[1]}): damaged or renamed, fetch it again"
+    return "as its name promises" if promised else "not in the table of public files"
+
+
+def read_torch_file(path: Path):
+    """What a torch file holds, tensors and plain values alone. Raises ValueError."""
+    try:
+        return _read_torchscript(path) if _is_torchscript(path) else _read_pickle(path)
+    except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith(f"{path}: "):
+            raise
+        raise ValueError(cannot_read(path, error)) from None
+
+
+class _Unread:
+    """Stands in for the records beside the weights in OpenMMLab's training checkpoints (loss
+    histories): what they hold is thrown away, and none of their code runs."""
+
+    def __new__(cls, *_):
+        return super().__new__(cls)
+
+    def __setstate__(self, state):
+        pass
+
+
+_RECORDS = (
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "builtins.getattr",
+    "numpy.dtype",
+    "numpy.ndarray",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+)
+
+
+def _read_pickle(path: Path):
+    with torch.serialization.safe_globals([(_Unread, name) for name in _RECORDS]):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _read_torchscript(path: Path) -> dict[str, Tensor]:
+    """The state of a TorchScript archive, as OpenAI publishes CLIP.
+
+    Such an archive holds code, so only OpenAI's own files are opened, known by their SHA-256.
+    """
+    if sha256(path) not in public_files():
+        raise ValueError(
+            f"{path}: is a TorchScript archive, which holds code, and not one of OpenAI's "
+            "published files; if you trust it, save its state alone and name that file: "
+            'torch.save(torch.jit.load(FILE).state_dict(), "state.pt")'
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch gives TorchScript up one day
+        return torch.jit.load(path, map_location="cpu").state_dict()
+
+
+def cannot_read(path: Path, error: Exception) -> str:
+    """One sentence on why a file could not be read, and what to do."""
+    failed = f"{path}: cannot be read as weights"
+    with path.open("rb") as file:
+        start = file.read(64).lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html")):
+        return f"{failed} (it is a web page, saved instead of the file); fetch the file itself"
+    if start.startswith(b"version https://git-lfs"):
+        return f"{failed} (it is a Git LFS pointer); fetch what it stands for with `git lfs pull`"
+    if "Unsupported global" in str(error):
+        return (
+            f"{failed} (it holds more than tensors, and objects from a file could run code); "
+            "if you trust it, save its state dict alone and name that file: "
+            'torch.save(torch.load(FILE, weights_only=False)["state_dict"], "state.pt")'
+        )
+    return f"{failed} ({type(error).__name__}: the file is damaged); fetch it again"

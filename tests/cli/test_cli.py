@@ -1,0 +1,80 @@
+"""The command line as a student calls it."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from merclip_lib.__main__ import main
+from merclip_lib.data.store import open_store
+from merclip_lib.study import notebooks, sweeps
+from merclip_lib.study.notebooks import NotebookError
+from merclip_lib.synthme.plan import STUDY
+
+
+def merclip(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "merclip_lib", *arguments], capture_output=True, text=True
+    )
+
+
+def test_describe_says_the_sentence():
+    done = merclip("describe", "4+7+L10")
+    assert done.returncode == 0
+    assert done.stdout.strip() == (
+        "a combination of lowering the brows, tightening the lids and raising the left upper lip"
+    )
+
+
+def test_describe_in_another_style(capsys):
+    assert main(["describe", "4", "--style", "facs_names"]) == 0
+    assert capsys.readouterr().out.strip() == "Brow Lowerer"
+
+
+@pytest.mark.parametrize("arguments", [["describe", "4"], ["--help"]])
+def test_light_commands_import_nothing_heavy(arguments):
+    heavy = ("torch", "matplotlib", "pandas", "papermill", "numpy")
+    code = (
+        "import sys\nfrom merclip_lib.__main__ import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["describe", "4+banana"], ["run", "--profile", "nightly"], ["sweep", "no-such-grid.yaml"]],
+)
+def test_bad_input_is_one_line_and_code_2(arguments):
+    done = merclip(*arguments)
+    assert done.returncode == 2
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("merclip: error: ")
+
+
+def test_a_failed_notebook_gives_code_1(monkeypatch, capsys):
+    def fail(*args, **options):
+        raise NotebookError("05_train_loso.ipynb failed in cell [3]")
+
+    monkeypatch.setattr(notebooks, "run", fail)
+    assert main(["run"]) == 1
+    assert "failed in cell [3]" in capsys.readouterr().err
+    monkeypatch.setattr(sweeps, "sweep", lambda *args, **options: ["full-seed0: broken"])
+    assert main(["sweep", "grid.yaml"]) == 1
+
+
+def test_synth_draws_into_a_folder_named_after_the_set(tmp_path, monkeypatch, capsys):
+    small = dataclasses.replace(STUDY, subjects=2, clips_per_subject=2)
+    monkeypatch.setattr("merclip_lib.synthme.plan.STUDY", small)
+    assert main(["synth", "--out", str(tmp_path), "--workers", "1"]) == 0
+    assert "SynthME: 4 clips" in capsys.readouterr().out
+    assert len(open_store(tmp_path / "synthme").table) == 4
+
+
+def test_test_command_passes_arguments_and_exit_code_through():
+    assert merclip("test", "--collect-only", "-q", "tests/cli/test_cli.py").returncode == 0
+    assert merclip("test", "tests/no_such_file.py").returncode == 4
+    assert merclip("describe", "4", "--banana").returncode == 2

@@ -1,0 +1,251 @@
+"""Explanations: axioms of the maps and their scores, on small networks and made-up arrays."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from merclip_lib.config import SIZES
+from merclip_lib.explain.embeddings import knn_purity, tsne
+from merclip_lib.explain.pointing import (
+    energy_in_region,
+    localisation,
+    moving_region,
+    pointing_game,
+    true_motion,
+)
+from merclip_lib.explain.relevance import (
+    frame_difference,
+    freeze,
+    freeze_drop,
+    input_gradient,
+    motion_relevance,
+    predicted_classes,
+    token_relevance,
+)
+from merclip_lib.explain.rollout import attention_rollout
+from merclip_lib.model.merclip import MERCLIP
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    size = dataclasses.replace(
+        SIZES["merclip-tiny"],
+        resolution=32,
+        width=32,
+        layers=3,
+        global_layers=(2,),
+        embed_dim=16,
+        token_dim=32,
+    )
+    model = MERCLIP(size, classes=3)
+    for parameter in model.parameters():  # wake the modules that start at zero
+        parameter.data += 0.05 * torch.randn(parameter.shape)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def video():
+    """Four still clips; from frame 3 on, the patch in row 1, column 2 shows something else."""
+    generator = torch.Generator().manual_seed(1)
+    video = torch.randn(4, 3, 1, 32, 32, generator=generator).repeat(1, 1, 8, 1, 1)
+    video[:, :, 3:, 8:16, 16:24] = torch.randn(4, 3, 1, 8, 8, generator=generator)
+    return video
+
+
+def logits(model, video, classes):
+    with torch.no_grad():
+        return model(video).logits.gather(1, classes[:, None])[:, 0]
+
+
+def test_relevance_adds_up_to_what_the_movement_did(model, video):
+    classes = torch.tensor([0, 1, 2, 0])
+    maps = motion_relevance(model, video, classes, steps=64)
+    still = video[:, :, :1].expand_as(video)
+    change = (logits(model, video, classes) - logits(model, still, classes)).numpy()
+    assert maps.shape == (4, 4, 4, 4)
+    assert np.abs(change).min() > 1e-3
+    np.testing.assert_allclose(maps.sum((1, 2, 3)), change, rtol=0.02, atol=1e-4)
+
+
+def test_relevance_lies_only_where_and_when_something_moved(model, video):
+    maps = motion_relevance(model, video)
+    moved = np.zeros((4, 4, 4), bool)
+    moved[1:, 1, 2] = True  # frame 3 belongs to position 1
+    for found in (maps, frame_difference(model, video)):
+        assert (found[:, ~moved] == 0).all()
+        assert (found[:, moved] != 0).all()
+
+
+def test_relevance_is_of_the_predicted_class_unless_told(model, video):
+    predicted = predicted_classes(model, video)
+    own = motion_relevance(model, video)
+    np.testing.assert_array_equal(own, motion_relevance(model, video, predicted))
+    other = motion_relevance(model, video, (predicted + 1) % 3)
+    assert not np.allclose(own, other)
+
+
+@pytest.mark.parametrize("method", [input_gradient, token_relevance, attention_rollout])
+def test_other_maps_are_positive_and_leave_no_gradients(model, video, method):
+    maps = method(model, video)
+    assert maps.shape == (4, 4, 4, 4)
+    assert (maps >= 0).all() and maps.max() > 0
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def attention_of_the_forward_pass(model, video, classes, monkeypatch):
+    """Attention maps and their gradients, by an attention function that keeps what it does."""
+    maps = []
+
+    def attend(q, k, v):
+        weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
+        weights.retain_grad()
+        maps.append(weights)
+        return weights @ v
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attend)
+    model.zero_grad()
+    model(video).logits.gather(1, classes[:, None]).sum().backward()
+    monkeypatch.undo()
+    model.zero_grad(set_to_none=True)
+    return [(weights * weights.grad).clamp(min=0).mean(1).detach() for weights in maps]
+
+
+def test_rollout_follows_the_attention_of_the_forward_pass(video, monkeypatch):
+    torch.manual_seed(3)
+    size = dataclasses.replace(
+        SIZES["merclip-tiny"],
+        resolution=32,
+        width=32,
+        layers=2,
+        lmhra=0,
+        global_layers=(),
+        embed_dim=16,
+        token_dim=32,
+    )
+    model, classes = MERCLIP(size, classes=3).eval(), torch.tensor([0, 1, 2, 0])
+    *local, first, last = attention_of_the_forward_pass(model, video, classes, monkeypatch)
+    frames = torch.eye(17)
+    for weights in local:
+        frames = frames + weights.view(4, 4, 17, 17) @ frames
+    known = torch.eye(65) + first
+    known = known[:, 0] + (last @ known)[:, 0]  # token 0 of the last layer
+    clip = frames[:, :, 0] / 4  # without global blocks: the mean over the four times
+    patches = torch.einsum("ntp,ntpq->ntq", known[:, 1:].view(4, 4, 16), frames[:, :, 1:, 1:])
+    expected = (known[:, :1, None] * clip[..., 1:] + patches).view(4, 4, 4, 4)
+    found = attention_rollout(model, video, classes, batch_size=3)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_rollout_hears_of_the_global_blocks_and_of_the_class(model, video):
+    classes = torch.tensor([0, 1, 2, 0])
+    found = attention_rollout(model, video, classes)
+    assert not np.allclose(found, attention_rollout(model, video, (classes + 1) % 3))
+    dec = model.vision_encoder.transformer.dec[0]
+    kept = dec.attn.out_proj.weight.data.clone()
+    dec.attn.out_proj.weight.data.zero_()  # nothing that the query reads gets through
+    without = attention_rollout(model, video, classes)
+    dec.attn.out_proj.weight.data.copy_(kept)
+    assert not np.allclose(found, without)
+    np.testing.assert_array_equal(found, attention_rollout(model, video, classes))
+
+
+def test_rollout_of_a_linear_head_reads_the_clip_token_alone(video):
+    size = dataclasses.replace(
+        SIZES["merclip-tiny"],
+        resolution=32,
+        width=32,
+        layers=2,
+        global_layers=(1,),
+        embed_dim=16,
+        token_dim=32,
+    )
+    found = attention_rollout(MERCLIP(size, classes=3, eim=False), video)
+    assert found.shape == (4, 4, 4, 4) and (found >= 0).all() and found.max() > 0
+
+
+def test_freezing_what_moved_makes_the_still_clip(model, video):
+    mask = np.zeros((4, 4, 4), bool)
+    mask[:, 1, 2] = True
+    assert torch.equal(freeze(video, mask), video[:, :, :1].expand_as(video))
+    assert torch.equal(freeze(video, ~mask), video)
+    still_first = np.tile(np.r_[6, np.delete(np.arange(16), 6)], (4, 1))  # patch 6: row 1, column 2
+    drops = freeze_drop(model, video, still_first, [0, 1, 16])
+    assert drops[0] == 0
+    assert drops[1] == pytest.approx(drops[2]) != 0
+    assert freeze_drop(model, video, still_first[:, ::-1], [15]) == [0]
+
+
+def test_pointing_game_and_energy():
+    motion = np.zeros((2, 3, 4, 4))
+    motion[0, 1, 0, 0], motion[0, 1, 0, 1], motion[0, 2, 3, 3] = 1.0, 0.6, 0.4
+    motion[1, 0, 2, 2] = 0.01
+    region = moving_region(motion)
+    assert region.sum((1, 2)).tolist() == [2, 1]
+    maps = np.zeros((2, 3, 4, 4))
+    maps[0, :, 0, 1] = 1  # inside; more than any other once summed over time
+    maps[0, 0, 3, 3] = 2
+    maps[1, 0, 1, 1] = 3  # outside
+    maps[1, 0, 2, 2] = 1
+    maps[1, 1, 0, 0] = -5  # speaks against the class: not counted
+    assert pointing_game(maps, region).tolist() == [1, 0]
+    np.testing.assert_allclose(energy_in_region(maps, region), [3 / 5, 1 / 4])
+
+
+def test_a_flat_map_scores_as_a_blind_guess():
+    region = np.zeros((3, 4, 4), bool)
+    region[:, :2, :3] = True
+    flat = np.ones((3, 4, 4))
+    np.testing.assert_allclose(pointing_game(flat, region), 6 / 16)
+    np.testing.assert_allclose(energy_in_region(flat, region), 6 / 16)
+    np.testing.assert_allclose(energy_in_region(-flat, region), 6 / 16)
+
+
+def test_localisation_tells_a_true_map_from_one_that_ignores_the_clip():
+    region = np.zeros((4, 8, 8), bool)
+    for clip, (y, x) in enumerate([(0, 0), (0, 7), (7, 0), (7, 7)]):
+        region[clip, y, x] = True
+    always = np.zeros((4, 8, 8))
+    always[:, 0, 0] = 1
+    table = localisation({"true": region.astype(float), "always": always}, region)
+    game = table[table.metric == "pointing game"].set_index("name").value
+    assert game["true"] == 1 and game["always"] == 0.25
+    assert game["map of another clip"] == 0 and game["middle of the picture"] == 0
+    assert game["any patch (area)"] == 1 / 64
+
+
+def test_knn_purity_and_its_chance():
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [200, 100])
+    apart = np.eye(8)[labels] + 0.01 * generator.normal(size=(300, 8))
+    assert knn_purity(apart, labels).share == 1
+    blind = knn_purity(generator.normal(size=(300, 8)), labels)
+    assert blind.share == pytest.approx(blind.chance, abs=0.05)
+    assert blind.chance == pytest.approx((200 * 199 + 100 * 99) / (300 * 299))
+    with pytest.raises(ValueError, match="k is 3"):
+        knn_purity(apart[:3], labels[:3], k=3)
+
+
+def test_tsne_keeps_neighbours_and_repeats():
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 20)
+    x = np.eye(2, 8)[labels] + 0.05 * generator.normal(size=(40, 8))
+    points = tsne(x, seed=3)
+    centres = np.array([points[labels == k].mean(0) for k in (0, 1)])
+    nearest = np.linalg.norm(points[:, None] - centres, axis=-1).argmin(1)
+    assert (nearest == labels).all()
+    np.testing.assert_array_equal(points, tsne(x, seed=3))
+
+
+def test_true_motion_needs_a_set_with_known_motion(tmp_path):
+    from merclip_lib.data.store import ClipStore
+
+    motion = np.zeros((2, 16, 2, 2, 2), np.float16)
+    motion[1, :, 0, 1] = np.stack([np.arange(16) * 3, np.arange(16) * 4], -1)
+    store = ClipStore(tmp_path, None, None, motion, {})
+    found = true_motion(store, np.array([1]), frames=8)
+    np.testing.assert_allclose(found[0, :, 0, 1], 5 * np.array([0, 4, 8, 11]))
+    with pytest.raises(ValueError, match="synthetic"):
+        true_motion(dataclasses.replace(store, motion=None), np.array([1]), frames=8)

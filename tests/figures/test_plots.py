@@ -1,0 +1,228 @@
+"""Figures: every drawing function draws, and a saved figure is reproducible and says where from."""
+
+import base64
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageSequence
+
+import merclip_lib
+from merclip_lib.augment import REGIONS
+from merclip_lib.config import Config, config_hash
+from merclip_lib.data.tasks import TASKS
+from merclip_lib.figures.charts import (
+    ablation_forest,
+    au_emotion_map,
+    confusion_matrix,
+    counts,
+    curves,
+    interval_dots,
+    learning_curves,
+    lines,
+    loso_split,
+    motion_plot,
+    pretraining_curves,
+    results_bars,
+    similarity_matrix,
+    tsne_panels,
+)
+from merclip_lib.figures.faces import (
+    animation,
+    clip_strip,
+    difference,
+    image_grid,
+    mix_grid,
+    montage,
+    overview,
+    relevance_overlay,
+)
+from merclip_lib.figures.style import CLASS_COLOURS, REGION_COLOURS, save_figure
+
+RNG = np.random.default_rng(0)
+CLASSES = ["anger", "disgust", "others"]
+FRAMES = RNG.integers(0, 255, (8, 16, 16, 3), dtype=np.uint8)
+SUBJECTS = np.repeat(["01", "02", "03"], 4)
+LABELS = np.array(CLASSES * 4)
+HISTORY = pd.DataFrame(
+    {
+        "fold": ["01"] * 3 + ["02"] * 3,
+        "epoch": [0, 1, 2] * 2,
+        "step": [0, 9, 18] * 2,
+        "align": RNG.random(6),
+        "emotion": RNG.random(6),
+    }
+)
+INTERVALS = pd.DataFrame(
+    {
+        "name": ["full", "no text"],
+        "mean": [0.0, -0.1],
+        "value": [0.5, 0.4],
+        "low": [-0.1, -0.2],
+        "high": [0.6, -0.05],
+        "metric": "UF1",
+    }
+)
+ENERGY = pd.DataFrame(
+    [
+        (step, region, state, 0.1 * step)
+        for step in range(3)
+        for region in ("inside", "outside")
+        for state in ("plain", "mixed")
+    ],
+    columns=["step", "region", "state", "energy"],
+)
+SQUARE = pd.DataFrame(np.eye(3), CLASSES, CLASSES)
+
+DRAWINGS = {
+    "image grid": lambda: image_grid([FRAMES[:2]], ["a"], ["x", "y"]),
+    "mix grid": lambda: mix_grid([FRAMES[:2]], ["a"], ["x", "y"], [None, "chin"]),
+    "clip strip": lambda: clip_strip(FRAMES, {0: "onset", 4: "apex", 7: "offset"}),
+    "montage": lambda: montage(FRAMES[:2], FRAMES[2:4], ["subject 1", "subject 2"]),
+    "relevance": lambda: relevance_overlay(
+        FRAMES[None, :3], RNG.random((1, 3, 4, 4)), ["onset", "apex", "offset"]
+    ),
+    "overview": lambda: overview(FRAMES[:3], "4+7", "lowering\nthe brows"),
+    "counts": lambda: counts(pd.Series([3, 4, 5], CLASSES), pd.Series([1, 2, 3], [1, 9, 12])),
+    "action units and emotions": lambda: au_emotion_map(SQUARE.set_axis([1, 4, 7], axis=1)),
+    "similarity": lambda: similarity_matrix(SQUARE, "SynthME sentences"),
+    "motion": lambda: motion_plot(ENERGY),
+    "learning curves": lambda: learning_curves(HISTORY),
+    "pretraining curves": lambda: pretraining_curves(HISTORY, ["align"]),
+    "confusion": lambda: confusion_matrix(np.diag([3, 0, 5]), CLASSES),
+    "folds": lambda: loso_split(SUBJECTS, LABELS, np.arange(12).reshape(3, 4)),
+    "results": lambda: results_bars(INTERVALS, chance=1 / 3),
+    "ablation": lambda: ablation_forest(INTERVALS),
+    "t-SNE": lambda: tsne_panels(
+        {"z": RNG.random((12, 2)), "o": RNG.random((12, 2))},
+        {"emotion": LABELS, "subject": SUBJECTS, "clip": np.arange(12)},
+    ),
+    "dots": lambda: interval_dots(
+        INTERVALS.assign(group=["before", "after"]), "SynthME: units", "AUC", chance=0.5
+    ),
+    "lines": lambda: lines(
+        INTERVALS.assign(x=[1, 2]), "SynthME: more clips", "clips", "UF1", chance=0.1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_drawing_says_synthme_and_renders(name):
+    figure = DRAWINGS[name]()
+    assert isinstance(figure, Figure)
+    assert "SynthME" in figure.get_suptitle()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    assert np.ptp(np.asarray(canvas.buffer_rgba())) > 0
+
+
+def test_drawing_the_data_it_was_given():
+    figure = counts(pd.Series([3, 4, 5], CLASSES), pd.Series([1, 7], [1, 12]))
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [3, 4, 5]
+    assert [bar.get_height() for bar in figure.axes[1].patches] == [1, 7]
+    matrix = confusion_matrix(np.array([[3, 1], [0, 0]]), ["anger", "others"])
+    assert [t.get_text() for t in matrix.axes[0].texts] == ["3", "1", "0", "0"]
+    assert [t.get_text() for t in matrix.axes[1].texts] == ["75", "25", "0", "0"]
+
+
+def test_forest_keeps_the_scale_of_the_others_when_one_row_is_far_off():
+    table = pd.DataFrame(
+        {
+            "name": list("abc"),
+            "mean": [-0.6, 0.01, -0.02],
+            "low": [-0.7, -0.02, -0.05],
+            "high": [-0.5, 0.04, 0.01],
+        }
+    )
+    axes = ablation_forest(table).axes[0]
+    assert -0.1 < axes.get_xlim()[0] < -0.05
+    written = [text.get_text() for text in axes.texts]
+    assert "\N{MINUS SIGN}0.600 [\N{MINUS SIGN}0.700, \N{MINUS SIGN}0.500]" in written
+    near = ablation_forest(table.iloc[1:]).axes[0]
+    assert near.get_xlim()[1] > 0.05 and len(near.collections) == 4
+
+
+def test_seeds_of_a_fold_are_lines_of_their_own():
+    seeds = pd.concat([HISTORY, HISTORY])  # two folds, two seeds
+    panel = curves(seeds, ["align"], "SynthME").axes[0]
+    assert len(panel.lines) == 4 + 1
+    assert all(len(line.get_xdata()) == 3 for line in panel.lines)
+
+
+def test_difference_is_signed_and_does_not_wrap():
+    dark, light = np.full((2, 2, 3), 10, np.uint8), np.full((2, 2, 3), 250, np.uint8)
+    assert (difference(light, dark) == -240).all()
+
+
+def test_animation_plays_the_frames_in_order():
+    dark_to_light = np.repeat(np.arange(4, dtype=np.uint8) * 60, 16 * 16 * 3).reshape(4, 16, 16, 3)
+    text = animation(dark_to_light, milliseconds=50)
+    gif = Image.open(io.BytesIO(base64.b64decode(text.split("base64,")[1].rstrip('">'))))
+    seen = [np.asarray(page.convert("L")).mean() for page in ImageSequence.Iterator(gif)]
+    np.testing.assert_allclose(seen, [0, 60, 120, 180], atol=8)
+    assert gif.info["duration"] == 50
+
+
+def test_mix_grid_outlines_the_region():
+    figure = mix_grid([FRAMES[:2]], ["a"], ["x", "y"], [None, "chin"])
+    assert [len(axes.patches) for axes in figure.axes] == [0, 1]
+    assert figure.axes[1].patches[0].get_bbox().bounds == (-0.5, 11.5, 16, 4)
+
+
+def test_every_class_and_region_has_a_colour_of_its_own():
+    for task in TASKS.values():
+        colours = [CLASS_COLOURS[name] for name in task.classes]
+        assert len(set(colours)) == len(colours), task.name
+    assert set(REGION_COLOURS) == set(REGIONS)
+
+
+def test_saved_twice_gives_the_same_bytes(tmp_path):
+    for folder in ("first", "second"):
+        save_figure(DRAWINGS["counts"](), "counts", tmp_path / folder, "Counts.")
+    names = sorted(path.name for path in (tmp_path / "first").iterdir())
+    assert names == ["counts.pdf", "counts.png", "figures.json"]
+    for name in names:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    assert b"CreationDate" not in (tmp_path / "first" / "counts.pdf").read_bytes()
+
+
+def test_figures_json_keeps_other_entries_and_replaces_its_own(tmp_path):
+    figure = DRAWINGS["motion"]()
+    save_figure(figure, "b", tmp_path, "Old.")
+    save_figure(figure, "a", tmp_path, "Other.")
+    settings = Config()
+    save_figure(
+        figure,
+        "b",
+        tmp_path,
+        "New.",
+        notebook="03",
+        parameters={"seed": 0},
+        config_hash=config_hash(settings),
+    )
+    entries = json.loads((tmp_path / "figures.json").read_text())
+    assert list(entries) == ["a", "b"]
+    assert entries["b"] == {
+        "caption": "New.",
+        "command": "merclip run --only 03",
+        "commit": "",
+        "config_hash": config_hash(settings),
+        "notebook": "03",
+        "parameters": {"seed": 0},
+        "synthetic": True,
+        "version": merclip_lib.__version__,
+    }
+
+
+def test_title_must_agree_with_the_data(tmp_path):
+    plain = curves(HISTORY, ["align"], "CASME II: losses")
+    with pytest.raises(ValueError, match="SynthME"):
+        save_figure(plain, "x", tmp_path, "c")
+    save_figure(plain, "x", tmp_path, "c", synthetic=False)
+    with pytest.raises(ValueError, match="disagree"):
+        save_figure(DRAWINGS["motion"](), "y", tmp_path, "c", synthetic=False)
+    assert not (tmp_path / "y.png").exists()

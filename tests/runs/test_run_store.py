@@ -1,0 +1,223 @@
+"""What the run store writes, refuses, repairs, lists and removes."""
+
+import dataclasses
+import errno
+import json
+import os
+import shutil
+
+import pandas as pd
+import pytest
+import tiny_runs
+
+from merclip_lib.__main__ import main
+from merclip_lib.files import write_text
+from merclip_lib.protocol import one_fold
+from merclip_lib.protocol.loso import cross_validate
+from merclip_lib.runs import store as run_store
+from merclip_lib.runs.overview import list_runs
+from merclip_lib.training import loop
+
+FAST = dataclasses.replace(tiny_runs.FAST, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tiny_runs.make_store(tmp_path_factory.mktemp("data") / "set")
+
+
+@pytest.fixture(scope="module")
+def finished(store, tmp_path_factory):
+    return cross_validate(FAST, store, tmp_path_factory.mktemp("runs"), executor="serial")
+
+
+@pytest.fixture
+def runs_dir(finished, tmp_path):
+    """A copy of the finished run, to be damaged."""
+    shutil.copytree(finished.folder.parent, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def again(store, runs_dir, config=FAST):
+    lines = []
+    run = cross_validate(config, store, runs_dir, executor="serial", progress=lines.append)
+    return run, [line.split(": ")[1].split()[0] for line in lines]
+
+
+def test_a_fold_keeps_all_that_is_needed(finished):
+    fold = finished.folder / "group1"
+    assert {path.name for path in fold.iterdir()} == {
+        "predictions.csv",
+        "history.csv",
+        "epochs.csv",
+        "seconds.json",
+        "environment.json",
+    }
+    environment = json.loads((fold / "environment.json").read_text())
+    assert environment["threads"] == 1 and {"python", "torch", "machine"} <= set(environment)
+    epochs = pd.read_csv(fold / "epochs.csv")
+    assert list(epochs) == ["epoch", "clip_id", "prediction"]
+    last, kept = epochs[epochs["epoch"] == 0], pd.read_csv(fold / "predictions.csv")
+    assert last["prediction"].tolist() == kept["prediction"].tolist()
+    assert run_store.read_record(finished.folder)["stamp"] == ""
+
+
+def test_writing_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    write_text(path, "first\n")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ValueError, match="a.txt: cannot be written .No space left.*start again"):
+        write_text(path, "second\n")
+    assert path.read_bytes() == b"first\n" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_at_the_last_step_costs_no_epoch(store, finished, tmp_path, monkeypatch):
+    replace = os.replace
+
+    def full(source, target):
+        if os.path.basename(target) == "group1":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ValueError, match="group1: cannot be written .No space left"):
+        again(store, tmp_path)
+    monkeypatch.undo()
+    seen, predict = [], loop.predict
+    monkeypatch.setattr(
+        one_fold, "predict", lambda model, clips, **o: seen.append(0) or predict(model, clips)
+    )
+    run, trained = again(store, tmp_path)
+    assert len(seen) == 1  # the one epoch of group2: that of group1 is in its checkpoint
+    assert trained == ["group1", "group2"]
+    assert run.predictions.equals(finished.predictions)
+
+
+def test_a_folder_that_is_a_file(store, tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(ValueError, match="runs.*cannot be written.*make the folder writable"):
+        again(store, tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("predictions.csv", "clip_id,sub"),
+        ("predictions.csv", ""),
+        ("history.csv", ""),
+        ("seconds.json", "{"),
+    ],
+)
+def test_a_damaged_fold_is_named_and_the_next_start_repairs(
+    store, finished, runs_dir, name, content
+):
+    folder = runs_dir / finished.hash
+    (folder / "group2" / name).write_text(content)
+    (folder / "predictions.csv").unlink()
+    with pytest.raises(ValueError, match=r"group2: damaged .*\.group2\.damaged.*everything else"):
+        again(store, runs_dir)
+    run, trained = again(store, runs_dir)
+    assert trained == ["group2"]
+    assert run.predictions.equals(finished.predictions)
+    assert (folder / ".group2.damaged" / name).read_text() == content
+
+
+def test_a_fold_that_lost_rows_is_trained_again(store, finished, runs_dir):
+    folder = runs_dir / finished.hash
+    rows = (folder / "group1" / "predictions.csv").read_text().splitlines(keepends=True)
+    (folder / "group1" / "predictions.csv").write_text("".join(rows[:-1]))
+    (folder / "predictions.csv").unlink()
+    with pytest.raises(ValueError, match="group1: damaged .predictions of clips are missing"):
+        again(store, runs_dir)
+    assert again(store, runs_dir)[1] == ["group1"]
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "history.csv", "run.json"])
+def test_damaged_files_of_the_run_are_written_again(store, finished, runs_dir, name):
+    folder = runs_dir / finished.hash
+    (folder / name).write_text('{"a')
+    if name == "run.json":
+        with pytest.raises(ValueError, match="run.json: cannot be read .*start the run again"):
+            run_store.read_run(folder)
+    run, trained = again(store, runs_dir)
+    assert trained == [] and run.predictions.equals(finished.predictions)
+    assert (folder / name).read_bytes() == (finished.folder / name).read_bytes()
+
+
+def test_a_damaged_checkpoint_is_set_aside(store, finished, tmp_path, monkeypatch):
+    part = tmp_path / finished.hash / ".group1.part"
+    part.mkdir(parents=True)
+    (part / "checkpoint.pt").write_bytes(b"half a checkpoi")
+    monkeypatch.setenv("MERCLIP_PROGRESS", str(tmp_path / "lines.txt"))
+    run, _ = again(store, tmp_path)
+    assert run.predictions.equals(finished.predictions)
+    assert "checkpoint.pt was damaged" in (tmp_path / "lines.txt").read_text()
+
+
+def test_a_locked_fold_is_in_use(tmp_path):
+    with run_store.hold(tmp_path, "a") as mine, run_store.hold(tmp_path, "a") as second:
+        assert mine and not second
+        assert run_store.is_held(tmp_path, "a") and not run_store.is_held(tmp_path, "b")
+    assert not run_store.is_held(tmp_path, "a")
+
+
+def test_list_and_show(finished, runs_dir, capsys):
+    (runs_dir / "0broken").mkdir()
+    (runs_dir / "0broken" / "run.json").write_text("{")
+    assert main(["runs", "list", "--runs-dir", str(runs_dir)]) == 0
+    said = capsys.readouterr().out
+    assert "0broken" in said and "damaged" in said
+    row = next(line for line in said.splitlines() if line.strip().startswith(finished.hash))
+    assert "synthme-7" in row and "2/2" in row and "frames=2" in row
+    assert main(["runs", "show", finished.hash[:6], "--runs-dir", str(runs_dir)]) == 0
+    said = capsys.readouterr().out
+    for words in ("epochs = 1   (default 6)", "group2", "UF1", "torch", "tiny.safetensors: "):
+        assert words in said
+
+
+def test_list_carries_the_stamp(store, tmp_path, capsys):
+    again(store, tmp_path, dataclasses.replace(FAST, held_out="clip"))
+    runs = list_runs(tmp_path)
+    assert runs["stamp"].tolist() == ["people in both training and test"]
+    assert runs["uf1"].between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list", "--runs-dir", "nowhere"],
+        ["show"],
+        ["list", "abc"],
+        ["show", "zzz"],
+    ],
+)
+def test_bad_arguments_are_code_2(arguments, runs_dir, capsys):
+    rest = [] if "--runs-dir" in arguments else ["--runs-dir", str(runs_dir)]
+    assert main(["runs", *arguments, *rest]) == 2
+    assert "merclip: error: " in capsys.readouterr().err
+
+
+def test_clean_removes_leftovers_and_nothing_else(finished, runs_dir, capsys):
+    folder, arguments = runs_dir / finished.hash, ["runs", "clean", "--runs-dir", str(runs_dir)]
+    assert main(arguments) == 0 and "nothing to remove" in capsys.readouterr().out
+    for part in (".group7.part", ".group8.part", "group2"):
+        (folder / part).mkdir(exist_ok=True)
+    (folder / ".run.json.12.part").write_text("half")
+    (folder / "group2" / "predictions.csv").write_text("")
+    empty = runs_dir / "empty"
+    empty.mkdir()
+    shutil.copy(folder / "run.json", empty)
+    bad = [folder / ".group7.part", folder / ".run.json.12.part", folder / "group2", empty]
+    with run_store.hold(folder, "group8"):
+        assert main(arguments) == 0
+        said = capsys.readouterr().out
+        assert all(str(path) in said and path.exists() for path in bad)
+        assert ".group8" not in said and "add --yes" in said
+        assert main([*arguments, "--yes"]) == 0
+    assert not any(path.exists() for path in bad)
+    assert (folder / ".group8.part").is_dir()
+    assert (folder / "group1" / "predictions.csv").is_file()

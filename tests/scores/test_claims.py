@@ -1,0 +1,117 @@
+"""Sentences follow the numbers: the verdict itself, and the claims of everything committed."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merclip_lib.scores.verdicts import false_claims, verdict
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+TEXTS = [path for name in ("README.md", "MODEL_CARD.md") if (path := ROOT / name).is_file()]
+
+
+@given(st.floats(-1, 1), st.floats(0, 0.5), st.floats(0, 0.5))
+def test_verdict_says_what_the_interval_allows_and_is_read_back_as_true(mean, below, above):
+    low, high = mean - below, mean + above
+    sentence = verdict("`part`", mean, low, high)
+    assert ("helps" in sentence) == (low > 0) and ("hurts" in sentence) == (high < 0)
+    if min(abs(low), abs(high)) > 0.0005:  # else rounding to three digits may reach zero
+        assert false_claims(sentence) == []
+        other = {"helps": "hurts", "hurts": "helps", "does not show a difference": "helps"}
+        word = next(word for word in other if word in sentence)
+        assert false_claims(sentence.replace(word, other[word]))
+
+
+@pytest.mark.parametrize(
+    ("text", "false"),
+    [
+        ("* `no_mix` lowers UF1 (-0.030 [-0.050, -0.010]): it helps.", 0),
+        ("* `no_mix` raises UF1 (-0.030 [-0.050, -0.010]).", 1),
+        ("* `no_mix` makes no difference (-0.030 [-0.050, -0.010]).", 1),
+        ("A helps (+0.030 [+0.010, +0.050]). B hurts (UF1 +0.030 [+0.010, +0.050]).", 1),
+        ("A helps (+0.030 [-0.010, +0.050]) and B helps (+0.030 [+0.010, +0.050]).", 1),
+        ("UF1 0.681 [0.603, 0.752] of one seed rises with nothing.", 0),
+        ("UF1 0.781 [0.603, 0.752]", 1),
+        ("probe minus full method +0.075 [+0.036, +0.125]", 0),
+    ],
+)
+def test_false_claims_are_found(text, false):
+    assert len(false_claims(text)) == false
+
+
+def test_a_mean_outside_its_interval_is_refused():
+    with pytest.raises(ValueError, match="outside"):
+        verdict("x", 0.3, -0.1, 0.2)
+
+
+def said(path):
+    """Markdown cells, and what code cells printed or showed as markdown."""
+    parts = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        parts.append(cell.source if cell.cell_type == "markdown" else "")
+        for output in cell.get("outputs", []):
+            parts.append(output.get("text", "") or output.get("data", {}).get("text/markdown", ""))
+    return "\n".join(parts)
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *TEXTS], ids=lambda path: path.stem)
+def test_committed_texts_agree_with_their_intervals(path):
+    text = said(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
+    assert false_claims(text) == []
+
+
+def test_captions_agree_with_their_intervals():
+    ledger = ROOT / "figures" / "figures.json"
+    if not ledger.is_file():
+        pytest.skip("no figures in this copy")
+    for name, entry in json.loads(ledger.read_text(encoding="utf-8")).items():
+        assert false_claims(entry["caption"]) == [], name
+
+
+def test_sentences_on_ablations_give_the_numbers_of_the_table():
+    table, notebook = ROOT / "figures" / "ablations.csv", ROOT / "notebooks" / "06_ablations.ipynb"
+    if not (table.is_file() and notebook.is_file()):
+        pytest.skip("no ablations in this copy")
+    rows = pd.read_csv(table).dropna(subset=["mean"]).set_index("name")
+    found = re.findall(
+        r"^\* `(\w+)`.*?([+-]\d\.\d{3}) \[([+-]\d\.\d{3}), ([+-]\d\.\d{3})\]",
+        said(notebook),
+        flags=re.MULTILINE,
+    )
+    in_table = {name: numbers for name, *numbers in found if name in rows.index}
+    assert set(in_table) == set(rows.index)
+    for name, numbers in in_table.items():
+        assert [f"{x:+.3f}" for x in rows.loc[name, ["mean", "low", "high"]]] == numbers, name
+
+
+def test_headline_figures_in_the_readme_are_those_of_the_results_table():
+    table, readme = ROOT / "figures" / "results.csv", ROOT / "README.md"
+    if not (table.is_file() and readme.is_file()):
+        pytest.skip("no results in this copy")
+    found = re.search(r"UF1 (0\.\d+)\W+UAR (0\.\d+), accuracy (0\.\d+)", readme.read_text())
+    if found is None:
+        pytest.skip("the README states no UF1, UAR and accuracy")
+    means = pd.read_csv(table)[["UF1", "UAR", "accuracy"]].mean()
+    assert [f"{value:.3f}" for value in means] == list(found.groups())
+
+
+def test_what_the_readme_says_of_the_ablations_is_in_their_table():
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    table = pd.read_csv(ROOT / "figures" / "ablations.csv").dropna(subset=["mean"])
+    stands = table[table["p Holm"] < 0.05]
+    asked, stood = re.search(r"Of (\d+) changes to the method (\w+) differ", readme).groups()
+    assert (int(asked), stood) == (len(table), ("none", "one", "two", "three", "four")[len(stands)])
+    assert set(stands["name"]) == {"from_scratch", "cutmix", "emotion_only"}
+    assert (stands["mean"] < 0).all()
+    rows = table.set_index("name")
+    still = rows.loc["no_temporal", ["mean", "high", "low"]]
+    assert f"loses {-still.iloc[0]:.3f} [{-still.iloc[1]:.3f}, {-still.iloc[2]:.3f}]" in readme
+    spared = rows.loc[["no_text", "linear_head", "no_mix"]]
+    assert (spared["low"] < 0).all() and (spared["high"] > 0).all()

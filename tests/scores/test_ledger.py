@@ -1,0 +1,179 @@
+"""Published figures with their sources, and ours beside them."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from merclip_lib.config import config_from
+from merclip_lib.data.tasks import TASKS
+from merclip_lib.scores import metrics
+from merclip_lib.scores.bootstrap import bootstrap_interval
+from merclip_lib.scores.metrics import score_by
+from merclip_lib.scores.published import (
+    COLUMNS,
+    NOT_HERE,
+    PUBLISHED,
+    SELECTIONS,
+    as_shown,
+    empty_row,
+    find_runs,
+    ledger,
+    our_rows,
+    read_figures,
+    read_traps,
+)
+
+POLAR = ("negative", "positive", "surprise")
+
+
+def run(folder, name="aaa", data="d1", seed=0, right=0.6, classes=POLAR, databases=(), **config):
+    """A finished run as the run store gives it, with made-up predictions."""
+    path = folder / name
+    path.mkdir()
+    (path / "run.json").write_text(json.dumps({"data": {"hash": data}}))
+    generator = np.random.default_rng(seed)
+    truth = np.arange(90) % len(classes)
+    guess = np.where(generator.random(90) < right, truth, generator.integers(0, len(classes), 90))
+    predictions = pd.DataFrame(
+        {
+            "clip_id": [f"c{k}" for k in range(90)],
+            "subject": [f"s{k // 6}" for k in range(90)],
+            "database": np.repeat(databases or ["casme3"], 90 // max(len(databases), 1)),
+            "truth": [classes[k] for k in truth],
+            "prediction": [classes[k] for k in guess],
+        }
+    )
+    config = config_from({"task": "casme3-3", "seed": seed, **config})
+    return SimpleNamespace(hash=name, folder=path, config=config, predictions=predictions)
+
+
+def test_every_published_figure_is_a_share_with_a_source():
+    figures, traps = read_figures(), read_traps()
+    assert figures.uf1.between(0, 1).all() and figures.uar.dropna().between(0, 1).all()
+    assert traps.honest.between(0, 1).all() and traps.trapped.between(0, 1).all()
+    assert figures.source.str.contains(r"arXiv|github\.com|doi").all()
+    assert traps.source.str.contains(r"arXiv|github\.com|doi").all()
+    assert not figures.duplicated(["task", "part", "method"]).any()
+    assert set(figures.task) <= set(TASKS) and set(figures.selection) <= set(SELECTIONS)
+    content = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
+    entries = content["methods"] + content["traps"] + content["confirmed"]
+    used = {entry["source"] for entry in entries}
+    assert used == set(content["sources"])
+
+
+def test_the_paper_and_a_published_precision_are_in_it():
+    figures, traps = read_figures(), read_traps()
+    paper = figures[figures.method == "MER-CLIP"].set_index("task").uf1
+    assert paper.to_dict() == {"casme3-3": 0.7832, "casme3-4": 0.6544, "casme3-7": 0.4997}
+    exchanged = traps[(traps.trap == "precision called recall") & (traps.trapped == 0.7605)]
+    assert exchanged.honest.tolist() == [0.7186] and exchanged.change.tolist() == [0.0419]
+    # the trapped number is the one that the comparison tables print as UAR
+    printed = figures[(figures.method == "STSTNet") & (figures.part == "all")].uar
+    assert printed.tolist() == [0.7605]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda c: c["methods"][0].update(source="hearsay"), "LBP-TOP: source 'hearsay'"),
+        (lambda c: c["methods"][0].update(selection="best"), "LBP-TOP: selection is one of last"),
+        (
+            lambda c: c["methods"][0]["figures"]["megc2019-3"].update(all=[58.8, 57.8]),
+            "58.8 is no sha",
+        ),
+        (
+            lambda c: c["methods"][0]["figures"]["megc2019-3"].update(mmew=[0.5, 0.5]),
+            "no part 'mmew'",
+        ),
+        (lambda c: c["methods"][0]["figures"].update({"megc-3": {}}), "'megc-3' is unknown"),
+    ],
+)
+def test_a_figure_that_cannot_be_kept_is_refused(tmp_path, change, message):
+    content = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
+    change(content)
+    path = tmp_path / "published.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ValueError, match=message):
+        read_figures(path)
+
+
+def test_bad_trap_and_missing_file(tmp_path):
+    content = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
+    content["traps"][0]["trapped"] = 1.7
+    path = tmp_path / "published.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ValueError, match="1.7 is no share"):
+        read_traps(path)
+    with pytest.raises(ValueError, match="no such file"):
+        read_figures(tmp_path / "none.yaml")
+
+
+def test_only_comparable_runs_stand_in_the_ledger(tmp_path):
+    wanted = [run(tmp_path, "a0"), run(tmp_path, "a1", seed=1), run(tmp_path, "b", lr=1e-4)]
+    others = [
+        run(tmp_path, "c", folds=4),
+        run(tmp_path, "d", subjects=5),
+        run(tmp_path, "e", data="d2"),
+        run(tmp_path, "f", selection="best_on_test"),
+        run(tmp_path, "g", task="casme3-4"),
+        run(tmp_path, "h", protocol="reference"),
+        run(tmp_path, "i", held_out="clip", folds=4),
+    ]
+    groups = find_runs([*others, *wanted], "d1", "casme3-3", "honest")
+    assert [[each.hash for each in group] for group in groups] == [["a0", "a1"], ["b"]]
+    groups = find_runs([*others, *wanted], "d1", "casme3-3", "reference")
+    assert [[each.hash for each in group] for group in groups] == [["h"]]
+
+
+def test_our_rows_are_means_over_seeds_with_an_interval(tmp_path):
+    runs = [run(tmp_path, "a0"), run(tmp_path, "a1", seed=1, right=0.8)]
+    (row,) = our_rows(runs, "casme3-3")
+    scores = [metrics.score(each.predictions, POLAR) for each in runs]
+    assert row["uf1"] == pytest.approx(np.mean([score.uf1 for score in scores]))
+    assert row["uar"] == pytest.approx(np.mean([score.uar for score in scores]))
+    assert row["uf1_low"] < row["uf1"] < row["uf1_high"]
+    assert (row["seeds"], row["source"], row["protocol"]) == (2, "run a0, a1", "honest")
+    (row,) = our_rows(runs[:1], "casme3-3")
+    interval = bootstrap_interval(runs[0].predictions, POLAR)
+    assert (row["uf1_low"], row["uf1_high"]) == pytest.approx(interval)
+
+
+def test_a_composite_has_a_row_per_database(tmp_path):
+    names = ["casme2", "samm", "smic"]
+    each = run(tmp_path, task="megc2019-3", databases=names)
+    rows = our_rows([each], "megc2019-3")
+    assert [row["part"] for row in rows] == ["all", *names]
+    parts = score_by(each.predictions, "database", POLAR)
+    assert [row["uf1"] for row in rows[1:]] == pytest.approx([parts[name].uf1 for name in names])
+
+
+def test_a_set_that_is_not_here_has_words_and_no_number(tmp_path):
+    rows = [empty_row("casme3-3", "honest", NOT_HERE)]
+    rows += our_rows([run(tmp_path, task="synthme-3")], "synthme-3")
+    table = ledger(read_figures(), rows)
+    assert list(table.columns) == COLUMNS
+    empty = table[table.note != ""]
+    assert empty[["uf1", "uar"]].isna().all(axis=None) and len(empty) == 1
+    assert table[table.note == ""].uf1.notna().all()
+    text = as_shown(table, "casme3-3")
+    assert text["all"].tolist() == ["0.7832 / –", NOT_HERE]
+    composite = as_shown(table, "megc2019-3")
+    assert list(composite.columns) == ["all", "casme2", "samm", "smic", "source"]
+    assert composite.xs("CausalNet")["casme2"].tolist() == ["0.9811 / 0.9858"]
+    assert (composite["smic"] != "").all()
+    own = as_shown(table, "synthme-3")
+    assert own["all"].tolist() == [f"{rows[1]['uf1']:.4f} / {rows[1]['uar']:.4f}"]
+
+
+def test_two_settings_of_one_task_stand_apart(tmp_path):
+    rows = [
+        *our_rows([run(tmp_path, "a")], "casme3-3"),
+        *our_rows([run(tmp_path, "b", lr=1e-4, right=0.9)], "casme3-3"),
+    ]
+    text = as_shown(ledger(read_figures(), rows), "casme3-3")
+    assert text["source"].tolist()[1:] == ["run a", "run b"]
+    assert text["all"].nunique() == 3

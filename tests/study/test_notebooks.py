@@ -1,0 +1,114 @@
+"""The committed notebooks: run top to bottom, portable, and they run again in small.
+
+`test_notebooks_run_again` runs copies with the smoke parameters under nbval: every cell must run,
+and cells tagged `nbval-check-output` must give the committed output. It takes a few minutes on
+two cores; leave it out with `merclip test -k "not run_again"`.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+
+from merclip_lib.study import notebooks
+from merclip_lib.study.notebooks import PROFILES, check_parameters, parameters_of
+from merclip_lib.study.sweeps import read_grid
+
+TESTS = Path(__file__).parents[1]
+NOTEBOOKS = sorted(notebooks.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|work|tmp|var|opt|mnt)/|[A-Z]:\\\\?Users")
+
+pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this copy")
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def tagged(path, tag):
+    return [cell for cell in code_cells(path) if tag in cell.metadata.get("tags", [])]
+
+
+@each_notebook
+def test_was_run_top_to_bottom_without_errors(path):
+    cells = code_cells(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    kinds = [output.output_type for cell in cells for output in cell.outputs]
+    assert "error" not in kinds
+
+
+@each_notebook
+def test_has_one_parameters_cell_that_papermill_reads(path):
+    (cell,) = tagged(path, "parameters")
+    names = re.findall(r"^(\w+)\s*(?::[^=]+)?=", cell.source, flags=re.MULTILINE)
+    assert set(parameters_of(path)) == set(names) >= {"runs_dir", "figures_dir", "seed"}
+    assert not tagged(path, "injected-parameters")
+
+
+@each_notebook
+def test_is_portable(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "papermill" not in notebook.metadata
+    for cell in code_cells(path):
+        found = MACHINE_PATH.search(nbformat.v4.writes_json(nbformat.v4.new_notebook(cells=[cell])))
+        assert not found, f"cell [{cell.execution_count}] holds a path of one machine: {found[0]}"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_profiles_name_notebooks_and_their_parameters(profile):
+    paths = {path.stem: path for path in NOTEBOOKS}
+    assert set(PROFILES[profile]) <= set(paths)
+    for stem, parameters in PROFILES[profile].items():
+        check_parameters(paths[stem], parameters)
+
+
+def test_ablation_grid_fits_the_training_notebook():
+    grid = read_grid(notebooks.NOTEBOOKS / "ablations.yaml")
+    notebook = notebooks.NOTEBOOKS / grid["notebook"]
+    for entry in grid["entries"]:
+        check_parameters(notebook, {**grid["base"], **(entry["parameters"] or {})})
+
+
+def test_notebooks_run_again(tmp_path):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    common = {"runs_dir": str(tmp_path / "runs"), "figures_dir": str(tmp_path / "figures")}
+    for path in NOTEBOOKS:
+        parameters = {**PROFILES["smoke"].get(path.stem, {}), **common}
+        notebook = parameterize_notebook(load_notebook_node(str(path)), parameters)
+        nbformat.write(notebook, folder / path.name)
+    for grid in notebooks.NOTEBOOKS.glob("*.yaml"):
+        (folder / grid.name).write_bytes(grid.read_bytes())
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--nbval-lax",
+            "--nbval-cell-timeout",
+            "900",
+            "--nbval-sanitize-with",
+            str(TESTS / "nbval_sanitize.cfg"),
+            "-q",
+            "-x",
+            "--durations",
+            "5",
+            "-p",
+            "no:cacheprovider",
+            "--rootdir",
+            str(tmp_path),
+            *[str(folder / path.name) for path in NOTEBOOKS],
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

@@ -1,0 +1,228 @@
+"""The papermill driver, on notebooks of a few lines made here."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from merclip_lib.study import notebooks
+from merclip_lib.study.notebooks import (
+    PROFILES,
+    NotebookError,
+    check_parameters,
+    execute,
+    parameters_of,
+    write_clean,
+)
+from merclip_lib.study.progress import Clock, progress_file
+from merclip_lib.study.recipe_report import papermill_command
+from merclip_lib.study.sweeps import sweep
+
+PARAMETERS = 'lr = 5e-4\nepochs = 8\nmix = True\ntask = "synthme-7"\nruns_dir = "../runs"\n'
+PARAMETERS += 'figures_dir = "../figures"\nseeds = [0, 1]\nseed = 0'
+
+
+def write_notebook(folder, name="05_tiny.ipynb", body="print(lr * 2)", parameters=PARAMETERS):
+    cells = [
+        new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        new_code_cell(body),
+    ]
+    notebook = new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, folder / name)
+    return folder / name
+
+
+def test_defaults_are_read_as_values(tmp_path):
+    defaults = parameters_of(write_notebook(tmp_path))
+    assert defaults["lr"] == 5e-4 and defaults["mix"] is True and defaults["seeds"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"epoch": 3}, r"05_tiny.ipynb has no parameter 'epoch'.*epochs"),
+        ({"lr": "1e-4"}, r"'lr' is '1e-4' \(str\).*write 1\.0e-4"),
+        ({"epochs": 2.5}, r"'epochs' is 2\.5 .* should be int"),
+        ({"epochs": True}, r"'epochs' is True .* should be int"),
+        ({"mix": 1}, r"'mix' is 1 .* should be bool"),
+        ({"task": None}, r"'task' is None .* should be str"),
+    ],
+)
+def test_wrong_parameters_are_refused(tmp_path, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        check_parameters(write_notebook(tmp_path), parameters)
+
+
+def test_right_parameters_fill_the_defaults(tmp_path):
+    filled = check_parameters(write_notebook(tmp_path), {"lr": 1, "seeds": (3,)})
+    assert filled["lr"] == 1 and filled["seeds"] == (3,) and filled["epochs"] == 8
+
+
+def test_notebook_without_parameters_or_with_an_expression_is_refused(tmp_path):
+    bare = write_notebook(tmp_path, parameters="")
+    with pytest.raises(ValueError, match="no parameters"):
+        parameters_of(bare)
+    computed = write_notebook(tmp_path, parameters="lr = 5 * x")
+    with pytest.raises(ValueError, match="'lr'.*plain literal"):
+        parameters_of(computed)
+
+
+def test_run_injects_reports_and_keeps_the_committed_notebook(tmp_path, monkeypatch, capsys):
+    body = (
+        "import os\nfrom pathlib import Path\n"
+        "print('lr', lr, Path.cwd().name)\n"
+        "with open(os.environ['MERCLIP_PROGRESS'], 'a') as lines:\n"
+        "    lines.write('fold 1/2: subject 3\\n')\n"
+        "Path(figures_dir).mkdir(parents=True, exist_ok=True)\n"
+        "(Path(figures_dir) / 'results.csv').write_text('method,uf1\\nfull,0.5\\n')"
+    )
+    path = write_notebook(tmp_path / "notebooks", body=body)
+    before = path.read_bytes()
+    monkeypatch.setitem(PROFILES, "smoke", {"05_tiny": {"lr": 0.25}})
+    output = notebooks.run("smoke", notebooks=path.parent, root=tmp_path)
+    executed = nbformat.read(output / path.name, as_version=4)
+    assert executed.cells[-1].outputs[0].text == "lr 0.25 notebooks\n"
+    assert path.read_bytes() == before
+    assert (tmp_path / "runs" / "figures" / "smoke" / "results.csv").is_file()
+    printed = capsys.readouterr().out
+    for expected in ("[1/1] 05_tiny.ipynb", "fold 1/2: subject 3", "done at", "full", "figures:"):
+        assert expected in printed
+
+
+def test_in_place_writes_a_clean_executed_notebook(tmp_path):
+    path = write_notebook(tmp_path / "notebooks")
+    notebooks.run("standard", in_place=True, notebooks=path.parent, root=tmp_path)
+    notebook = nbformat.read(path, as_version=4)
+    assert [cell.execution_count for cell in notebook.cells] == [1, 2]
+    assert notebook.cells[1].outputs[0].text == "0.001\n"
+    assert "papermill" not in notebook.metadata
+    assert [dict(cell.metadata) for cell in notebook.cells] == [{"tags": ["parameters"]}, {}]
+    with pytest.raises(ValueError, match="standard"):
+        notebooks.run("smoke", in_place=True, notebooks=path.parent, root=tmp_path)
+
+
+def test_clean_notebook_has_no_injected_cell(tmp_path):
+    path = write_notebook(tmp_path)
+    execute(path, tmp_path / "out.ipynb", {"lr": 0.5})
+    executed = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert len(executed.cells) == 3 and "papermill" in executed.cells[0].metadata
+    write_clean(tmp_path / "out.ipynb", tmp_path / "clean.ipynb")
+    assert len(nbformat.read(tmp_path / "clean.ipynb", as_version=4).cells) == 2
+    assert "papermill" not in (tmp_path / "clean.ipynb").read_text()
+
+
+def test_a_failing_notebook_is_named_with_cell_error_and_output(tmp_path):
+    path = write_notebook(tmp_path / "notebooks", body="raise KeyError('no such clip')")
+    with pytest.raises(NotebookError) as caught:
+        notebooks.run("standard", notebooks=path.parent, root=tmp_path)
+    output = tmp_path / "runs" / "notebooks" / "standard" / path.name
+    assert output.is_file()
+    message = str(caught.value)
+    for expected in ("05_tiny.ipynb", "cell [2]", "KeyError: 'no such clip'", str(output)):
+        assert expected in message
+
+
+def test_a_profile_with_an_unknown_parameter_starts_nothing(tmp_path, monkeypatch):
+    path = write_notebook(tmp_path / "notebooks")
+    monkeypatch.setitem(PROFILES, "smoke", {"05_tiny": {"epoch": 1}})
+    with pytest.raises(ValueError, match="'epoch'"):
+        notebooks.run("smoke", notebooks=path.parent, root=tmp_path)
+    assert not (tmp_path / "runs").exists()
+
+
+def write_grid(folder, entries, extra=""):
+    text = (
+        f"notebook: 05_tiny.ipynb\nbase: {{epochs: 2}}\nseeds: [0, 1]\n{extra}entries:\n{entries}"
+    )
+    (folder / "grid.yaml").write_text(text)
+    return folder / "grid.yaml"
+
+
+def test_sweep_checks_every_entry_before_it_starts(tmp_path):
+    write_notebook(tmp_path)
+    good = "  - {name: good, parameters: {mix: false}}\n"
+    bad = {
+        "  - {name: b, parameters: {mixx: false}}\n": "entry 'b'.*'mixx'.*mix",
+        "  - {name: b, parameters: {lr: 1e-4}}\n": "entry 'b'.*write 1.0e-4",
+        "  - {name: b, params: {mix: false}}\n": "unknown key 'params'",
+        "  - {name: good}\n": "given twice",
+        "  - {parameters: {}}\n": "'name' is missing",
+    }
+    for entry, message in bad.items():
+        with pytest.raises(ValueError, match=message):
+            sweep(write_grid(tmp_path, good + entry), runs_dir=tmp_path / "runs")
+    with pytest.raises(ValueError, match="unknown key 'seeed'"):
+        sweep(write_grid(tmp_path, good, "seeed: 1\n"), runs_dir=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_sweep_skips_finished_runs_and_goes_on_after_a_failure(tmp_path, monkeypatch, capsys):
+
+    write_notebook(tmp_path, body="assert mix, 'this entry fails'\nprint(epochs, seed)")
+    entries = "  - {name: broken, parameters: {mix: false}}\n  - {name: full}\n"
+    finished = lambda runs_dir, config, store: config.mix and config.seed == 0  # noqa: E731
+    monkeypatch.setattr("merclip_lib.protocol.plan.is_finished", finished)
+    grid = write_grid(tmp_path, entries)
+    failures = sweep(grid, runs_dir=tmp_path / "runs", overrides={"epochs": 3})
+    assert len(failures) == 2 and all("this entry fails" in failure for failure in failures)
+    folder = tmp_path / "runs" / "notebooks" / "sweep"
+    assert sorted(path.name for path in folder.glob("full*.ipynb")) == ["full-seed1.ipynb"]
+    executed = nbformat.read(folder / "full-seed1.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == "3 1\n"
+    printed = capsys.readouterr().out
+    assert "1 of 4 runs are in the store" in printed and "mix: false" in printed
+
+
+@pytest.mark.parametrize("executor", ["processes", "ray"])
+def test_sweep_takes_entries_side_by_side(executor, tmp_path, capsys):
+    if executor == "ray":
+        pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
+    body = "import os\nassert mix, 'this entry fails'\nprint(executor, epochs, seed, os.getppid())"
+    write_notebook(tmp_path, body=body, parameters=PARAMETERS + "\nexecutor = 'processes'")
+    grid = write_grid(tmp_path, "  - {name: broken, parameters: {mix: false}}\n  - {name: full}\n")
+    runs = tmp_path / "runs"
+    with pytest.raises(ValueError, match="executor 'cloud' is unknown"):
+        sweep(grid, runs_dir=runs, executor="cloud")
+    assert not runs.exists()
+    failures = sweep(grid, runs_dir=runs, executor=executor, workers=2)
+    assert sorted(failure.split(":")[0] for failure in failures) == ["broken-seed0", "broken-seed1"]
+    parents = set()
+    for seed in (0, 1):
+        executed = nbformat.read(runs / "notebooks" / "sweep" / f"full-seed{seed}.ipynb", 4)
+        *said, parent = executed.cells[-1].outputs[0].text.split()
+        assert said == ["serial", "2", str(seed)]
+        parents.add(int(parent))
+    assert os.getpid() not in parents
+    assert capsys.readouterr().out.count("finished") == 2
+
+
+def test_progress_lines_carry_an_estimate(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("MERCLIP_PROGRESS", raising=False)
+    say = Clock([1.0])
+    with progress_file(tmp_path, say) as _:
+        with open(tmp_path / "progress.txt", "a") as lines:
+            lines.write("fold 1/3: a\nfold 2/3: b\n")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].strip() == "fold 1/3: a"
+    assert "fold 2/3: b (about 0:00 min left)" in printed[1]
+
+
+def test_the_printed_papermill_line_runs_as_it_stands(tmp_path):
+    body = "assert (lr, seeds, mix) == (2e-5, [], False) and task == 'a b', (lr, seeds, mix, task)"
+    path = write_notebook(tmp_path / "the notebooks", body=body)
+    changed = {"lr": 2e-5, "seeds": [], "mix": False, "task": "a b"}
+    line = papermill_command(path, tmp_path / "out.ipynb", changed)
+    script = Path(sys.executable).with_name("papermill")
+    done = subprocess.run([script, *shlex.split(line)[1:]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
