@@ -4,6 +4,7 @@ import json
 import sys
 import types
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ TINY = replace(
     text_heads=2,
 )
 CONFIG = Config(frames=4)
-close = torch.testing.assert_close
+close = partial(torch.testing.assert_close, atol=1e-5, rtol=1e-5)
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +85,12 @@ def ids(length=12):
     numbers[:, :length] = torch.randint(1, 900, (3, length), generator=torch.Generator())
     numbers[:, length] = 49407  # end of the sentence
     return numbers
+
+
+def same_state(found, expected):
+    """Every tensor of `expected` bit for bit; outputs may differ in the last bits by processor."""
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
 
 
 def saved(path, content):
@@ -156,7 +163,9 @@ def test_uniformerv2(tmp_path, layout):
         "to_cls_decoder",
         "ln_final",
     }
-    assert torch.equal(model.eval().vision_encoder(video()).o, source(video()).o)
+    encoder, loaded = model.eval().vision_encoder, source.state_dict()
+    same_state(encoder.state_dict(), {name: loaded[name] for name in report.loaded})
+    close(encoder(video()).o, source(video()).o)
 
 
 def test_kinetics_model_with_fewer_global_blocks(tmp_path):
@@ -175,7 +184,7 @@ def test_kinetics_model_with_fewer_global_blocks(tmp_path):
     assert "transformer.dpe.1.weight" in report.loaded
     still = noise(2, 3, 1, 16, 16)
     found = model.eval().vision_encoder(still.expand(-1, -1, 4, -1, -1)).o
-    close(found, source(still.expand(-1, -1, 2, -1, -1)).o, atol=1e-5, rtol=1e-5)
+    close(found, source(still.expand(-1, -1, 2, -1, -1)).o)
 
 
 def test_more_global_blocks_than_here():
@@ -203,7 +212,7 @@ def test_viclip_text_tower(tmp_path):
     config = replace(CONFIG, weights="elsewhere.pt", text_weights=path)
     tower = load_text_tower(config)
     sentences = ids(length=20)
-    close(tower(sentences), source(sentences[:, :32]), atol=1e-5, rtol=1e-5)
+    close(tower(sentences), source(sentences[:, :32]))
     model, report = build_model(replace(CONFIG, weights=path), 5)
     assert report.layout == "ViCLIP" and report.inflated == ["conv1.weight"]
     assert "temporal_positional_embedding" in report.skipped
@@ -262,7 +271,9 @@ def test_towers_alone(tmp_path):
     for prefix in ("", "text_encoder."):
         state = {prefix + name: tensor for name, tensor in source.state_dict().items()}
         config = replace(CONFIG, text_weights=saved(tmp_path / "text.pth", state))
-        assert torch.equal(load_text_tower(config)(ids()), source(ids()))
+        tower = load_text_tower(config)
+        same_state(tower.state_dict(), source.state_dict())
+        close(tower(ids()), source(ids()))
         with pytest.raises(ValueError, match=r"text.pth: no video or image tower"):
             build_model(replace(CONFIG, weights=config.text_weights), 5)
 
@@ -282,10 +293,11 @@ def test_reference_checkpoint(tmp_path):
     report = load_checkpoint(model, path)
     assert report.layout == "MER-CLIP" and report.initial == report.skipped == report.notes == []
     assert sorted(report.loaded) == sorted(model.state_dict())
+    same_state(model.state_dict(), source.state_dict())
     expected, found = source(video()), model(video())
-    assert torch.equal(found.z, expected.z) and torch.equal(found.logits, expected.logits)
-    assert torch.equal(model.text_encoder(ids()), source.text_encoder(ids()))
-    assert torch.equal(model.logit_scale, source.logit_scale)
+    close(found.z, expected.z)
+    close(found.logits, expected.logits)
+    close(model.text_encoder(ids()), source.text_encoder(ids()))
     without = MERCLIP(TINY, 5)  # as trained here: the bank of sentences stands for the text tower
     report = load_checkpoint(without, path)
     assert all(name.startswith("text_encoder.") for name in report.skipped)
@@ -300,7 +312,7 @@ def test_classifier_of_another_task_is_left(tmp_path, change):
     for name, tensor in model.cls_head.state_dict().items():
         assert torch.equal(tensor, before[name]) and f"cls_head.{name}" in report.initial
     assert "classifier left at its start: 5 classes in the file" in report.notes[0]
-    assert torch.equal(model(video()).z, trained()(video()).z)
+    close(model(video()).z, trained()(video()).z)
 
 
 def test_ours_with_header(tmp_path):
