@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -27,17 +26,7 @@ from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.synthme.plan import STUDY, plan_set
 from merclip_lib.text.bank import TextTargets
 from merclip_lib.training.loop import fit
-
-GIB = 2**30
-
-
-PROCESS = 0.6 * GIB  # Python, torch and what else is imported
-
-
-SLACK = 1.33  # the allocator's holes; ViT-B/16 with 2 clips: 6.5 GiB here, 6.8 measured
-
-
-CLASSES = 7  # a class more or less is not to be seen in the sums
+from merclip_lib.training.memory import CLASSES, GIB, empty_video, memory_bytes, shapes_only
 
 
 @cache
@@ -47,10 +36,10 @@ def flops(config: Config) -> dict[str, int]:
     Products and convolutions are counted, as they are computed here. A training step takes
     three times as many (gradients of inputs and of weights), four with gradient checkpointing.
     """
-    counter, model = FlopCounterMode(display=False, depth=None), _shapes_only(config)
+    counter, model = FlopCounterMode(display=False, depth=None), shapes_only(config)
     model.eval().requires_grad_(False)
     with FakeTensorMode(allow_non_fake_inputs=True), counter:
-        model.to_empty(device="cpu")(_video(config, 1))
+        model.to_empty(device="cpu")(empty_video(config, 1))
     counts = {name: sum(found.values()) for name, found in counter.get_flop_counts().items()}
     encoder = "MERCLIP.vision_encoder"
     trunk = f"{encoder}.transformer"
@@ -80,65 +69,9 @@ def _total(counts: dict[str, int], start: str, dots: int, ends: tuple[str, ...] 
     )
 
 
-def _shapes_only(config: Config) -> MERCLIP:
-    with torch.device("meta"):
-        return MERCLIP(size_of(config), CLASSES, config.use_eim)
-
-
-def _video(config: Config, clips: int) -> torch.Tensor:
-    pixels = SIZES[config.size].resolution
-    return torch.empty(clips, 3, config.frames, pixels, pixels)
-
-
 def parameters(config: Config) -> int:
     """Numbers that are trained."""
-    return sum(parameter.numel() for parameter in _shapes_only(config).parameters())
-
-
-@cache
-def memory_bytes(config: Config) -> int:
-    """Memory at the peak of a training step: an estimate.
-
-    Weights, gradients and AdamW's two moments (16 bytes a parameter), what the forward pass of
-    one batch (or one of its `accumulate` parts) keeps for the backward pass, the batch itself,
-    and room for the largest gradients under way.
-    """
-    clips = math.ceil(config.batch_size / config.accumulate)
-    bfloat16 = config.precision == "bfloat16"
-    model = _shapes_only(config).train()
-    own = sum(parameter.nbytes for parameter in model.parameters())
-    fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with fake, torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        model.to_empty(device="cpu")
-        trunk = model.vision_encoder.transformer
-        trunk.use_checkpoint = config.checkpoint_blocks
-        video = _video(config, clips)
-        kept, largest = kept_for_backward(model, video)
-        if config.checkpoint_blocks:  # each block keeps its input and, one at a time, its inside
-            size = size_of(config)
-            tokens = torch.empty(clips, size.times, 1 + size.grid**2, size.width)
-            inside, largest = kept_for_backward(trunk.resblocks[-1], tokens)
-            kept += len(trunk.resblocks) * tokens.nbytes + inside
-    return int(PROCESS + 4 * own + SLACK * (kept + 2 * video.nbytes + 3 * largest))
-
-
-def kept_for_backward(module: nn.Module, x: torch.Tensor) -> tuple[int, int]:
-    """Bytes of all tensors that a forward pass keeps (weights left out), and of the largest."""
-    state = [*module.parameters(), *module.buffers()]
-    seen = {tensor.untyped_storage()._cdata: None for tensor in state}
-    sizes = []
-
-    def keep(tensor):
-        storage = tensor.untyped_storage()
-        if storage._cdata not in seen:
-            seen[storage._cdata] = storage  # held, so that its address is not used again
-            sizes.append(storage.nbytes())
-        return tensor
-
-    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    with torch.enable_grad(), hooks:
-        module(x)
-    return sum(sizes), max(sizes)
+    return sum(parameter.numel() for parameter in shapes_only(config).parameters())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""How much memory a training step takes, said before it starts.
+
+The network is not computed: under torch's fake tensors every operation runs on shapes alone, so
+the paper's size takes a few seconds and no memory.
+"""
+
+import math
+from functools import cache
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from merclip_lib.config import SIZES, Config, size_of
+from merclip_lib.model.merclip import MERCLIP
+
+GIB = 2**30
+PROCESS = 0.6 * GIB  # Python, torch and what else is imported
+SLACK = 1.33  # the allocator's holes; ViT-B/16 with 2 clips: 6.5 GiB here, 6.8 measured
+CLASSES = 7  # a class more or less is not to be seen in the sums
+
+
+@cache
+def memory_bytes(config: Config) -> int:
+    """Memory at the peak of a training step: an estimate.
+
+    Weights, gradients and AdamW's two moments (16 bytes a parameter), what the forward pass of
+    one batch (or one of its `accumulate` parts) keeps for the backward pass, the batch itself,
+    and room for the largest gradients under way.
+
+    Returns:
+        Bytes of one fold in training, those of the process itself included.
+    """
+    clips = math.ceil(config.batch_size / config.accumulate)
+    bfloat16 = config.precision == "bfloat16"
+    model = shapes_only(config).train()
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    with fake, torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        model.to_empty(device="cpu")
+        trunk = model.vision_encoder.transformer
+        trunk.use_checkpoint = config.checkpoint_blocks
+        video = empty_video(config, clips)
+        saved, largest = kept_for_backward(model, video)
+        if config.checkpoint_blocks:  # each block keeps its input and, one at a time, its inside
+            size = size_of(config)
+            tokens = torch.empty(clips, size.times, 1 + size.grid**2, size.width)
+            inside, largest = kept_for_backward(trunk.resblocks[-1], tokens)
+            saved += len(trunk.resblocks) * tokens.nbytes + inside
+    return int(PROCESS + 4 * weights + SLACK * (saved + 2 * video.nbytes + 3 * largest))
+
+
+def kept_for_backward(module: nn.Module, x: torch.Tensor) -> tuple[int, int]:
+    """What a forward pass of `module` on `x` keeps for the backward pass, weights left out.
+
+    Returns:
+        Bytes of all these tensors, and of the largest.
+    """
+    state = [*module.parameters(), *module.buffers()]
+    seen = {tensor.untyped_storage()._cdata: None for tensor in state}
+    sizes = []
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage._cdata not in seen:
+            seen[storage._cdata] = storage  # held, so that its address is not used again
+            sizes.append(storage.nbytes())
+        return tensor
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with torch.enable_grad(), hooks:
+        module(x)
+    return sum(sizes), max(sizes)
+
+
+def shapes_only(config: Config) -> MERCLIP:
+    """The network of a configuration without its numbers (on torch's `meta` device)."""
+    with torch.device("meta"):
+        return MERCLIP(size_of(config), CLASSES, config.use_eim)
+
+
+def empty_video(config: Config, clips: int) -> torch.Tensor:
+    """A batch (clips, 3, frames, height, width) of which only the shape counts."""
+    pixels = SIZES[config.size].resolution
+    return torch.empty(clips, 3, config.frames, pixels, pixels)

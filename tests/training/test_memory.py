@@ -1,0 +1,39 @@
+"""The estimate of memory agrees with what a real step keeps."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from merclip_lib.config import Config, size_of
+from merclip_lib.model.merclip import MERCLIP
+from merclip_lib.training.memory import CLASSES, PROCESS, SLACK, kept_for_backward, memory_bytes
+
+TINY = Config()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_kept_tensors_are_those_of_a_real_step(precision):
+    config = dataclasses.replace(TINY, batch_size=3, precision=precision)
+    model = MERCLIP(size_of(config), CLASSES).train()
+    video = torch.zeros(3, 3, config.frames, 64, 64)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        kept, largest = kept_for_backward(model, video)
+    weights = 16 * sum(parameter.numel() for parameter in model.parameters())
+    expected = PROCESS + weights + SLACK * (kept + 2 * video.nbytes + 3 * largest)
+    assert memory_bytes(config) == pytest.approx(expected, rel=1e-3)
+
+
+def test_memory_is_that_of_training_also_where_gradients_are_off():
+    config = dataclasses.replace(TINY, batch_size=5)
+    with torch.no_grad():
+        off = memory_bytes(config)
+    memory_bytes.cache_clear()
+    assert memory_bytes(config) == off > PROCESS
+
+
+def test_memory_options_save_memory():
+    whole = memory_bytes(TINY)
+    for change in ({"accumulate": 4}, {"checkpoint_blocks": True}, {"precision": "bfloat16"}):
+        assert memory_bytes(dataclasses.replace(TINY, **change)) < whole, change
+    assert memory_bytes(dataclasses.replace(TINY, batch_size=32)) > whole
