@@ -1,16 +1,20 @@
-"""Every hyper-parameter of a run in one frozen dataclass, and the sizes of the networks.
+"""Every setting of a run, in four records, and the sizes of the networks.
 
-A `Config` is flat, so that each field is at once a papermill parameter of the training notebook,
-a key of an ablation grid and a column of a results table. Its hash names the run: two runs with
-the same hash would compute the same predictions.
+`Method`, `Optimisation`, `Computing` and `Protocol` hold the settings with their choices and
+ranges beside them; a function asks for the record that it reads. `Config` is the flat view of all
+four: each field is at once a papermill parameter of the training notebook, a key of an ablation
+grid and a column of a results table. Its hash names the run: two runs with the same hash would
+compute the same predictions.
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
 from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+from merclip_lib.files import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class ModelSize:
     mlp_dropout: float = 0.5  # in the global blocks
     drop_path: float = 0.0  # stochastic depth of the local blocks at the last layer
     global_drop_path: float = 0.0
-    drop_path_unit: str = "clip"  # what is dropped at once, see `encoder.drop_path`
+    drop_path_unit: str = "clip"  # what is dropped at once, see `model.plain.DropPath`
     text_width: int = 512
     text_layers: int = 12
     text_heads: int = 8
@@ -88,73 +92,122 @@ SIZES = {
 }
 
 
+class Range(NamedTuple):
+    """The numbers a field may have: from `low` to `high`; an open end is itself left out."""
+
+    low: float = 0.0
+    high: float = math.inf
+    ends: str = "[]"  # "(" or ")" for an open end
+
+    def holds(self, value: float) -> bool:
+        """Whether a number lies within; infinity and NaN never do."""
+        above = value > self.low if self.ends[0] == "(" else value >= self.low
+        below = value < self.high if self.ends[1] == ")" else value <= self.high
+        return above and below and math.isfinite(value)
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"be {'above' if self.ends[0] == '(' else 'at least'} {self.low:g}"
+        return f"lie in {self.ends[0]}{self.low:g}, {self.high:g}{self.ends[1]}"
+
+
+Count = Annotated[int, Range(1)]
+Natural = Annotated[int, Range(0)]  # must not be negative
+Number = Annotated[float, Range(0)]
+Positive = Annotated[float, Range(0, ends="(]")]
+Share = Annotated[float, Range(0, 1)]
+DropRate = Annotated[float, Range(0, 1, "[)")]
+
+
 @dataclass(frozen=True)
-class Config:
-    """One run: what is trained, on what, how, and how it is judged.
+class Method:
+    """What is trained: clips, network, sentences and augmentation."""
 
-    The defaults are the `standard` set-up on SynthME with the tiny weights.
-    """
-
-    # data
-    task: str = "synthme-7"
-    subjects: int = 0  # 0 = all, else only the first n (for trying things out)
-    frames: int = 8  # T, frames sampled from each clip
-    short_clips: str = "repeat"  # clips shorter than T: repeat the last frame, or "modulo"
-    normalisation: str = "clip"  # mean and std that the vision weights expect, or "imagenet"
-    # model
-    size: str = "merclip-tiny"
+    # clips
+    frames: Count = 8  # T, frames sampled from each clip
+    short_clips: Literal["repeat", "modulo"] = "repeat"  # fewer than T: last frame, or anew
+    normalisation: Literal["clip", "imagenet"] = "clip"  # mean and std that the weights expect
+    # network
+    size: Literal["merclip-tiny", "ViT-B-16", "ViT-L-14"] = "merclip-tiny"
     weights: str = ""  # a weights file; empty = the ones that come with the library
     text_weights: str = ""  # a file for the text tower alone; empty = the same file
     init_from: str = ""  # a finished run (or run/fold) whose network is the start: transfer
     pretrained: bool = True  # False = the same network from scratch
-    temporal: bool = True  # False = frame average of the CLIP tower, no temporal modules
-    drop_path: float = 0.0  # stochastic depth of the last local block (the paper: 0.2)
-    global_drop_path: float = 0.0  # of the last global block (the paper: 0.4)
-    drop_path_unit: str = "clip"  # what is dropped at once; "reference" = as the authors' program
-    # text and losses
+    temporal: bool = True  # False = frame average of the CLIP encoder, no temporal modules
+    drop_path: DropRate = 0.0  # stochastic depth of the last local block (the paper: 0.2)
+    global_drop_path: DropRate = 0.0  # of the last global block (the paper: 0.4)
+    drop_path_unit: Literal["clip", "reference"] = "clip"  # "reference": the authors' program
+    # sentences and losses
     use_text: bool = True  # alignment with the action-unit sentences
-    description: str = "phrases"  # style of the sentences, see merclip_lib.facs
+    description: Literal["phrases", "facs_names", "codes", "anatomy", "emotion_only"] = "phrases"
     soft_targets: bool = True  # same sentence in a batch = both positive (paper: identity)
     progressive_weights: bool = True  # alignment first, emotion grows from 0 to 1
-    align_start: float = 2.0  # weight of the alignment at the first epoch
-    align_end: float = 1.0  # where it goes; the emotion loss has 2 minus it
+    align_start: Number = 2.0  # lambda, weight of the alignment at the first epoch
+    align_end: Number = 1.0  # where it goes; the emotion loss has 2 minus it
     use_eim: bool = True  # Emotion Inference Module; False = linear layer on the clip vector
-    eim_layers: int = 2
+    eim_layers: Count = 2
     # augmentation
     mix: bool = True  # LocalStaticFaceMix, or what mix_method names
-    mix_method: str = "local_static_face"  # or "mixup", "cutmix" (an ablation)
+    mix_method: Literal["local_static_face", "mixup", "cutmix"] = "local_static_face"
     mix_invert: bool = False  # mix outside the region instead
-    mix_alpha: float = 0.5
-    mix_probability: float = 0.5
-    flip_probability: float = 0.5
+    mix_alpha: Share = 0.5
+    mix_probability: Share = 0.5
+    flip_probability: Share = 0.5
     flip_swap: bool = True  # a flipped clip gets the sentence with left and right exchanged
-    jitter: float = 0.1  # strength of brightness and contrast jitter, the same over a clip
-    # optimisation
-    epochs: int = 6
-    batch_size: int = 16
-    accumulate: int = 1  # parts in which a batch is computed: less memory, the same gradient
-    lr: float = 2e-4  # peak learning rate of the video encoder (the paper: 5e-5)
+    jitter: Number = 0.1  # strength of brightness and contrast jitter, the same over a clip
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How it is trained: batches, learning rate, regularisation."""
+
+    epochs: Count = 6
+    batch_size: Count = 16
+    accumulate: Count = 1  # parts in which a batch is computed: less memory, the same gradient
+    lr: Positive = 2e-4  # peak learning rate of the video encoder (the paper: 5e-5)
     lr_scaling: bool = False  # multiply lr by batch_size / 128, as the authors' program does
-    head_lr_scale: float = 10.0  # the classifier and its projection start from nothing: faster
-    warmup_epochs: float = 1.0
-    weight_decay: float = 0.05
-    grad_clip: float = 20.0
+    head_lr_scale: Positive = 10.0  # the classifier and its projection start from nothing: faster
+    warmup_epochs: Number = 1.0
+    weight_decay: Number = 0.05
+    grad_clip: Positive = 20.0
     class_balanced: bool = False  # draw clips with weight 1 / class count
-    # computing
-    device: str = "cpu"  # or "cuda"
-    precision: str = "float32"  # or "bfloat16": mixed precision, weights stay float32
+    seed: Natural = 0
+
+
+@dataclass(frozen=True)
+class Computing:
+    """On what it is computed; the results differ by rounding alone."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"  # mixed: weights stay float32
     checkpoint_blocks: bool = False  # gradient checkpointing: less memory, one more forward
     compile: bool = False  # torch.compile
-    # protocol
-    protocol: str = "honest"  # "reference" = what the authors' program does, see REFERENCE
-    selection: str = "last"  # epoch: last, "inner_validation" or, a trap, "best_on_test"
-    held_out: str = "subject"  # or "database", "split" (the table's own) or, a trap, "clip"
-    folds: int = 0  # 0 = leave one out; k >= 2 = k groups of subjects
-    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How it is judged: which clips, who is held out, which epoch counts."""
+
+    task: str = "synthme-7"
+    subjects: Natural = 0  # 0 = all, else only the first n (for trying things out)
+    protocol: Literal["honest", "reference"] = "honest"  # the authors' program, see REFERENCE
+    # the epoch that counts: the last, or (a trap) the best on the held-out subject
+    selection: Literal["last", "inner_validation", "best_on_test"] = "last"
+    # "split" is the table's own; "clip" is a trap
+    held_out: Literal["subject", "database", "split", "clip"] = "subject"
+    folds: Natural = 0  # 0 = leave one out; k >= 2 = k groups of subjects
+
+
+@dataclass(frozen=True)
+class Config(Method, Optimisation, Computing, Protocol):
+    """One run: the fields of all four records side by side.
+
+    The defaults are the `standard` set-up on SynthME with the tiny weights.
+    """
 
 
 # The authors' program under `protocol="reference"`: these fields get these values.
-REFERENCE = {
+REFERENCE: dict[str, Any] = {
     "soft_targets": False,
     "flip_swap": False,
     "selection": "best_on_test",
@@ -164,34 +217,22 @@ REFERENCE = {
 }
 
 
-_CHOICES = {
-    "size": tuple(SIZES),
-    "short_clips": ("repeat", "modulo"),
-    "normalisation": ("clip", "imagenet"),
-    "drop_path_unit": ("clip", "reference"),
-    "mix_method": ("local_static_face", "mixup", "cutmix"),
-    "device": ("cpu", "cuda"),
-    "precision": ("float32", "bfloat16"),
-    "protocol": ("honest", "reference"),
-    "selection": ("last", "inner_validation", "best_on_test"),
-    "held_out": ("subject", "database", "split", "clip"),
-    "description": ("phrases", "facs_names", "codes", "anatomy", "emotion_only"),
-}
+def config_from(values: dict[str, Any]) -> Config:
+    """A checked `Config` from plain values; `protocol="reference"` sets the REFERENCE fields.
 
+    Args:
+        values: fields by name; what is absent has its default.
 
-def config_from(values: dict) -> Config:
-    """A `Config` from plain values, checked; `protocol="reference"` sets the REFERENCE fields.
-
-    Raises ValueError for an unknown key (the nearest known one is named), a value of another
-    type (a learning rate written `1e-4` in YAML arrives as text: write 1.0e-4) or out of range.
+    Raises:
+        ValueError: an unknown key (the nearest known one is named), a value of another type (a
+            learning rate written `1e-4` in YAML arrives as text: write 1.0e-4), out of range, or
+            at odds with another.
     """
     fields = {f.name: f for f in dataclasses.fields(Config)}
     checked = {}
     for key, value in values.items():
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(fields)}"
-            raise ValueError(f"unknown configuration key {key!r}{hint}")
+            raise ValueError(f"unknown configuration key {key!r}{did_you_mean(key, fields)}")
         kind = type(fields[key].default)
         if kind is float and type(value) is int:
             value = float(value)
@@ -202,47 +243,39 @@ def config_from(values: dict) -> Config:
             )
         checked[key] = value
     config = Config(**checked)
-    _check(config)
+    _check_fields(config)
+    _check_together(config)
     if config.protocol == "reference":
         config = dataclasses.replace(config, **REFERENCE)
     return config
 
 
-def _check(config: Config) -> None:
-    for key, allowed in _CHOICES.items():
-        if getattr(config, key) not in allowed:
-            raise ValueError(f"{key} is {getattr(config, key)!r}; choose one of {list(allowed)}")
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if isinstance(value, float) and not 0 <= value < math.inf:
-            raise ValueError(f"{field.name} is {value}; it must be a number of at least 0")
-    for key in ("mix_alpha", "mix_probability", "flip_probability"):
-        if getattr(config, key) > 1:
-            raise ValueError(f"{key} is {getattr(config, key)}; it must lie in [0, 1]")
-    for key in ("drop_path", "global_drop_path"):
-        if getattr(config, key) >= 1:
-            raise ValueError(f"{key} is {getattr(config, key)}; it must lie in [0, 1)")
-    for key in ("epochs", "batch_size", "frames", "eim_layers", "accumulate"):
-        if getattr(config, key) < 1:
-            raise ValueError(f"{key} is {getattr(config, key)}; it must be at least 1")
+def _check_fields(config: Config) -> None:
+    """Raise ValueError for a value that is none of its choices or out of its range."""
+    for key, hint in get_type_hints(Config, include_extras=True).items():
+        value = getattr(config, key)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise ValueError(f"{key} is {value!r}; choose one of {list(get_args(hint))}")
+        for allowed in getattr(hint, "__metadata__", ()):
+            if not allowed.holds(value):
+                raise ValueError(f"{key} is {value}; it must {allowed}")
+
+
+def _check_together(config: Config) -> None:
+    """Raise ValueError for values that do not go together."""
     if config.accumulate > config.batch_size:
         raise ValueError(
             f"accumulate is {config.accumulate}, but a batch has {config.batch_size} clips"
         )
     if config.temporal and config.frames % 2:
         raise ValueError(f"frames is {config.frames}; the stem halves time, so it must be even")
-    for key in ("lr", "head_lr_scale", "grad_clip"):
-        if getattr(config, key) == 0:
-            raise ValueError(f"{key} is 0; it must be positive")
     if config.align_end > config.align_start or config.align_start > 2:
         raise ValueError(
             f"the weight of the alignment goes from align_start {config.align_start} (at most 2) "
             f"down to align_end {config.align_end}; the emotion loss has 2 minus it, which else "
             "would be negative or fall"
         )
-    if config.subjects < 0 or config.seed < 0:
-        raise ValueError("subjects and seed must not be negative")
-    if config.folds == 1 or config.folds < 0:
+    if config.folds == 1:
         raise ValueError("folds must be 0 (leave one subject out) or at least 2")
     if config.held_out == "clip" and config.folds == 0:
         raise ValueError('held_out="clip" needs folds of at least 2')
@@ -250,17 +283,17 @@ def _check(config: Config) -> None:
         raise ValueError(f'held_out="{config.held_out}" makes its own folds; leave folds at 0')
 
 
-def size_of(config: Config) -> ModelSize:
-    """The network's sizes under this configuration (frames, temporal modules on or off)."""
+def size_of(method: Method) -> ModelSize:
+    """The network's sizes under this method (frames, temporal modules on or off)."""
     size = dataclasses.replace(
-        SIZES[config.size],
-        frames=config.frames,
-        eim_layers=config.eim_layers,
-        drop_path=config.drop_path,
-        global_drop_path=config.global_drop_path,
-        drop_path_unit=config.drop_path_unit,
+        SIZES[method.size],
+        frames=method.frames,
+        eim_layers=method.eim_layers,
+        drop_path=method.drop_path,
+        global_drop_path=method.global_drop_path,
+        drop_path_unit=method.drop_path_unit,
     )
-    if not config.temporal:
+    if not method.temporal:
         size = dataclasses.replace(size, temporal_downsample=False, lmhra=0, global_layers=())
     return size
 
@@ -271,15 +304,15 @@ def config_hash(config: Config, **also: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def stamp(config: Config) -> str:
+def stamp(protocol: Protocol) -> str:
     """What a reader must know before believing a number of this run; "" when it is honest.
 
     Goes into run.json, and into every title and table that shows the run.
     """
-    said = []
-    if config.selection == "best_on_test":
-        who = {"subject": "subject", "database": "database"}.get(config.held_out, "clips")
-        said.append(f"epoch chosen on the held-out {who}")
-    if config.held_out == "clip":
-        said.append("people in both training and test")
-    return "; ".join(said)
+    reservations = []
+    if protocol.selection == "best_on_test":
+        who = {"subject": "subject", "database": "database"}.get(protocol.held_out, "clips")
+        reservations.append(f"epoch chosen on the held-out {who}")
+    if protocol.held_out == "clip":
+        reservations.append("people in both training and test")
+    return "; ".join(reservations)

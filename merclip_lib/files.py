@@ -1,13 +1,19 @@
 """Files written whole or not at all."""
 
+from __future__ import annotations
+
 import contextlib
+import difflib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from safetensors import SafetensorError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
@@ -58,3 +64,10 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """How an error about an unknown name ends: the nearest known one, or all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"

@@ -14,7 +14,7 @@ from merclip_lib.config import REFERENCE, SIZES, Config, config_from, config_has
     [("epoch", "epochs"), ("learning_rat", None), ("mix_alfa", "mix_alpha"), ("lrs", "lr")],
 )
 def test_unknown_key_names_a_known_one(key, near):
-    expected = f"'{key}'; did you mean '{near}'" if near else f"'{key}'; known keys: task"
+    expected = f"'{key}'; did you mean '{near}'" if near else f"'{key}'; known are task"
     with pytest.raises(ValueError, match=expected):
         config_from({key: 1})
 
@@ -50,13 +50,13 @@ def test_wrong_type_is_refused(key, value):
         ({"lr": 0}, "lr is 0"),
         ({"frames": 7}, "frames is 7.*even"),
         ({"folds": 1}, "folds must be"),
-        ({"folds": -2}, "folds must be"),
+        ({"folds": -2}, "folds is -2; it must be at least 0"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"lr": float("inf")}, "lr is inf"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1"),
         ({"drop_path": 1.0}, r"drop_path is 1.0; it must lie in \[0, 1\)"),
         ({"accumulate": 4, "batch_size": 2}, "a batch has 2 clips"),
-        ({"seed": -1}, "negative"),
+        ({"seed": -1}, "seed is -1; it must be at least 0"),
         ({"align_start": 1.0, "align_end": 2.0}, "would be negative"),
         ({"held_out": "clip"}, "needs folds"),
         ({"held_out": "split", "folds": 4}, "its own folds"),
