@@ -229,7 +229,7 @@ def config_from(values: dict[str, Any]) -> Config:
             at odds with another.
     """
     fields = {f.name: f for f in dataclasses.fields(Config)}
-    checked = {}
+    checked: dict[str, Any] = {}
     for key, value in values.items():
         if key not in fields:
             raise ValueError(f"unknown configuration key {key!r}{did_you_mean(key, fields)}")
