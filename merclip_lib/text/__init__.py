@@ -9,8 +9,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "facs": ["MUSCLES", "NAMES", "PHRASES", "ActionUnit", "parse", "swap_sides"],
-        "sentences": ["STYLES", "TEMPLATES", "describe"],
+        "facs": ["MUSCLES", "NAMES", "ActionUnit", "parse", "swap_sides"],
+        "sentences": ["PHRASES", "STYLES", "TEMPLATES", "describe"],
         "bank": ["build_text_bank", "text_tower", "tokenizer"],
     },
 )

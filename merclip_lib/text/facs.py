@@ -1,221 +1,116 @@
-"""Action units: from an annotation such as `4+7+L10` to a sentence that CLIP can read.
+"""Reading action units: an annotation such as `4+7+L10` becomes a list of `ActionUnit`.
 
-An annotation is parsed to an ordered list of action units (FACS numbers, each with a side, an
-intensity and a qualifier); every unit has a phrase; the phrases make one sentence fragment that a
-prompt template completes. Because a sentence may name a side, a mirrored clip needs a mirrored
-annotation: `swap_sides` does that. Paper: the AU-to-text step of MER-CLIP.
+The Facial Action Coding System (FACS) numbers what single face muscles do. Coders write these
+numbers in many ways; `parse` reads those found in the files of the public data sets and refuses
+the rest. `swap_sides` mirrors an annotation, as a clip that is flipped needs. What a unit is
+called in a sentence is in `sentences`.
 """
 
 import re
 from dataclasses import dataclass
 from numbers import Integral, Real
 
-# number: (FACS name, phrase for both sides, phrase for one side, muscle)
+# number: (FACS name, muscle)
 _UNITS = {
-    1: (
-        "Inner Brow Raiser",
-        "raising the inner part of the brows",
-        "raising the inner part of the {} brow",
-        "medial frontalis",
-    ),
-    2: (
-        "Outer Brow Raiser",
-        "raising the outer part of the brows",
-        "raising the outer part of the {} brow",
-        "lateral frontalis",
-    ),
-    4: ("Brow Lowerer", "lowering the brows", "lowering the {} brow", "corrugator supercilii"),
-    5: (
-        "Upper Lid Raiser",
-        "raising the upper lids",
-        "raising the {} upper lid",
-        "levator palpebrae superioris",
-    ),
-    6: ("Cheek Raiser", "raising the cheeks", "raising the {} cheek", "orbital orbicularis oculi"),
-    7: (
-        "Lid Tightener",
-        "tightening the lids",
-        "tightening the {} lid",
-        "palpebral orbicularis oculi",
-    ),
-    9: (
-        "Nose Wrinkler",
-        "wrinkling the nose",
-        "wrinkling the {} side of the nose",
-        "levator labii superioris alaeque nasi",
-    ),
-    10: (
-        "Upper Lip Raiser",
-        "raising the upper lip",
-        "raising the {} upper lip",
-        "levator labii superioris",
-    ),
-    11: (
-        "Nasolabial Deepener",
-        "deepening the nasolabial furrows",
-        "deepening the {} nasolabial furrow",
-        "zygomaticus minor",
-    ),
-    12: (
-        "Lip Corner Puller",
-        "pulling the corners of the lips",
-        "pulling the {} corner of the lips",
-        "zygomaticus major",
-    ),
-    13: (
-        "Sharp Lip Puller",
-        "pulling the corners of the lips sharply upwards",
-        "pulling the {} corner of the lips sharply upwards",
-        "levator anguli oris",
-    ),
-    14: ("Dimpler", "creating the dimples", "creating the {} dimple", "buccinator"),
-    15: (
-        "Lip Corner Depressor",
-        "depressing the corners of the lips",
-        "depressing the {} corner of the lips",
-        "depressor anguli oris",
-    ),
-    16: (
-        "Lower Lip Depressor",
-        "depressing the lower lip",
-        "depressing the {} lower lip",
-        "depressor labii inferioris",
-    ),
-    17: ("Chin Raiser", "raising the chin", "raising the chin to the {}", "mentalis"),
-    18: ("Lip Pucker", "puckering the lips", "puckering the lips to the {}", "incisivus labii"),
-    20: (
-        "Lip Stretcher",
-        "stretching the lips",
-        "stretching the lips down and to the {}",
-        "risorius",
-    ),
-    21: ("Neck Tightener", "tightening the neck", "tightening the {} side of the neck", "platysma"),
-    22: (
-        "Lip Funneler",
-        "pursing the lips into a funnel shape",
-        "pursing the {} side of the lips into a funnel shape",
-        "orbicularis oris",
-    ),
-    23: (
-        "Lip Tightener",
-        "tightening the lips",
-        "tightening the {} side of the lips",
-        "orbicularis oris",
-    ),
-    24: (
-        "Lip Presser",
-        "pressing the lips",
-        "pressing the {} side of the lips",
-        "orbicularis oris",
-    ),
-    25: (
-        "Lips Part",
-        "parting the lips",
-        "parting the {} side of the lips",
-        "relaxed orbicularis oris",
-    ),
-    26: ("Jaw Drop", "dropping the jaw", "dropping the jaw to the {}", "relaxed masseter"),
-    27: (
-        "Mouth Stretch",
-        "stretching the mouth open",
-        "stretching the {} side of the mouth open",
-        "lateral pterygoid",
-    ),
-    28: ("Lip Suck", "sucking the lips", "sucking the {} side of the lips", "orbicularis oris"),
-    31: ("Jaw Clencher", "clenching the jaw", "clenching the {} side of the jaw", "masseter"),
-    38: ("Nostril Dilator", "dilating the nostrils", "dilating the {} nostril", "alar nasalis"),
-    39: (
-        "Nostril Compressor",
-        "compressing the nostrils",
-        "compressing the {} nostril",
-        "transverse nasalis",
-    ),
-    43: (
-        "Eyes Closed",
-        "closing the eyes",
-        "closing the {} eye",
-        "relaxed levator palpebrae superioris",
-    ),
-    45: (
-        "Blink",
-        "blinking",
-        "blinking the {} eye",
-        "briefly relaxed levator palpebrae superioris",
-    ),
+    1: ("Inner Brow Raiser", "medial frontalis"),
+    2: ("Outer Brow Raiser", "lateral frontalis"),
+    4: ("Brow Lowerer", "corrugator supercilii"),
+    5: ("Upper Lid Raiser", "levator palpebrae superioris"),
+    6: ("Cheek Raiser", "orbital orbicularis oculi"),
+    7: ("Lid Tightener", "palpebral orbicularis oculi"),
+    9: ("Nose Wrinkler", "levator labii superioris alaeque nasi"),
+    10: ("Upper Lip Raiser", "levator labii superioris"),
+    11: ("Nasolabial Deepener", "zygomaticus minor"),
+    12: ("Lip Corner Puller", "zygomaticus major"),
+    13: ("Sharp Lip Puller", "levator anguli oris"),
+    14: ("Dimpler", "buccinator"),
+    15: ("Lip Corner Depressor", "depressor anguli oris"),
+    16: ("Lower Lip Depressor", "depressor labii inferioris"),
+    17: ("Chin Raiser", "mentalis"),
+    18: ("Lip Pucker", "incisivus labii"),
+    20: ("Lip Stretcher", "risorius"),
+    21: ("Neck Tightener", "platysma"),
+    22: ("Lip Funneler", "orbicularis oris"),
+    23: ("Lip Tightener", "orbicularis oris"),
+    24: ("Lip Presser", "orbicularis oris"),
+    25: ("Lips Part", "relaxed orbicularis oris"),
+    26: ("Jaw Drop", "relaxed masseter"),
+    27: ("Mouth Stretch", "lateral pterygoid"),
+    28: ("Lip Suck", "orbicularis oris"),
+    31: ("Jaw Clencher", "masseter"),
+    38: ("Nostril Dilator", "alar nasalis"),
+    39: ("Nostril Compressor", "transverse nasalis"),
+    43: ("Eyes Closed", "relaxed levator palpebrae superioris"),
+    45: ("Blink", "briefly relaxed levator palpebrae superioris"),
 }
+NAMES = {number: name for number, (name, _) in _UNITS.items()}
+MUSCLES = {number: muscle for number, (_, muscle) in _UNITS.items()}
 
+# Head and eye positions, and 8 (lips towards each other): parsed, but no part of a sentence.
+WITHOUT_PHRASE = frozenset({8, *range(51, 67)})
 
-NAMES = {number: unit[0] for number, unit in _UNITS.items()}
-
-
-PHRASES = {number: unit[1] for number, unit in _UNITS.items()}
-
-
-MUSCLES = {number: unit[3] for number, unit in _UNITS.items()}
-
-
-# Head and eye positions, and 8: parsed and kept, but no part of a sentence.
-UNSAID = frozenset({8, *range(51, 67)})
-
+# What stands in a cell where nothing was coded, in lower case.
+NOT_CODED = frozenset({"", "?", "nan", "/", "-", "none"})
 
 _UNIT = re.compile(
     r"(?:AU\s*)?(?:A\s*/?\s*)?(?P<part>[LRTB])?\s*(?:AU\s*)?(?P<number>[0-9]{1,3})"
-    r"\s*(?P<intensity>[A-E](?:\s*/\s*[A-E])?|\(\s*[A-E]\s*\))?\s*(?P<kept>\(\s*K\s*\))?"
+    r"\s*(?P<intensity>[A-E](?:\s*/\s*[A-E])?|\(\s*[A-E]\s*\))?\s*(?P<k>\(\s*K\s*\))?"
     r"\s*(?P<doubt>\?)?",
     re.IGNORECASE,
 )
-
-
 _GROUP = re.compile(
     r"(?P<ref>ref)?\s*\((?P<inner>(?:[^()]|\([^()]*\))*)\)\s*(?P<doubt>\?)?", re.IGNORECASE
 )
-
-
 _OR = re.compile(r"\s+or\s+", re.IGNORECASE)
-
-
 _SOFT_FOCUS = re.compile(r"soft\s*focus", re.IGNORECASE)
-
 
 # Not the R of "4 OR 7"; an AU may stand between the side and the number.
 _SIDE_LETTER = re.compile(r"(?<!O)[LR](?=\s*(?:AU\s*)?[0-9])", re.IGNORECASE)
-
-
 _OPPOSITE = str.maketrans("LRlr", "RLrl")
-
+_SIDES = {"L": "left", "R": "right"}
 
 # Full-width signs of East Asian keyboards; one sign each, so places in the text stay.
 _HALF_WIDTH = str.maketrans("＋，（）？", "+,()?")
 
 
-NOT_CODED = frozenset({"", "?", "nan", "/", "-", "none"})
-
-
 @dataclass(frozen=True)
 class ActionUnit:
-    """One coded unit.
+    """One coded unit of an annotation.
 
-    side: "" (both), "left" or "right". intensity: "A".."E", "A/B" (coder undecided) or None.
-    qualifier: "certain"; "maybe" (said "might be present"); "or" (an alternative to the unit
-    before it in the list); "or maybe" (both). kept: 4DME's mark (k); public readers of 4DME take
-    such a unit for absent, and so it is not said.
+    Attributes:
+        number: FACS number.
+        side: "" (both), "left" or "right".
+        intensity: "A" (trace) to "E" (maximum), "A/B" where the coder was undecided, or None.
+        qualifier: "certain"; "maybe" (the sentence says "might be present"); "or" (an alternative
+            to the unit before it in the list); "or maybe" (both).
+        marked_k: 4DME's mark (k). Public readers of 4DME take such a unit for absent, so no
+            sentence mentions it.
     """
 
     number: int
     side: str = ""
     intensity: str | None = None
     qualifier: str = "certain"
-    kept: bool = False
+    marked_k: bool = False
 
 
-def parse(annotation: str | int | float | None, where: str = "") -> list[ActionUnit]:
-    """Parse one annotation; the order and the repeats of the annotation are kept.
+def parse(annotation: object, where: str = "") -> list[ActionUnit]:
+    """Parse one annotation (paper, AU-to-text step).
 
     Read are, for instance, `4+7+L10`, `12A`, `10A/B`, `L12 or L14`, `(R6 or R12)+R15`,
     `ref(7B)+43C`, `4?`, `A/L12`, `T18`, `soft focus`; of 4DME and CAS(ME)3 also `AU4+AU7(k)`,
-    `4,7`, full-width signs, lower case, `12(C)` and a plus at the end. None, NaN, "", "?", "/",
-    "-", "nan" and "none" give [].
-    `where` (file and row) opens the message of the ValueError that anything else raises.
+    `4,7`, full-width signs, lower case, `12(C)` and a plus at the end.
+
+    Args:
+        annotation: Text, or a number as a spreadsheet hands it over. None, NaN, "", "?", "/",
+            "-", "nan" and "none" mean that nothing was coded.
+        where: File and row; it opens the message of the error.
+
+    Returns:
+        The units in the order of the annotation, repeats included; [] where nothing was coded.
+
+    Raises:
+        ValueError: The annotation is anything else.
     """
     text = _as_text(annotation, where)
     plain = " ".join(text.translate(_HALF_WIDTH).split())
@@ -230,47 +125,52 @@ def parse(annotation: str | int | float | None, where: str = "") -> list[ActionU
         for alternative in _OR.split(group["inner"] if group else part):
             if _SOFT_FOCUS.fullmatch(alternative.strip()):
                 continue
-            units.append(_parse_unit(alternative.strip(), doubt, joined, text, where))
+            try:
+                units.append(_parse_unit(alternative.strip(), doubt, joined))
+            except ValueError as error:
+                raise _unreadable(where, text, str(error)) from None
             joined = True
     return units
 
 
-def _parse_unit(piece: str, doubt: bool, joined: bool, text: str, where: str) -> ActionUnit:
+def _parse_unit(piece: str, doubt: bool, joined: bool) -> ActionUnit:
+    """One unit; `joined` by an `or` to the unit before it. ValueError says what is wrong."""
     group = _GROUP.fullmatch(piece)  # `ref(7B)` as one of several alternatives
     if group:
         doubt = doubt or bool(group["ref"] or group["doubt"])
         piece = group["inner"].strip()
     match = _UNIT.fullmatch(piece)
     if match is None:
-        raise _error(where, text, f"{piece!r} is not an action unit")
+        raise ValueError(f"{piece!r} is not an action unit")
     number = int(match["number"])
-    if number not in NAMES and number not in UNSAID:
-        raise _error(where, text, f"there is no action unit {number}")
+    if number not in NAMES and number not in WITHOUT_PHRASE:
+        raise ValueError(f"there is no action unit {number}")
     qualifier = " ".join(["or"] * joined + ["maybe"] * (doubt or match["doubt"] is not None))
     intensity = match["intensity"] and re.sub(r"[\s()]", "", match["intensity"]).upper()
-    side = {"L": "left", "R": "right"}.get((match["part"] or "").upper(), "")
-    return ActionUnit(number, side, intensity, qualifier or "certain", bool(match["kept"]))
+    side = _SIDES.get((match["part"] or "").upper(), "")
+    return ActionUnit(number, side, intensity, qualifier or "certain", bool(match["k"]))
 
 
-def _as_text(annotation, where: str) -> str:
+def _as_text(annotation: object, where: str) -> str:
     """The annotation as text; spreadsheets hand over ints, floats and NaN as well."""
     if annotation is None or type(annotation).__name__ in ("NAType", "NaTType"):
         return ""
     if isinstance(annotation, str):
         return annotation
-    if isinstance(annotation, Real) and not isinstance(annotation, bool):
-        if annotation != annotation:
-            return ""
-        if isinstance(annotation, Integral) and 0 <= annotation < 1000:
-            return str(int(annotation))
-        if isinstance(annotation, float) and annotation.is_integer() and 0 <= annotation < 1000:
-            return str(int(annotation))
+    if isinstance(annotation, Real) and annotation != annotation:  # NaN
+        return ""
+    number = annotation
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    if isinstance(number, Integral) and not isinstance(number, bool) and int(number) in range(1000):
+        return str(int(number))
     kind = type(annotation).__name__
     value = f"{annotation:g}" if isinstance(annotation, float) else f"a value of type {kind}"
-    raise _error(where, value, "neither text nor an action unit number")
+    raise _unreadable(where, value, "neither text nor an action unit number")
 
 
-def _error(where: str, text: str, reason: str) -> ValueError:
+def _unreadable(where: str, text: str, reason: str) -> ValueError:
+    """The error for an annotation: place, text, reason and remedy in one line."""
     place = f"{where}: " if where else ""
     return ValueError(
         f"{place}cannot read the action units {text!r} ({reason}); write them like '4+7+L10', "
@@ -278,18 +178,37 @@ def _error(where: str, text: str, reason: str) -> ValueError:
     )
 
 
-def swap_sides(annotation, where: str = "") -> str:
+def swap_sides(annotation: object, where: str = "") -> str:
     """The annotation of the mirrored face: L and R exchanged, all else as written.
 
-    Applied twice it gives the text back. The reference program flips frames and keeps the
-    sentence, which makes every one-sided sentence of a flipped clip wrong. Raises ValueError for
-    an annotation that `parse` cannot read.
+    The authors' program flips frames and keeps the sentence, which makes every one-sided sentence
+    of a flipped clip wrong.
+
+    Args:
+        annotation: As for `parse`.
+        where: File and row, for the message of the error.
+
+    Returns:
+        The annotation as text; swapped twice it is the text given.
+
+    Raises:
+        ValueError: `parse` cannot read the annotation.
     """
     parse(annotation, where)
     return _SIDE_LETTER.sub(lambda side: side[0].translate(_OPPOSITE), _as_text(annotation, where))
 
 
-def codes(annotation: str) -> list[str]:
-    """Codes of an annotation: "4+L12" -> ["4", "L12"]."""
-    side = {"": "", "left": "L", "right": "R"}
-    return [f"{side[unit.side]}{unit.number}" for unit in parse(annotation)]
+def codes(annotation: object) -> list[str]:
+    """Number and side of each unit: "A4B+L12" -> ["4", "L12"].
+
+    Args:
+        annotation: As for `parse`.
+
+    Returns:
+        One code per unit, in the order of the annotation.
+
+    Raises:
+        ValueError: `parse` cannot read the annotation.
+    """
+    letters = {"": "", "left": "L", "right": "R"}
+    return [f"{letters[unit.side]}{unit.number}" for unit in parse(annotation)]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merclip_lib.text.facs import NAMES, UNSAID, ActionUnit, parse, swap_sides
+from merclip_lib.text.facs import NAMES, WITHOUT_PHRASE, ActionUnit, parse, swap_sides
 from merclip_lib.text.sentences import NOTHING, STYLES, TEMPLATES, describe, phrase
 
 SENTENCES = {
@@ -78,7 +78,7 @@ ONE_SIDED = {
 @st.composite
 def annotations(draw):
     """Annotations that the notation allows."""
-    number = st.sampled_from(sorted(NAMES) + sorted(UNSAID))
+    number = st.sampled_from(sorted(NAMES) + sorted(WITHOUT_PHRASE))
     lead = st.sampled_from(
         ["", "", "L", "R", "A", "A/L", "A/R", "T", "B", "L ", "AU", "AUl", "r AU", "l"]
     )
@@ -119,7 +119,7 @@ def test_parsed_fields():
         ActionUnit(4, "", None, "maybe"),
     ]
     assert parse("4 or 7?") == [ActionUnit(4), ActionUnit(7, "", None, "or maybe")]
-    assert parse("au l12 (c)+7(K)") == [ActionUnit(12, "left", "C"), ActionUnit(7, kept=True)]
+    assert parse("au l12 (c)+7(K)") == [ActionUnit(12, "left", "C"), ActionUnit(7, marked_k=True)]
     assert parse("T18") == [ActionUnit(18)]
     assert parse(8) == [ActionUnit(8)]
 
@@ -242,7 +242,7 @@ def test_any_input_gives_units_or_a_value_error(annotation):
         units = parse(annotation)
     except ValueError:
         return
-    assert all(unit.number in NAMES or unit.number in UNSAID for unit in units)
+    assert all(unit.number in NAMES or unit.number in WITHOUT_PHRASE for unit in units)
     assert isinstance(describe(annotation), str)
 
 

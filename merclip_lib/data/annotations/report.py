@@ -24,7 +24,7 @@ from merclip_lib.data.tasks import (
 )
 from merclip_lib.text import facs
 from merclip_lib.text.facs import ActionUnit
-from merclip_lib.text.sentences import describe, is_said
+from merclip_lib.text.sentences import describe, is_mentioned
 
 
 def describe_table(table: pd.DataFrame) -> dict:
@@ -34,9 +34,9 @@ def describe_table(table: pd.DataFrame) -> dict:
     wordless = uncoded = 0
     for annotation in table["action_units"]:
         parsed = facs.parse(annotation)
-        said = [unit for unit in parsed if is_said(unit)]
+        said = [unit for unit in parsed if is_mentioned(unit)]
         units.update({unit.number for unit in parsed})
-        unsaid.update({_code(unit) for unit in parsed if not is_said(unit)})
+        unsaid.update({_code(unit) for unit in parsed if not is_mentioned(unit)})
         uncoded += not parsed
         wordless += bool(parsed) and not said
     length = table["offset"] - table["onset"] + 1
@@ -59,7 +59,7 @@ def describe_table(table: pd.DataFrame) -> dict:
 
 
 def _code(unit: ActionUnit) -> str:
-    return f"{unit.number}(k)" if unit.kept else str(unit.number)
+    return f"{unit.number}(k)" if unit.marked_k else str(unit.number)
 
 
 def _counts(values: pd.Series) -> dict[str, int]:
@@ -69,7 +69,7 @@ def _counts(values: pd.Series) -> dict[str, int]:
 def sentences(table: pd.DataFrame, style: str = "phrases", where: str = "") -> pd.DataFrame:
     """The sentence of every clip: columns clip_id, action_units, sentence.
 
-    Raises ValueError as `facs.describe` does, naming the row of the table.
+    Raises ValueError as `describe` does, naming the row of the table.
     """
     rows = zip(table["action_units"], table["emotion"], strict=True)
     said = [
