@@ -1,6 +1,8 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, errors of the disk in one sentence, and "did you mean".
 
-from __future__ import annotations
+Everything is written beside its place and renamed into it, so that a killed process or a full disk
+leaves the old file or the new one, never half of one.
+"""
 
 import contextlib
 import difflib
@@ -12,50 +14,88 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # importing the package does not import pandas
     import pandas as pd
 
 
-def write_csv(table: pd.DataFrame, path: str | Path) -> None:
-    """Write any table, whole or not at all."""
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {path.parent}; make it first")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        table.to_csv(temporary, index=False, lineterminator="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an error of the disk into one ValueError that names the path and the remedy."""
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn an error of the disk in the block into one ValueError that names `path` and a remedy."""
     try:
         yield
     except (OSError, SafetensorError) as error:
         why = getattr(error, "strerror", None) or error
         raise ValueError(
-            f"{path}: cannot be written ({why}); free some space or make the "
-            "folder writable, then start again: finished epochs and folds are kept"
+            f"{path}: cannot be written ({why}); free some space or make the folder writable, "
+            "then start again: what is finished stays"
         ) from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all, its folder too if need be.
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; what the block wrote there then takes its place.
 
-    Raises ValueError where the disk does not let us.
+    The folder of `path` is made if need be. When the block raises, `path` stays as it was and the
+    temporary file is deleted; after a kill it stays, as `.<name>.<process>.part`.
+
+    Raises:
+        ValueError: as `writing`.
     """
+    path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+            yield temporary
             os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            remove(temporary)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: str | Path, mark: str) -> Iterator[Path]:
+    """Yield a new temporary folder; filled by the block, it then takes the place of `path`.
+
+    Args:
+        path: the folder; an older one of the same kind is deleted at the end.
+        mark: a file that folders of this kind hold, so that no other folder is ever deleted.
+
+    Raises:
+        ValueError: if `path` holds something else, or as `writing`.
+    """
+    path = Path(path)
+    with writing(path):
+        other = not (path / mark).is_file() and (
+            path.is_file() or path.is_dir() and any(path.iterdir())
+        )
+    if other:
+        raise ValueError(f"{path}: holds something else (no {mark}); name another folder")
+    with replacing(path) as temporary:
+        remove(temporary)  # left by a killed process of the same number
+        temporary.mkdir()
+        yield temporary
+        remove(path)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 file whole or not at all, its folder too; ValueError as `writing`."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_csv(table: "pd.DataFrame", path: str | Path, float_format: str | None = None) -> None:
+    """Write a table without its index, whole or not at all.
+
+    Args:
+        table: any table.
+        path: the file; its folder is made if need be.
+        float_format: such as "%.7g"; None writes every digit.
+
+    Raises:
+        ValueError: as `writing`.
+    """
+    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
 
 
 def remove(path: Path) -> None:
@@ -67,7 +107,11 @@ def remove(path: Path) -> None:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """How an error about an unknown name ends: the nearest known one, or all of them."""
+    """How a message about an unknown name ends: the nearest known one, or all of them.
+
+    Returns:
+        "; did you mean 'x'?" or "; known are a, b, c".
+    """
     known = list(known)
-    near = difflib.get_close_matches(str(name), known, n=1)
+    near = difflib.get_close_matches(str(name), known, 1)
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"

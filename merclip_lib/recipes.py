@@ -6,9 +6,8 @@ tasks take the library's defaults. `protocol="reference"` switches to what the a
 does, see `config.REFERENCE`; the default is the same recipe judged honestly.
 """
 
-import difflib
-
 from merclip_lib.config import REFERENCE, Config, config_from
+from merclip_lib.files import did_you_mean
 
 PAPER = {
     "size": "ViT-B-16",
@@ -74,9 +73,7 @@ def values_of(name: str) -> dict:
     Raises ValueError for an unknown name, with the nearest one.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(str(name), RECIPES, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(RECIPES)}"
-        raise ValueError(f"recipe {name!r} is unknown; {hint}")
+        raise ValueError(f"recipe {name!r} is unknown{did_you_mean(name, RECIPES)}")
     base = {} if name in SYNTHME else {**PAPER, **DIFFERENCES[name]}
     return {"task": name, **base}
 

@@ -5,12 +5,13 @@ data/cards/ hold the totals that the paper's lists have, so a table built from o
 of a licensed set can be checked against them.
 """
 
-import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import yaml
+
+from merclip_lib.files import did_you_mean
 
 # The two codings of CASME II in circulation, by their counts of sadness and surprise.
 CASME2_CODINGS = {(7, 25): "2014", (4, 28): "2019"}
@@ -113,9 +114,7 @@ TASKS = {
 def task_named(name: str) -> Task:
     """The task of that name; ValueError with the nearest name otherwise."""
     if name not in TASKS:
-        near = difflib.get_close_matches(str(name), TASKS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(TASKS)}"
-        raise ValueError(f"task {name!r} is unknown; {hint}")
+        raise ValueError(f"task {name!r} is unknown{did_you_mean(name, TASKS)}")
     return TASKS[name]
 
 

@@ -7,7 +7,6 @@ where a figure came from and how to make it again. A figure made of synthetic da
 """
 
 import json
-import os
 import subprocess
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +15,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 import merclip_lib
+from merclip_lib.files import replacing, write_text
 
 WIDTH = 7.16  # inches: two columns of an IEEE page; text is set at 8 pt at this width
 
@@ -106,12 +106,6 @@ def panels(title, width, height, rows=1, columns=1, **options):
     return figure, axes
 
 
-def _write(path, content):
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-
-
 def _commit(folder):
     """Commit that `folder` is checked out at, or "" outside git."""
     try:
@@ -140,7 +134,6 @@ def save_figure(
             f"a title says SynthME when, and only when, the data is synthetic."
         )
     folder = Path(figures_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     undated = {
         "png": {"Software": None},
         "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
@@ -149,7 +142,8 @@ def save_figure(
         buffer = BytesIO()
         with mpl.rc_context(STYLE):
             figure.savefig(buffer, format=kind, metadata=metadata)
-        _write(folder / f"{name}.{kind}", buffer.getvalue())
+        with replacing(folder / f"{name}.{kind}") as temporary:
+            temporary.write_bytes(buffer.getvalue())
     ledger = folder / "figures.json"
     entries = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
     entries[name] = {
@@ -162,5 +156,5 @@ def save_figure(
         "version": merclip_lib.__version__,
         "commit": _commit(folder),
     }
-    _write(ledger, (json.dumps(entries, indent=1, sort_keys=True) + "\n").encode())
+    write_text(ledger, json.dumps(entries, indent=1, sort_keys=True) + "\n")
     return figure

@@ -18,7 +18,7 @@ import pandas as pd
 from merclip_lib.config import Config
 from merclip_lib.data.store import ClipStore, open_store
 from merclip_lib.data.tasks import task_named
-from merclip_lib.files import write_text, writing
+from merclip_lib.files import write_csv, write_text, writing
 from merclip_lib.protocol.folds import Fold, people
 from merclip_lib.protocol.one_fold import train_fold
 from merclip_lib.protocol.plan import (
@@ -31,7 +31,7 @@ from merclip_lib.protocol.plan import (
 )
 from merclip_lib.runs import store as run_store
 from merclip_lib.runs.executors import check_executor, gpu_share, run_jobs, workers_for
-from merclip_lib.runs.store import Run, read_run, write_csv
+from merclip_lib.runs.store import Run, read_run
 from merclip_lib.scores.metrics import read_predictions
 from merclip_lib.text.bank import TextTargets
 from merclip_lib.training.whole_batch import wait_for_all
@@ -63,9 +63,9 @@ def run_fold(job: FoldJob) -> bool:
         trained = train_fold(job.config, store, job.fold, job.text, part, job.data_workers)
         if (part / "checkpoint.pt.damaged").exists():
             _progress_line(f"{part / 'checkpoint.pt'} was damaged: {name} was trained anew")
-        write_csv(trained.predictions, part / "predictions.csv")
-        write_csv(trained.history, part / "history.csv")
-        write_csv(trained.epochs, part / "epochs.csv")
+        write_csv(trained.predictions, part / "predictions.csv", run_store.DIGITS)
+        write_csv(trained.history, part / "history.csv", run_store.DIGITS)
+        write_csv(trained.epochs, part / "epochs.csv", run_store.DIGITS)
         write_text(part / "seconds.json", json.dumps(round(trained.seconds, 2)))
         write_text(part / "environment.json", json.dumps(run_store.environment(), indent=1))
         with writing(part):
@@ -159,8 +159,8 @@ def collect(folder: Path, folds: list[Fold]) -> None:
             if len(predictions[-1]) != len(fold.test):
                 raise run_store.set_aside(part, "predictions of clips are missing")
             run_store.drop_checkpoint(part)
-        write_csv(pd.concat(history), folder / "history.csv")
-        write_csv(pd.concat(predictions), folder / "predictions.csv")
+        write_csv(pd.concat(history), folder / "history.csv", run_store.DIGITS)
+        write_csv(pd.concat(predictions), folder / "predictions.csv", run_store.DIGITS)
 
 
 def _progress_line(line: str) -> None:

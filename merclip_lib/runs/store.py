@@ -25,10 +25,11 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from merclip_lib.config import Config, config_from
-from merclip_lib.files import remove, write_text, writing
+from merclip_lib.files import remove, writing
 from merclip_lib.scores.metrics import read_predictions
 
 WHOLE = ".run"  # name of the lock on the files of the run itself
+DIGITS = "%.7g"  # of the numbers in the tables of a run
 
 
 @dataclass(frozen=True)
@@ -163,11 +164,6 @@ def is_held(folder: Path, name: str) -> bool:
     """Whether a process is training this fold right now."""
     with hold(folder, name) as mine:
         return not mine
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table whole or not at all, numbers with 7 digits."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format="%.7g"))
 
 
 def open_part(folder: Path, fold: str) -> Path:

@@ -7,10 +7,9 @@ because papermill only warns about a misspelt one. Grids of runs: `merclip_lib.s
 
 import ast
 import contextlib
-import difflib
-import os
 from pathlib import Path
 
+from merclip_lib.files import did_you_mean, write_text
 from merclip_lib.study.progress import Clock, progress_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,8 +122,7 @@ def check_parameters(notebook: Path, parameters: dict) -> dict:
     name = Path(notebook).name
     for key, value in parameters.items():
         if key not in defaults:
-            near = difflib.get_close_matches(key, defaults, n=3, cutoff=0.5) or sorted(defaults)
-            raise ValueError(f"{name} has no parameter {key!r}; the nearest: {', '.join(near)}")
+            raise ValueError(f"{name} has no parameter {key!r}{did_you_mean(key, defaults)}")
         kind = type(defaults[key])
         allowed = {float: (float, int), tuple: (tuple, list), list: (tuple, list)}.get(kind, kind)
         boolean = isinstance(value, bool) and kind is not bool
@@ -243,6 +241,4 @@ def write_clean(executed: Path, target: Path) -> None:
             cell.metadata.pop("tags", None)
         kept.append(cell)
     notebook.cells = kept
-    temporary = Path(target).with_suffix(".ipynb.tmp")
-    nbformat.write(notebook, temporary)
-    os.replace(temporary, target)
+    write_text(target, nbformat.writes(notebook) + "\n")

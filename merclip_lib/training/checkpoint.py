@@ -10,6 +10,7 @@ executing anything (`weights_only`).
 import contextlib
 import hashlib
 import os
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from merclip_lib.config import Config, config_hash
 from merclip_lib.data.dataset import ClipDataset
+from merclip_lib.files import replacing, writing
 
 
 def training_key(config: Config, dataset: ClipDataset, model: nn.Module) -> str:
@@ -50,9 +52,10 @@ def prepare(path: Path) -> None:
 
     Raises ValueError as `save` does.
     """
-    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
-    _write({}, probe, path)
-    probe.unlink()
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            probe.write(b"probe")
 
 
 def save(path: Path, state: dict) -> None:
@@ -63,25 +66,13 @@ def save(path: Path, state: dict) -> None:
     was at `path` before is then still there.
     """
     if not dist.is_initialized() or dist.get_rank() == 0:
-        _write(state, path, path)
-
-
-def _write(state: dict, target: Path, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            torch.save(state, file)
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            try:
+                torch.save(state, file)
+            except RuntimeError as error:  # what torch makes of a full disk
+                raise OSError(str(error)) from error
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise ValueError(
-            f"{path}: the state of the training cannot be written ({error}); free the disk or "
-            "name a folder that can be written, and start again: it goes on where it was"
-        ) from None
 
 
 def load(path: Path, key: str) -> dict | None:

@@ -9,7 +9,6 @@ tower is frozen for good.
 
 import json
 import math
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from merclip_lib import augment
 from merclip_lib.config import Config, ModelSize, size_of
 from merclip_lib.data.dataset import ClipDataset, uniform_sample
 from merclip_lib.data.store import ClipStore
+from merclip_lib.files import write_text
 from merclip_lib.model.encoder import VideoEncoder
 from merclip_lib.text.bank import build_text_bank, text_tower, tokenizer
 from merclip_lib.text.facs import codes, swap_sides
@@ -283,6 +283,4 @@ def write(model: Pretrainer, out: Path, card: dict) -> None:
     }
     size = size_header(model.vision_encoder.size)
     save_weights(out, state, {"size": size, **{k: v for k, v in card.items() if k != "curves"}})
-    temporary = out.with_suffix(".json.part")
-    temporary.write_text(json.dumps(card, indent=1) + "\n")
-    os.replace(temporary, out.with_suffix(".json"))
+    write_text(out.with_suffix(".json"), json.dumps(card, indent=1) + "\n")

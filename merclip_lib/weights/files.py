@@ -1,13 +1,13 @@
 """Weights files: safetensors with a header that says what they are."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor
 
 from merclip_lib.config import ModelSize
+from merclip_lib.files import replacing
 from merclip_lib.weights import key_layouts
 from merclip_lib.weights import published as published_weights
 
@@ -16,15 +16,9 @@ def save_weights(path: str | Path, state: dict[str, Tensor], header: dict) -> No
     """Write tensors and a JSON header to a safetensors file, atomically."""
     from safetensors.torch import save_file
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    save_file(
-        {name: tensor.detach().contiguous() for name, tensor in state.items()},
-        temporary,
-        metadata={"merclip": json.dumps(header, sort_keys=True)},
-    )
-    os.replace(temporary, path)
+    tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, {"merclip": json.dumps(header, sort_keys=True)})
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
