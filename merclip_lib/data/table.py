@@ -1,7 +1,7 @@
 """The clip table: one row per clip, the same columns for every dataset.
 
 Tables are plain CSV; every check names the file, the row as a spreadsheet numbers it, and the
-remedy. What a task makes of a table is in `tasks` (its names are importable from here as well).
+remedy. What a task makes of a table is in `tasks`.
 """
 
 import hashlib
@@ -13,39 +13,25 @@ import pandas as pd
 from merclip_lib.files import write_csv
 from merclip_lib.text import facs
 
-# onset, apex and offset are frame numbers, fps frames per second; action_units is FACS notation;
-# frames is where the pictures are (folder or video below the data root), "" for drawn clips.
-COLUMNS = [
-    "clip_id",
-    "dataset",
-    "subject",
-    "clip",
-    "onset",
-    "apex",
-    "offset",
-    "fps",
-    "action_units",
-    "emotion",
-    "frames",
-]
-
-
+# action_units is FACS notation; frames is where the pictures are (folder or video below the data
+# root), "" for drawn clips.
 _TEXT = ["clip_id", "dataset", "subject", "clip", "action_units", "emotion", "frames"]
-
-
-_REQUIRED = ["clip_id", "dataset", "subject"]
-
-
 _FRAME_NUMBERS = ["onset", "apex", "offset"]
+COLUMNS = [*_TEXT[:4], *_FRAME_NUMBERS, "fps", *_TEXT[4:]]
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a clip table; further columns are kept as they are.
+    """Read a clip table.
 
-    Ids and annotations are text ("01" stays "01", an empty cell is ""), frame numbers int64;
-    apex alone may be empty (then it is a nullable integer). Raises ValueError for a missing file
-    or column, an empty table, a repeated clip_id, frame numbers out of order, or an annotation
-    that `facs.parse` cannot read.
+    Args:
+        path: a CSV file with at least COLUMNS; further columns are kept as they are.
+
+    Returns:
+        The checked table. Ids and annotations are text ("01" stays "01", an empty cell is ""),
+        frame numbers int64; apex alone may be empty (then it is a nullable integer).
+
+    Raises:
+        ValueError: for a missing file, or as `check_table`.
     """
     path = Path(path)
     if not path.is_file():
@@ -53,18 +39,34 @@ def read_table(path: str | Path) -> pd.DataFrame:
             f"{path}: no such clip table; build it from your copy of the dataset, or "
             "draw SynthME with `merclip synth`"
         )
-    numbers = dict.fromkeys([*_FRAME_NUMBERS, "fps"], str)
-    table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str) | numbers, keep_default_na=False)
-    return check_table(table, str(path))
+    as_text = dict.fromkeys([*_TEXT, *_FRAME_NUMBERS, "fps"], str)
+    return check_table(pd.read_csv(path, dtype=as_text, keep_default_na=False), str(path))
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Check a clip table and write it (atomically; the index is not written)."""
+    """Check a clip table and write it, whole or not at all, without its index.
+
+    Raises:
+        ValueError: as `check_table` and `files.write_csv`; then nothing is written.
+    """
     write_csv(check_table(table, str(path)), path)
 
 
 def check_table(table: pd.DataFrame, where: str = "clip table") -> pd.DataFrame:
-    """A copy of the table with checked columns and types; ValueError as in `read_table`."""
+    """Check the columns, types and cells of a clip table.
+
+    Args:
+        table: at least COLUMNS.
+        where: the file, for messages.
+
+    Returns:
+        A copy of the table with the types that `read_table` describes.
+
+    Raises:
+        ValueError: for a missing column, no rows, an empty or repeated id, frame numbers that are
+            no numbers or out of order, an emotion that is not in lower case, or an annotation
+            that `facs.parse` cannot read; it names the row.
+    """
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise ValueError(
@@ -76,50 +78,33 @@ def check_table(table: pd.DataFrame, where: str = "clip table") -> pd.DataFrame:
     table = table.copy()
     for name in _TEXT:
         table[name] = table[name].where(table[name].notna(), "").astype(str)
-    for name in _REQUIRED:
-        _refuse(table, table[name].str.strip() == "", name, where, "must not be empty")
-    _refuse(
-        table,
-        table["clip_id"].duplicated(),
-        "clip_id",
-        where,
-        "occurs before in the table; give every clip an id of its own",
-    )
+    for name in ("clip_id", "dataset", "subject"):
+        _refuse(table, name, table[name].str.strip() == "", where, "must not be empty")
+    again = "occurs before in the table; give every clip an id of its own"
+    _refuse(table, "clip_id", table["clip_id"].duplicated(), where, again)
     for name in _FRAME_NUMBERS:
         table[name] = _whole_numbers(table, name, where)
     table["fps"] = _numbers(table, "fps", where)
-    _refuse(table, ~(table["fps"] > 0), "fps", where, "must be a number of frames per second")
-    _refuse(table, table["onset"] < 0, "onset", where, "must not be negative")
-    _refuse(
-        table,
-        table["offset"] < table["onset"],
-        "offset",
-        where,
-        "is before the onset; correct the frame numbers",
-    )
-    outside = (table["apex"] < table["onset"]) | (table["apex"] > table["offset"])
-    _refuse(
-        table,
-        outside.fillna(False).astype(bool),
-        "apex",
-        where,
-        "is not between onset and offset; correct it, or leave it empty",
-    )
-    _refuse(
-        table,
-        table["emotion"] != table["emotion"].str.strip().str.lower(),
-        "emotion",
-        where,
-        "must be written in lower case without blanks around",
-    )
+    onset, apex, offset = table["onset"], table["apex"], table["offset"]
+    outside = ((apex < onset) | (apex > offset)).fillna(False).astype(bool)
+    plain = table["emotion"].str.strip().str.lower()
+    write_plain = "must be written in lower case without blanks around"
+    for name, wrong, remedy in [
+        ("fps", ~(table["fps"] > 0), "must be a number of frames per second"),
+        ("onset", onset < 0, "must not be negative"),
+        ("offset", offset < onset, "is before the onset; correct the frame numbers"),
+        ("apex", outside, "is not between onset and offset; correct it, or leave it empty"),
+        ("emotion", table["emotion"] != plain, write_plain),
+    ]:
+        _refuse(table, name, wrong, where, remedy)
     for row, annotation in enumerate(table["action_units"]):
         facs.parse(annotation, where=f"{where}, row {row + 2}")
     return table
 
 
-def _refuse(table: pd.DataFrame, bad: pd.Series, column: str, where: str, remedy: str) -> None:
-    """ValueError for the first bad row; row 1 of the file is the header."""
-    rows = bad.to_numpy().nonzero()[0]
+def _refuse(table: pd.DataFrame, column: str, wrong: pd.Series, where: str, remedy: str) -> None:
+    """ValueError for the first wrong row; row 1 of the file is the header."""
+    rows = wrong.to_numpy().nonzero()[0]
     if len(rows):
         value = table[column].iloc[rows[0]]
         text = repr(value) if isinstance(value, str) else str(value)
@@ -127,26 +112,31 @@ def _refuse(table: pd.DataFrame, bad: pd.Series, column: str, where: str, remedy
 
 
 def _numbers(table: pd.DataFrame, column: str, where: str) -> pd.Series:
+    """The column as floats, NaN where a cell is empty."""
     written = table[column].astype(object).where(table[column].notna(), "")
     empty = written.astype(str).str.strip() == ""
     numbers = pd.to_numeric(written.mask(empty), errors="coerce").astype(float)
-    finite = numbers.abs() < 2**53
-    _refuse(table, ~finite & ~empty, column, where, "is not a number; correct the cell")
+    finite = numbers.abs() < 2**53  # up to here a float holds every whole number
+    _refuse(table, column, ~finite & ~empty, where, "is not a number; correct the cell")
     return numbers
 
 
 def _whole_numbers(table: pd.DataFrame, column: str, where: str) -> pd.Series:
+    """The column as integers; only the apex may be empty."""
     numbers = _numbers(table, column, where)
     if column != "apex":
-        _refuse(table, numbers.isna(), column, where, "is missing; fill in the frame number")
-    _refuse(
-        table,
-        numbers.notna() & (numbers % 1 != 0),
-        column,
-        where,
-        "is not a whole frame number; correct the cell",
-    )
+        _refuse(table, column, numbers.isna(), where, "is missing; fill in the frame number")
+    broken = numbers.notna() & (numbers % 1 != 0)
+    _refuse(table, column, broken, where, "is not a whole frame number; correct the cell")
     return numbers.astype("Int64" if numbers.isna().any() else "int64")
+
+
+def people(table: pd.DataFrame) -> pd.Series:
+    """Who is seen in each clip, as "dataset/subject".
+
+    "s01" of two datasets are two people. Folds are made of people, and scores counted by them.
+    """
+    return table["dataset"] + "/" + table["subject"]
 
 
 def hash_ids(clip_ids: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from merclip_lib.data.table import people
 from merclip_lib.data.tasks import database
 
 
@@ -22,11 +23,6 @@ class Fold:
     name: str
     train: np.ndarray
     test: np.ndarray
-
-
-def people(table: pd.DataFrame) -> pd.Series:
-    """Who is seen in each clip; subjects of different datasets are different people."""
-    return table["dataset"] + "/" + table["subject"]
 
 
 def make_folds(

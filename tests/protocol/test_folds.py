@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merclip_lib.config import Config, config_from, stamp
-from merclip_lib.protocol.folds import inner_validation, make_folds, people
+from merclip_lib.data.table import people
+from merclip_lib.protocol.folds import inner_validation, make_folds
 
 
 def table(*datasets, subjects=4, clips=3, **columns):
