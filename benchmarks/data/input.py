@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from merclip_lib.data.dataset import ClipDataset, uniform_sample
+from merclip_lib.data.dataset import ClipDataset, Sampling, uniform_sample
 from merclip_lib.data.frames import find, prepare
 from merclip_lib.data.frames.decode import PictureSettings
 from merclip_lib.synthme import plan as synthme_plan
@@ -84,7 +84,7 @@ def main() -> None:
         settings = PictureSettings(SIZE, FRAMES)
         store = prepare.prepare(table, folder / "copy", folder / "store", settings, workers=1)
         once = 1000 * (time.perf_counter() - start) / CLIPS
-        dataset = ClipDataset(store, np.arange(CLIPS), np.zeros(CLIPS, int), FRAMES)
+        dataset = ClipDataset(store, np.arange(CLIPS), np.zeros(CLIPS, int), Sampling(FRAMES))
         jpeg = milliseconds(lambda: decode_each_epoch(folder / "copy", table))
         mapped = milliseconds(lambda: read_store(dataset))
         bytes_jpeg = sum(path.stat().st_size for path in (folder / "copy").rglob("*.jpg"))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from merclip_lib.config import Config
-from merclip_lib.data.dataset import ClipDataset
+from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.tasks import TASKS
 from merclip_lib.model.head import EmotionInference
 from merclip_lib.protocol.folds import make_folds
@@ -62,7 +62,7 @@ def main() -> None:
         table, classes = choose_clips(config, store), TASKS[config.task].classes
         folds, labels = make_folds(table), table["label"].map(classes.index).to_numpy()
         model = build_model(config, len(classes))[0].eval()
-        dataset = ClipDataset(store, table.index.to_numpy(), labels, config.frames)
+        dataset = ClipDataset(store, table.index.to_numpy(), labels, Sampling(config.frames))
         start = time.monotonic()
         found = features(model, dataset)
         encoding = time.monotonic() - start

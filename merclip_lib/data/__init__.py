@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "table": ["check_table", "read_table"],
         "tasks": ["TASKS", "apply_task", "read_card", "task_named"],
         "store": ["open_store"],
-        "dataset": ["ClipDataset"],
+        "dataset": ["ClipDataset", "Sampling"],
         "annotations.read": ["read_annotations"],
         "annotations.report": ["manifest_report", "manifest_text"],
         "frames.align": ["find_eyes"],

@@ -1,25 +1,54 @@
 """Clips as torch sees them: frames sampled from onset to offset, batches read ahead."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 
 from merclip_lib.data.store import ClipStore
 
+Short = Literal["repeat", "modulo"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the frames of a clip are chosen, see `uniform_sample`.
+
+    Attributes:
+        frames: how many.
+        training: draw them anew in every epoch, from (seed, epoch, row).
+        seed: of these draws.
+        short: what becomes of a clip with fewer frames.
+    """
+
+    frames: int
+    training: bool = False
+    seed: int = 0
+    short: Short = "repeat"
+
 
 def uniform_sample(
-    length: int,
-    frames: int,
-    generator: torch.Generator | None = None,
-    short: str = "repeat",
+    length: int, frames: int, generator: torch.Generator | None = None, short: Short = "repeat"
 ) -> np.ndarray:
-    """Indices (frames,) of `frames` moments spread evenly over a clip of `length` frames.
+    """Choose frames spread evenly over a clip (paper, implementation details).
 
-    With s = (length - 1) / frames: evaluation (no generator) takes round(s i) + int(s / 2);
-    training draws index i uniformly from [round(s i), round(s (i + 1))]. A clip shorter than
-    `frames` repeats its last frame (`short="repeat"`: motion stays monotone; differs from the
-    paper's program, which starts again from the first frame: `short="modulo"`).
+    With s = (length - 1) / frames: evaluation takes round(s i) + int(s / 2); training draws
+    index i uniformly from [round(s i), round(s (i + 1))].
+
+    Args:
+        length: frames of the clip.
+        frames: how many to choose.
+        generator: draws the frames of training; without one they are those of evaluation.
+        short: a clip shorter than `frames` repeats its last frame ("repeat": motion stays
+            monotone), or starts again from its first ("modulo": as the authors' program does).
+
+    Returns:
+        Indices (frames,), in order of time but for "modulo".
+
+    Raises:
+        ValueError: for a clip without frames.
     """
     if length < 1:
         raise ValueError("a clip without frames cannot be sampled")
@@ -37,40 +66,36 @@ def uniform_sample(
 class ClipDataset(torch.utils.data.Dataset):
     """Rows of a store as uint8 videos (T, H, W, 3), normalised later on the device.
 
-    `rows` are positions in the store's table, `labels` class numbers for those rows. In
-    training the sampling of frames is drawn from (seed, epoch, row), so a clip looks the same
-    whichever worker reads it and in whatever order; call `set_epoch` before each epoch. `short`
-    says what becomes of clips with fewer than `frames`, see `uniform_sample`.
+    In training a clip looks the same whichever worker reads it and in whatever order, and
+    different in the next epoch: call `set_epoch` before each.
+
+    Args:
+        store: the clips.
+        rows: positions in the store's table.
+        labels: a class number for each of `rows`.
+        sampling: how frames are chosen.
     """
 
-    def __init__(
-        self,
-        store: ClipStore,
-        rows: np.ndarray,
-        labels: np.ndarray,
-        frames: int,
-        training: bool = False,
-        seed: int = 0,
-        short: str = "repeat",
-    ):
-        self.store, self.rows, self.labels = store, np.asarray(rows), np.asarray(labels)
-        self.frames, self.training, self.seed, self.epoch = frames, training, seed, 0
-        self.short = short
+    def __init__(self, store: ClipStore, rows: Sequence, labels: Sequence, sampling: Sampling):
+        self.store, self.sampling, self.epoch = store, sampling, 0
+        self.rows, self.labels = np.asarray(rows), np.asarray(labels)
 
     def set_epoch(self, epoch: int) -> None:
+        """Draw other frames from now on; the same for the same epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, item: int) -> dict:
-        row = int(self.rows[item])
+        """One clip: video (T, H, W, 3) uint8, label, and its row in the store."""
+        row, how = int(self.rows[item]), self.sampling
         generator = None
-        if self.training:
-            key = np.random.SeedSequence([self.seed, self.epoch, row]).generate_state(1)[0]
+        if how.training:
+            key = np.random.SeedSequence([how.seed, self.epoch, row]).generate_state(1)[0]
             generator = torch.Generator().manual_seed(int(key))
         clip = self.store.frames[row]
-        index = uniform_sample(len(clip), self.frames, generator, self.short)
+        index = uniform_sample(len(clip), how.frames, generator, how.short)
         video = torch.from_numpy(np.ascontiguousarray(clip[index]))
         return {"video": video, "label": int(self.labels[item]), "row": row}
 
@@ -78,9 +103,17 @@ class ClipDataset(torch.utils.data.Dataset):
 def read_batches(
     dataset: ClipDataset, order: list[torch.Tensor], workers: int = 0
 ) -> Iterator[tuple[torch.Tensor, list[dict]]]:
-    """Each batch of `order` (positions) with its items, read ahead by `workers` processes.
+    """Read batches, ahead of their use where there are workers.
 
     Nothing is drawn from torch's own generator, whatever the number of workers.
+
+    Args:
+        dataset: the clips.
+        order: for each batch, positions in the dataset.
+        workers: processes that read ahead; 0 reads when asked.
+
+    Yields:
+        Each batch of `order` with its items.
     """
     if not workers:
         yield from ((items, [dataset[int(i)] for i in items]) for items in order)

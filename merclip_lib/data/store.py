@@ -1,4 +1,4 @@
-"""Clips as one memory-mapped array of bytes, and the torch dataset that reads it.
+"""Clips as one memory-mapped array of bytes.
 
 Decoding a video costs far more than looking at it. A clip store is a folder made once, holding
 `clips.npy` (N, T, H, W, 3) uint8, `table.csv` (the clip table, one row per clip, same order),
@@ -7,8 +7,6 @@ Decoding a video costs far more than looking at it. A clip store is a folder mad
 """
 
 import json
-import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +15,22 @@ import numpy as np
 import pandas as pd
 
 from merclip_lib.data.table import read_table, write_table
+from merclip_lib.files import replacing_folder
+
+META = "meta.json"
 
 
 @dataclass(frozen=True)
 class ClipStore:
-    """An opened store: `frames` (N, T, H, W, 3) uint8 and `motion` (N, T, G, G, 2) or None."""
+    """An opened store.
+
+    Attributes:
+        folder: where it is.
+        table: the clip table; row k describes clip k.
+        frames: (N, T, H, W, 3) uint8, memory-mapped.
+        motion: (N, T, G, G, 2) float16, x and y displacement of each patch in pixels, or None.
+        meta: what the set is; its `hash` is a part of every run's.
+    """
 
     folder: Path
     table: pd.DataFrame
@@ -32,6 +41,10 @@ class ClipStore:
     def __len__(self) -> int:
         return len(self.table)
 
+    def __reduce__(self):
+        """A pickled store carries no frames: it maps them again, as in the workers that read."""
+        return _map_again, (self.folder, self.table, self.meta)
+
 
 def write_store(
     folder: str | Path,
@@ -41,22 +54,29 @@ def write_store(
     shape: tuple[int, int, int, int],
     motion_shape: tuple[int, int, int, int] | None = None,
 ) -> ClipStore:
-    """Write clips in table order and return the opened store.
+    """Write clips in table order, so that the store is either whole or absent.
 
-    `items` yields (frames (T, H, W, 3) uint8, motion (T, G, G, 2) or None) for each row of
-    `table`; `shape` is that of one clip. Everything goes to a temporary folder that is renamed
-    at the end, so a store is either whole or absent. Raises ValueError when an item has another
-    shape than promised or their number differs from the rows.
+    Args:
+        folder: the store to write; an older store there is replaced.
+        table: the clip table.
+        items: (frames (T, H, W, 3) uint8, motion (T, G, G, 2) or None) for each row of `table`.
+        meta: plain values that say what the set is.
+        shape: (T, H, W, 3) of one clip.
+        motion_shape: (T, G, G, 2) of one clip's motion, for a set that has it.
+
+    Returns:
+        The opened store.
+
+    Raises:
+        ValueError: when an item has another shape than promised, their number differs from the
+            rows, `folder` holds something else than a store, or the disk does not let us.
     """
     folder = Path(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        frames = _new_array(temporary / "clips.npy", (len(table), *shape), np.uint8)
+    with replacing_folder(folder, META) as new:
+        frames = _new_array(new / "clips.npy", (len(table), *shape), np.uint8)
         motion = None
         if motion_shape is not None:
-            motion = _new_array(temporary / "motion.npy", (len(table), *motion_shape), np.float16)
+            motion = _new_array(new / "motion.npy", (len(table), *motion_shape), np.float16)
         count = 0
         for clip, field in items:
             if count == len(table) or clip.shape != tuple(shape):
@@ -71,12 +91,8 @@ def write_store(
         if count != len(table):
             raise ValueError(f"{folder}: {count} clips for {len(table)} rows of the table")
         del frames, motion  # flushes the memory maps
-        write_table(table, temporary / "table.csv")
-        (temporary / "meta.json").write_text(json.dumps(meta, indent=1, sort_keys=True) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        write_table(table, new / "table.csv")
+        (new / META).write_text(json.dumps(meta, indent=1, sort_keys=True) + "\n")
     return open_store(folder)
 
 
@@ -85,34 +101,38 @@ def _new_array(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
 
 
 def open_store(folder: str | Path) -> ClipStore:
-    """Open a store read-only. Raises ValueError naming what is missing or does not agree."""
+    """Open a store read-only.
+
+    Raises:
+        ValueError: naming what is missing, damaged or does not agree.
+    """
     folder = Path(folder)
-    for name in ("clips.npy", "table.csv", "meta.json"):
+    for name in ("clips.npy", "table.csv", META):
         if not (folder / name).is_file():
             raise ValueError(
                 f"{folder}: no clip store here ({name} is missing); "
                 "draw SynthME with `merclip synth`, or name the folder of a prepared set"
             )
-    table, motion_file = read_table(folder / "table.csv"), folder / "motion.npy"
+    table = read_table(folder / "table.csv")
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _broken(folder, f"{META} is damaged ({error})") from None
+    return _map_again(folder, table, meta)
+
+
+def _map_again(folder: Path, table: pd.DataFrame, meta: dict) -> ClipStore:
+    """The store with its arrays memory-mapped; ValueError where they do not fit the table."""
+    motion_file = folder / "motion.npy"
     frames = _open_array(folder / "clips.npy")
-    if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[-1] != 3:
-        raise ValueError(
-            f"{folder}: clips.npy holds {frames.dtype} {frames.shape}, not uint8 (N, T, H, W, 3); "
-            "delete the folder and prepare it again"
-        )
     motion = _open_array(motion_file) if motion_file.is_file() else None
+    if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[-1] != 3:
+        what = f"clips.npy holds {frames.dtype} {frames.shape}, not uint8 (N, T, H, W, 3)"
+        raise _broken(folder, what)
     for name, array in (("clips.npy", frames), ("motion.npy", motion)):
         if array is not None and len(array) != len(table):
-            raise ValueError(
-                f"{folder}: {name} holds {len(array)} clips but table.csv {len(table)} rows; "
-                "delete the folder and prepare it again"
-            )
-    try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{folder}: meta.json is damaged ({error}); delete the folder and prepare it again"
-        ) from None
+            what = f"{name} holds {len(array)} clips but table.csv {len(table)} rows"
+            raise _broken(folder, what)
     return ClipStore(folder, table, frames, motion, meta)
 
 
@@ -121,7 +141,8 @@ def _open_array(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(
-            f"{path}: is damaged or no plain array ({error}); delete the folder and prepare it "
-            "again"
-        ) from None
+        raise _broken(path, f"is damaged or no plain array ({error})") from None
+
+
+def _broken(path: Path, what: str) -> ValueError:
+    return ValueError(f"{path}: {what}; delete the folder and prepare it again")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from merclip_lib import augment
 from merclip_lib.config import Config, ModelSize, size_of
-from merclip_lib.data.dataset import ClipDataset, uniform_sample
+from merclip_lib.data.dataset import ClipDataset, Sampling, uniform_sample
 from merclip_lib.data.store import ClipStore
 from merclip_lib.files import write_text
 from merclip_lib.model.encoder import VideoEncoder
@@ -110,7 +110,7 @@ def pretrain(
 
     generator = torch.Generator().manual_seed(settings.seed)
     dataset = ClipDataset(
-        store, train, np.zeros(len(train), int), settings.frames, seed=settings.seed
+        store, train, np.zeros(len(train), int), Sampling(settings.frames, seed=settings.seed)
     )
     moments = times_of(store, model.vision_encoder.size)
     optimiser = torch.optim.AdamW(parameter_groups(model, settings.weight_decay))
@@ -234,7 +234,7 @@ def evaluate_encoder(model, store, rows, encode, units, targets, motion_scale) -
     """
     model.eval()
     size = model.vision_encoder.size
-    dataset = ClipDataset(store, rows, np.zeros(len(rows), int), size.frames)
+    dataset = ClipDataset(store, rows, np.zeros(len(rows), int), Sampling(size.frames))
     moments = times_of(store, size)
     z, errors = [], []
     for items in torch.arange(len(dataset)).split(64):

@@ -1,5 +1,7 @@
 """The clip store and the sampling of frames."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merclip_lib.data.dataset import ClipDataset, read_batches, uniform_sample
+from merclip_lib.data.dataset import ClipDataset, Sampling, read_batches, uniform_sample
 from merclip_lib.data.store import open_store, write_store
 from merclip_lib.data.table import COLUMNS, write_table
 
@@ -124,7 +126,7 @@ def test_short_clips():
 
 
 def epoch_of(store, workers, epoch, seed=0):
-    dataset = ClipDataset(store, [4, 0, 2], [1, 0, 1], frames=3, training=True, seed=seed)
+    dataset = ClipDataset(store, [4, 0, 2], [1, 0, 1], Sampling(frames=3, training=True, seed=seed))
     dataset.set_epoch(epoch)
     loader = torch.utils.data.DataLoader(dataset, batch_size=2, num_workers=workers)
     batches = list(loader)
@@ -145,7 +147,7 @@ def test_training_samples_change_with_epoch_and_seed(store):
 
 
 def test_evaluation_samples_are_fixed(store):
-    dataset = ClipDataset(store, [3], [2], frames=3)
+    dataset = ClipDataset(store, [3], [2], Sampling(frames=3))
     item = dataset[0]
     assert (item["row"], item["label"], item["video"].dtype) == (3, 2, torch.uint8)
     np.testing.assert_array_equal(item["video"], store.frames[3][uniform_sample(6, 3)])
@@ -153,7 +155,7 @@ def test_evaluation_samples_are_fixed(store):
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_batches_are_read_ahead_without_a_draw(store, workers):
-    dataset = ClipDataset(store, [4, 0, 2], [1, 0, 1], frames=3, training=True)
+    dataset = ClipDataset(store, [4, 0, 2], [1, 0, 1], Sampling(frames=3, training=True))
     order = [torch.tensor([2, 0]), torch.tensor([1])]
     before = torch.get_rng_state()
     read = list(read_batches(dataset, order, workers))
@@ -167,7 +169,7 @@ def test_batches_are_read_ahead_without_a_draw(store, workers):
 
 def test_short_clips_of_a_dataset(store):
     videos = {
-        short: ClipDataset(store, [1], [0], frames=8, short=short)[0]["video"].numpy()
+        short: ClipDataset(store, [1], [0], Sampling(frames=8, short=short))[0]["video"].numpy()
         for short in ("repeat", "modulo")
     }
     frames = store.frames[1]  # six of them
@@ -210,3 +212,22 @@ def test_no_code_and_no_other_array_is_read(tmp_path):
     np.save(folder / "motion.npy", np.zeros((4, *MOTION), np.float16))
     with pytest.raises(ValueError, match="motion.npy holds 4 clips but table.csv 5 rows"):
         open_store(folder)
+
+
+def test_a_pickled_store_maps_its_frames_again(tmp_path):
+    shape = (6, 64, 64, 3)
+    made = write_store(tmp_path / "set", table(), items(shape=shape), {"name": "a"}, shape, MOTION)
+    pickled = pickle.dumps(made)
+    assert len(pickled) < 10_000 < made.frames.nbytes
+    again = pickle.loads(pickled)
+    np.testing.assert_array_equal(again.frames, made.frames)
+    np.testing.assert_array_equal(again.motion, made.motion)
+    pd.testing.assert_frame_equal(again.table, made.table)
+    assert again.meta == made.meta and isinstance(again.frames, np.memmap)
+
+
+def test_no_other_folder_is_replaced(tmp_path):
+    (tmp_path / "thesis.txt").write_text("two years of work")
+    with pytest.raises(ValueError, match="holds something else .no meta.json.; name another"):
+        write_store(tmp_path, table(), items(), {}, SHAPE, MOTION)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -179,7 +179,7 @@ def test_compare_totals_by_split():
 
 
 def test_card_of_an_unknown_dataset():
-    with pytest.raises(ValueError, match="casme3"):
+    with pytest.raises(ValueError, match="no such card; did you mean 'casme'"):
         read_card("casme4")
     with pytest.raises(ValueError, match="no totals"):
         compare_totals(clip_table(["anger"]), "synthme-7")
