@@ -10,7 +10,7 @@ help:
 	@echo "make run [PROFILE=smoke|quick|standard|paper]   run the notebooks (quick is the default)"
 	@echo "make test                                       run the tests, notebooks included"
 	@echo "make lab                                        open the notebooks in JupyterLab"
-	@echo "make lint                                       ruff over modules, tests and notebooks"
+	@echo "make lint                                       format, lint, types, rules between rooms"
 	@echo "make clean                                      remove .venv, runs/ and caches"
 
 install: $(STAMP)
@@ -29,11 +29,14 @@ test: $(STAMP)
 	$(PY) -m merclip_lib test
 
 lint: $(STAMP)
+	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
+	$(PY) -m mypy merclip_lib
+	.venv/bin/lint-imports
 
 lab: $(STAMP)
 	$(PY) -m jupyterlab --notebook-dir notebooks
 
 clean:
-	rm -rf .venv runs .pytest_cache .ruff_cache merclip.egg-info
+	rm -rf .venv runs build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache merclip.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

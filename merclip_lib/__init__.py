@@ -1,7 +1,20 @@
 """MER-CLIP: micro-expressions recognised with the help of sentences about action units.
 
-Each module holds one idea of the paper; the notebooks tell the story. Importing the package is
-cheap: torch, matplotlib and pandas load only with the modules that need them.
+Rooms, named after the steps of the method; read them from the top:
+
+    config, recipes     every hyper-parameter; the values of each task
+    text                an annotation such as `4+7+L10`, its sentence, its embedding
+    augment             LocalStaticFaceMix, flip, jitter
+    model               the network: `plain` as the paper draws it, and its fast equal
+    data, synthme       clip tables and stores; the faces that we draw
+    weights             weights files, ours and published ones
+    training, protocol  one training; leave one subject out
+    runs, scores        what a run leaves behind; pooled figures with intervals
+    explain, figures    what the network looks at; pictures
+    study, cli, files   notebooks through papermill; the command line; files written whole
+
+The `__init__` of a room lists what a notebook may import from it. Importing the package or a room
+loads neither torch nor pandas nor matplotlib: a name loads what it needs when it is first used.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
