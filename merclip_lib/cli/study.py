@@ -140,9 +140,9 @@ def _plain(value) -> str:
 
 def _weights(given) -> int:
     from merclip_lib.weights.inspect import inspect_file
-    from merclip_lib.weights.load import locate
+    from merclip_lib.weights.load import named_file
 
-    path = locate(given.file, given.size) if given.size else Path(given.file)
+    path = named_file(given.file, given.size) if given.size else Path(given.file)
     found = inspect_file(path, given.size)
     report = found.pop("report", None)
     if given.json:

@@ -17,7 +17,18 @@ OUTCOMES = ("loaded", "inflated", "resized", "skipped", "initial")
 
 @dataclass
 class LoadReport:
-    """Parameter names by what became of them."""
+    """Parameter names by what became of them.
+
+    Attributes:
+        source: Name of the file.
+        loaded: Copied as they are.
+        inflated: A 2-D patch kernel in the centre time tap of the 3-D stem.
+        resized: Summed over time, or interpolated to another resolution or sentence length.
+        skipped: In the file, without a place in the network.
+        initial: In the network, not in the file: left at their initial values.
+        layout: A key of `key_layouts.LAYOUTS`.
+        notes: Sentences about what a user should know.
+    """
 
     source: str
     loaded: list[str] = field(default_factory=list)
@@ -25,68 +36,91 @@ class LoadReport:
     resized: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     initial: list[str] = field(default_factory=list)
-    layout: str = ""  # a key of checkpoints.LAYOUTS
+    layout: str = ""
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         """One line of counts."""
         layout = f" ({self.layout})" if self.layout else ""
-        parts = [f"{len(getattr(self, what))} {what}" for what in OUTCOMES]
-        return f"{self.source}{layout}: {', '.join(parts)}"
+        counts = [f"{len(getattr(self, outcome))} {outcome}" for outcome in OUTCOMES]
+        return f"{self.source}{layout}: {', '.join(counts)}"
 
     def counts(self) -> dict:
         """Plain values, for a run's record."""
-        numbers = {what: len(getattr(self, what)) for what in OUTCOMES}
+        numbers = {outcome: len(getattr(self, outcome)) for outcome in OUTCOMES}
         return {"source": self.source, "layout": self.layout, **numbers, "notes": self.notes}
 
     def table(self) -> str:
         """Outcome, count and module, a line each; then the notes."""
         lines = [str(self)]
-        for what in OUTCOMES:
-            for module, count in Counter(map(_module_of, getattr(self, what))).items():
-                lines.append(f"  {what:<9}{count:>5}  {module}")
+        for outcome in OUTCOMES:
+            for module, count in Counter(map(_module_of, getattr(self, outcome))).items():
+                lines.append(f"  {outcome:<9}{count:>5}  {module}")
         return "\n".join(lines + [f"  note: {note}" for note in self.notes])
 
     def add(self, other: "LoadReport", prefix: str) -> None:
-        """Take in the report of a part of the network."""
-        for what in OUTCOMES:
-            getattr(self, what).extend(prefix + name for name in getattr(other, what))
+        """Take in the report of a part of the network, whose names get a prefix."""
+        for outcome in OUTCOMES:
+            getattr(self, outcome).extend(prefix + name for name in getattr(other, outcome))
         self.notes.extend(other.notes)
 
 
 def _module_of(name: str) -> str:
     """`transformer.resblocks.3.lmhra1.pos_embed.0.bias` -> `transformer.resblocks, lmhra`."""
-    parts = name.split(".")
-    number = next((i for i, part in enumerate(parts) if part.isdigit()), None)
+    words = name.split(".")
+    number = next((i for i, word in enumerate(words) if word.isdigit()), None)
     if number is None:
         return name.removesuffix(".weight").removesuffix(".bias")
-    return ".".join(parts[:number]) + (", lmhra" if "lmhra" in name else "")
+    return ".".join(words[:number]) + (", lmhra" if "lmhra" in name else "")
 
 
 def load_into(module: nn.Module, state: Mapping[str, Tensor], source: str) -> LoadReport:
-    """Copy into a network what fits by name; see `adapt`."""
-    own, report = adapt(module.state_dict(), state, source)
-    module.load_state_dict(own)
+    """Copy into a network what fits by name.
+
+    Args:
+        module: The network; it is changed.
+        state: Tensors by their names in `module`.
+        source: Name of the file, for the report and the message of an error.
+
+    Returns:
+        What became of each parameter.
+
+    Raises:
+        ValueError: A shape differs in a way that `adapt` does not know.
+    """
+    adapted, report = adapt(module.state_dict(), state, source)
+    module.load_state_dict(adapted)
     return report
 
 
 def adapt(
-    own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str
+    current: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str
 ) -> tuple[dict[str, Tensor], LoadReport]:
-    """The network's state `own` with what fits of `state` in its place, and the report.
+    """The state of a network with what fits of another state in its place.
 
     Shapes that may differ: a 2-D patch kernel (or one of a single time tap) is inflated into the
     centre time tap of the stem; a stem with three taps loaded into one is summed over time (the
     same answer to a static clip); positional embeddings of another resolution are interpolated,
-    those of another sentence length cut or filled with zeros. Any other disagreement raises
-    ValueError: the file belongs to a network of another size. `own` may be on the meta device.
+    those of another sentence length cut or filled with zeros.
+
+    Args:
+        current: The network's state; it may be on the meta device.
+        state: The tensors to put in its place.
+        source: Name of the file, for the report and the message of an error.
+
+    Returns:
+        The new state, and what became of each parameter.
+
+    Raises:
+        ValueError: Another shape differs: the file belongs to a network of another size.
     """
-    report, result = LoadReport(source), dict(own)
+    report, adapted = LoadReport(source), dict(current)
     for name, tensor in state.items():
-        if name not in own:
+        if name not in current:
             report.skipped.append(name)
             continue
-        target, tensor = own[name], tensor.to(own[name].dtype)
+        target = current[name]
+        tensor = tensor.to(target.dtype)
         if tensor.shape == target.shape:
             report.loaded.append(name)
         elif name == "conv1.weight" and _is_flat(tensor, target):
@@ -98,7 +132,7 @@ def adapt(
         elif name == "positional_embedding" and _of_grids(tensor, target):
             tensor = resize_positions(tensor, len(target))
             report.resized.append(name)
-        elif name == "positional_embedding" and _of_sentences(own, tensor, target):
+        elif name == "positional_embedding" and _of_sentences(current, tensor, target):
             report.resized.append(name)
             report.notes.append(_length_note(len(tensor), len(target)))
             tensor = resize_sentence(tensor, len(target))
@@ -107,10 +141,10 @@ def adapt(
                 f"{source}: {name} has shape {tuple(tensor.shape)}, the network wants "
                 f"{tuple(target.shape)}; choose the `size` that these weights were made for"
             )
-        result[name] = tensor
+        adapted[name] = tensor
     seen = {*report.loaded, *report.inflated, *report.resized}
-    report.initial = [name for name in own if name not in seen]
-    return result, report
+    report.initial = [name for name in current if name not in seen]
+    return adapted, report
 
 
 def _is_flat(kernel: Tensor, target: Tensor) -> bool:
@@ -128,22 +162,25 @@ def _inflate(kernel: Tensor, taps: int) -> Tensor:
 
 
 def _of_grids(*positions: Tensor) -> bool:
-    """Whether all are (1 + g*g, D) with the same D: an image tower's, not a text tower's."""
+    """Whether all are (1 + g*g, D) with the same D: of an image encoder, not of a text tower."""
     squares = all(math.isqrt(len(p) - 1) ** 2 == len(p) - 1 for p in positions)
     return squares and len({p.shape[1:] for p in positions}) == 1
 
 
 def resize_positions(positions: Tensor, length: int) -> Tensor:
-    """Interpolate a (1 + g*g, D) positional embedding bicubically to (length, D)."""
+    """Interpolate a (1 + g*g, D) positional embedding bicubically to (length, D).
+
+    The class token's position, the first, stays as it is.
+    """
     old, new = round((len(positions) - 1) ** 0.5), round((length - 1) ** 0.5)
     grid = positions[1:].T.view(1, -1, old, old)
     grid = F.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)
     return torch.cat([positions[:1], grid.flatten(2)[0].T])
 
 
-def _of_sentences(own: Mapping[str, Tensor], positions: Tensor, target: Tensor) -> bool:
+def _of_sentences(current: Mapping[str, Tensor], positions: Tensor, target: Tensor) -> bool:
     """Whether these are positional embeddings of a text tower, alike but for the length."""
-    return "token_embedding.weight" in own and positions.shape[1:] == target.shape[1:]
+    return "token_embedding.weight" in current and positions.shape[1:] == target.shape[1:]
 
 
 def resize_sentence(positions: Tensor, length: int) -> Tensor:
@@ -154,7 +191,7 @@ def resize_sentence(positions: Tensor, length: int) -> Tensor:
     return F.pad(positions[:length], (0, 0, 0, max(0, length - len(positions))))
 
 
-def _length_note(found: int, wanted: int) -> str:
-    if found > wanted:
-        return f"the first {wanted} of {found} positions of a sentence are kept"
-    return f"positions {found + 1} to {wanted} of a sentence were not trained (zeros)"
+def _length_note(given: int, wanted: int) -> str:
+    if given > wanted:
+        return f"the first {wanted} of {given} positions of a sentence are kept"
+    return f"positions {given + 1} to {wanted} of a sentence were not trained (zeros)"

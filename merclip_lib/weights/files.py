@@ -13,7 +13,16 @@ from merclip_lib.weights import published as published_weights
 
 
 def save_weights(path: str | Path, state: dict[str, Tensor], header: dict) -> None:
-    """Write tensors and a JSON header to a safetensors file, atomically."""
+    """Write a safetensors file, whole or not at all, its folder too.
+
+    Args:
+        path: The file.
+        state: Tensors by name.
+        header: What the file is, as JSON values.
+
+    Raises:
+        ValueError: The disk does not let us.
+    """
     from safetensors.torch import save_file
 
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
@@ -22,10 +31,16 @@ def save_weights(path: str | Path, state: dict[str, Tensor], header: dict) -> No
 
 
 def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
-    """State (its names without wrappers and prefixes) and header of a weights file.
+    """Read a safetensors file, or a torch file of which no code is run.
 
-    Safetensors, or a torch file without code. Raises ValueError with one sentence when the file
-    is absent, damaged, or no state dict.
+    Args:
+        path: The file.
+
+    Returns:
+        Tensors by name, without wrappers and prefixes, and the header ({} for files of others).
+
+    Raises:
+        ValueError: The file is absent, damaged, or holds no state dict.
     """
     path = Path(path)
     if not path.is_file():
@@ -39,7 +54,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
             header = json.loads((file.metadata() or {}).get("merclip", "{}"))
             state = {name: file.get_tensor(name) for name in file.keys()}
     except Exception as error:
-        raise ValueError(published_weights.cannot_read(path, error)) from None
+        raise ValueError(published_weights.why_unreadable(path, error)) from None
     return key_layouts.unwrap(state, str(path)), header
 
 

@@ -12,50 +12,69 @@ from merclip_lib.weights import published as published_weights
 from merclip_lib.weights.adapt import LoadReport, adapt
 from merclip_lib.weights.files import read_weights
 from merclip_lib.weights.key_layouts import Checkpoint
-from merclip_lib.weights.load import _adapt_vision
+from merclip_lib.weights.load import adapt_vision
+from merclip_lib.weights.sizes import check_sizes, fitting_size, sizes_in
 
 
 def inspect_file(path: Path, size: str = "") -> dict:
-    """What a weights file is: checksum, layout, sizes and parameters by part, header; with the
-    name of a size also the report of loading it there (nothing is computed or kept).
+    """What a weights file is.
 
-    Raises ValueError for a file that cannot be read or loaded.
+    Args:
+        path: The file.
+        size: Name of a size; with it the answer has the report of loading the file there
+            (nothing is computed or kept).
+
+    Returns:
+        Checksum, what is known of it, layout, fitting size, sizes and numbers of parameters by
+        part, names without a place, header, and perhaps `report`, a `LoadReport`.
+
+    Raises:
+        ValueError: The file cannot be read or loaded.
     """
     state, header = read_weights(path)
-    parts, checksum = key_layouts.recognise(state, str(path)), published_weights.sha256(path)
-    sizes = key_layouts.sizes_in(parts)
-    found = {
+    checkpoint, checksum = key_layouts.recognise(state, str(path)), published_weights.sha256(path)
+    sizes = sizes_in(checkpoint)
+    parts = {"vision": checkpoint.vision, "text": checkpoint.text, "head": checkpoint.head}
+    content = {
         "file": str(path),
         "bytes": path.stat().st_size,
         "sha256": checksum,
-        "known": published_weights.identity(path, checksum),
-        "layout": parts.layout,
-        "size": key_layouts.fitting_size(sizes),
+        "known": published_weights.identify(path, checksum),
+        "layout": checkpoint.layout,
+        "size": fitting_size(sizes),
         "sizes": sizes,
+        "parameters": {
+            name: sum(tensor.numel() for tensor in part.values())
+            for name, part in parts.items()
+            if part
+        },
+        "other": checkpoint.other,
+        "header": header,
     }
-    found["parameters"] = {
-        name: sum(tensor.numel() for tensor in part.values())
-        for name, part in (("vision", parts.vision), ("text", parts.text), ("head", parts.head))
-        if part
-    }
-    found |= {"other": parts.other, "header": header}
-    if size:
-        found["report"] = dry_run(parts, size, path.name)
-    return found
+    return content | ({"report": dry_run(checkpoint, size, path.name)} if size else {})
 
 
-def dry_run(parts: Checkpoint, size: str, source: str) -> LoadReport:
-    """The report of loading a checkpoint into a network of a named size, without building it."""
+def dry_run(checkpoint: Checkpoint, size: str, source: str) -> LoadReport:
+    """The report of loading a checkpoint into a network of a named size, without building it.
+
+    Args:
+        checkpoint: The parts of a weights file.
+        size: A key of `SIZES`.
+        source: Name of the file, for the report and the message of an error.
+
+    Raises:
+        ValueError: The size is unknown, or the checkpoint does not fit.
+    """
     if size not in SIZES:
         raise ValueError(f"size {size!r} is unknown; choose one of {', '.join(SIZES)}")
-    report = LoadReport(source, layout=parts.layout)
+    report = LoadReport(source, layout=checkpoint.layout)
     with torch.device("meta"):
         encoder, tower = VideoEncoder(SIZES[size]), text_tower(SIZES[size])
-    if parts.vision:
-        _, part = _adapt_vision(encoder.state_dict(), SIZES[size], parts, source)
-        report.add(part, "vision_encoder.")
-    if parts.text:
-        key_layouts.check_sizes(parts, SIZES[size], "text", source)
-        _, part = adapt(tower.state_dict(), parts.text, source)
-        report.add(part, "text_encoder.")
+    if checkpoint.vision:
+        _, vision = adapt_vision(encoder.state_dict(), SIZES[size], checkpoint, source)
+        report.add(vision, "vision_encoder.")
+    if checkpoint.text:
+        check_sizes(checkpoint, SIZES[size], "text", source)
+        _, text = adapt(tower.state_dict(), checkpoint.text, source)
+        report.add(text, "text_encoder.")
     return report

@@ -12,13 +12,8 @@ from typing import NamedTuple
 
 from torch import Tensor, is_tensor
 
-from merclip_lib.config import SIZES, ModelSize
-
 WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state")
-
-
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
-
 
 LAYOUTS = {
     "MER-CLIP": "ours and the authors': vision_encoder.*, text_encoder.*, cls_head.*",
@@ -29,6 +24,30 @@ LAYOUTS = {
     "UniFormerV2": "the original names: conv1.*, transformer.dec.*, transformer.proj.*",
     "UniFormerV2 (OpenMMLab)": "conv1.*, transformer.dec.*, transformer.norm.*, cls_head.fc_cls.*",
     "ViCLIP": "vision_encoder.temporal_positional_embedding, text_encoder.*, temp",
+}
+
+# Where a tensor belongs: (its name begins with, part of MER-CLIP, what stands there instead); the
+# first rule that fits holds, and what fits none is "other".
+_ENCODERS = [("vision_encoder.", "vision", ""), ("text_encoder.", "text", "")]
+_TEXT_AT_ROOT = [
+    (stem, "text", stem)
+    for stem in ("transformer.", "token_embedding.", "positional_", "ln_final.", "text_proj")
+]
+_IMAGE_AT_ROOT = [*_ENCODERS, ("cls_head.", "other", "cls_head."), ("", "vision", "")]
+_OLD_NORM = [
+    ("transformer.proj.0.", "vision", "transformer.norm."),
+    ("transformer.proj.", "other", "transformer.proj."),
+]
+_PLACES = {
+    "MER-CLIP": [*_ENCODERS, ("cls_head.", "head", "")],
+    "video encoder": _IMAGE_AT_ROOT,
+    # `text.` stands in open_clip's files with two towers.
+    "CLIP": [("visual.", "vision", ""), ("text.", "text", ""), *_TEXT_AT_ROOT],
+    "image tower": _IMAGE_AT_ROOT,
+    "text tower": [*_ENCODERS, *_TEXT_AT_ROOT],
+    "UniFormerV2": [*_OLD_NORM, *_IMAGE_AT_ROOT],
+    "UniFormerV2 (OpenMMLab)": _IMAGE_AT_ROOT,
+    "ViCLIP": _ENCODERS,
 }
 
 
@@ -43,11 +62,19 @@ class Checkpoint(NamedTuple):
     other: list[str]  # names that have no place in MER-CLIP, as they stand in the file
 
 
-def unwrap(content, where: str) -> dict[str, Tensor]:
-    """The state dict in what a torch file holds, without wrappers (`state_dict`, `model`, ...)
-    and prefixes (`module.`, `backbone.`, ...).
+def unwrap(content: object, source: str) -> dict[str, Tensor]:
+    """The state dict in what a torch file holds.
 
-    Raises ValueError where there is none, or where two names become one.
+    Args:
+        content: What was read, perhaps with wrappers (`state_dict`, `model`, ...) around the
+            state and prefixes (`module.`, `backbone.`, ...) before the names.
+        source: Name of the file, for the message of an error.
+
+    Returns:
+        Tensors by name, without wrappers and prefixes.
+
+    Raises:
+        ValueError: There is no state dict, or two names become one.
     """
     while isinstance(content, Mapping):
         inner = [content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)]
@@ -58,51 +85,68 @@ def unwrap(content, where: str) -> dict[str, Tensor]:
     if isinstance(content, Mapping):
         tensors = {k: v for k, v in content.items() if isinstance(k, str) and is_tensor(v)}
     if not tensors:
-        raise ValueError(f"{where}: holds no state dict of tensors; name a checkpoint of weights")
+        raise ValueError(f"{source}: holds no state dict of tensors; name a checkpoint of weights")
     state = {}
     for name, tensor in tensors.items():
         while prefix := next((p for p in PREFIXES if name.startswith(p)), None):
             name = name.removeprefix(prefix)
         if name in state:
             raise ValueError(
-                f"{where}: holds {name} twice, under different prefixes (two networks in one "
+                f"{source}: holds {name} twice, under different prefixes (two networks in one "
                 "file?); save the state dict of one of them and name that file"
             )
         state[name] = tensor
     return state
 
 
-def recognise(state: Mapping[str, Tensor], where: str) -> Checkpoint:
-    """Sort the tensors of a state (see `unwrap`) into the parts of MER-CLIP.
+def recognise(state: Mapping[str, Tensor], source: str) -> Checkpoint:
+    """Sort the tensors of a state into the parts of MER-CLIP.
 
     UniFormerV2's last LayerNorm is `transformer.proj.0` in the original names and
     `transformer.norm` in OpenMMLab's and ours; its classifier has no place here. (The authors'
-    program matches names only, so it leaves that LayerNorm at its start.) ViCLIP's `temp`
-    is the reciprocal of CLIP's logit scale. Raises ValueError for an unknown layout.
+    program matches names only, so it leaves that LayerNorm at its start.) ViCLIP's `temp` is the
+    reciprocal of CLIP's logit scale.
+
+    Args:
+        state: Tensors by name, see `unwrap`.
+        source: Name of the file, for the message of an error.
+
+    Returns:
+        The parts under our names.
+
+    Raises:
+        ValueError: The names are of no known layout.
     """
-    layout = layout_of(state, where)
-    parts = {"vision": {}, "text": {}, "head": {}}
-    scale, other = None, []
+    layout = layout_of(state, source)
+    parts: dict[str, dict[str, Tensor]] = {"vision": {}, "text": {}, "head": {}, "other": {}}
+    scale = None
     for name, tensor in state.items():
-        part, own_name = _place(layout, name)
-        if part is None:
-            other.append(name)
-        elif part == "scale":
+        if name in ("logit_scale", "temp"):
             scale = -math.log(tensor.item()) if name == "temp" else tensor.item()
-        else:
-            parts[part][own_name] = tensor
+            continue
+        part, our_name = _place(layout, name)
+        parts[part][our_name] = tensor
+    other = list(parts.pop("other"))
     return Checkpoint(layout, **parts, logit_scale=scale, other=other)
 
 
-def layout_of(state: Mapping[str, Tensor], where: str) -> str:
-    """The key of `LAYOUTS` that the names belong to. Raises ValueError for an unknown layout."""
-    first = {name.split(".")[0] for name in state}
-    towers = {"vision_encoder", "text_encoder"} & first
-    if "vision_encoder.temporal_positional_embedding" in state or (towers and "temp" in state):
+def _place(layout: str, name: str) -> tuple[str, str]:
+    """Part (`vision`, `text`, `head` or `other`) and our name of one tensor."""
+    for stem, part, our_stem in _PLACES[layout]:
+        if name.startswith(stem):
+            return part, our_stem + name.removeprefix(stem)
+    return "other", name
+
+
+def layout_of(state: Mapping[str, Tensor], source: str) -> str:
+    """The key of `LAYOUTS` that the names belong to; ValueError when it is none of them."""
+    roots = {name.split(".")[0] for name in state}
+    encoders = {"vision_encoder", "text_encoder"} & roots
+    if "vision_encoder.temporal_positional_embedding" in state or (encoders and "temp" in state):
         return "ViCLIP"
-    if "vision_encoder" in first:
+    if "vision_encoder" in roots:
         return "MER-CLIP"
-    if "visual" in first and "visual.class_embedding" in state:
+    if "visual.class_embedding" in state:
         return "CLIP"
     if {"token_embedding.weight", "text_encoder.token_embedding.weight"} & state.keys():
         return "text tower"
@@ -117,152 +161,39 @@ def layout_of(state: Mapping[str, Tensor], where: str) -> str:
     known = "; ".join(f"{layout} ({names})" for layout, names in LAYOUTS.items())
     shown = ", ".join(list(state)[:4])
     raise ValueError(
-        f"{where}: its {len(state)} names ({shown}, ...) are of no known layout; known are: "
+        f"{source}: its {len(state)} names ({shown}, ...) are of no known layout; known are: "
         f"{known}. CLIP must be a ViT; convert other files to one of these"
     )
 
 
-def _place(layout: str, name: str) -> tuple[str | None, str]:
-    """Part (`vision`, `text`, `head`, `scale`, or None) and our name of one tensor."""
-    ours = {"vision_encoder.": "vision", "text_encoder.": "text"}
-    if layout == "MER-CLIP":
-        ours["cls_head."] = "head"
-    elif layout == "CLIP":
-        ours = {"visual.": "vision", "text.": "text"}  # `text.` in open_clip's two-tower files
-    for prefix, part in ours.items():
-        if name.startswith(prefix):
-            return part, name.removeprefix(prefix)
-    if name in ("logit_scale", "temp"):
-        return "scale", name
-    if layout in ("CLIP", "text tower"):
-        at_root = ("transformer.", "token_embedding.", "positional_", "ln_final.", "text_proj")
-        return ("text" if name.startswith(at_root) else None), name
-    if layout in ("MER-CLIP", "ViCLIP"):
-        return None, name
-    if layout == "UniFormerV2":
-        if name.startswith("transformer.proj.0."):
-            return "vision", name.replace("proj.0", "norm")
-        if name.startswith("transformer.proj."):
-            return None, name
-    return (None if name.startswith("cls_head.") else "vision"), name
+class Renumbered(NamedTuple):
+    """A video encoder's state whose global blocks have the numbers of another network."""
+
+    state: dict[str, Tensor]
+    left_out: list[str]  # names of blocks that the network has not
+    note: str  # a sentence about it; "" when nothing was renumbered
 
 
-def move_global_blocks(vision: dict[str, Tensor], count: int) -> tuple[dict, list[str], str]:
+def move_global_blocks(vision: dict[str, Tensor], count: int) -> Renumbered:
     """Give the global blocks of a file the numbers of a network that has `count` of them.
 
     Both sit after the last local blocks, so they are matched from the end: a block stays with
     its local block. (The 4 of Kinetics go to the last 4 of our 8; those before start as the
-    identity.) Returns the renamed state, the names that fall away, and a sentence ("" for none).
+    identity.)
     """
     numbers = [int(m[1]) for name in vision if (m := re.match(r"transformer\.dec\.(\d+)\.", name))]
-    found = max(numbers, default=-1) + 1
-    shift = count - found
+    in_file = max(numbers, default=-1) + 1
+    shift = count - in_file
     if not numbers or not count or not shift:
-        return vision, [], ""
-    moved, gone = {}, []
+        return Renumbered(vision, [], "")
+    state, left_out = {}, []
     for name, tensor in vision.items():
         if match := re.match(r"(transformer\.(?:dec|dpe)\.)(\d+)(\..*)", name):
             number = int(match[2]) + shift
             if number < 0:
-                gone.append(name)
+                left_out.append(name)
                 continue
             name = f"{match[1]}{number}{match[3]}"
-        moved[name] = tensor
-    note = f"{found} global blocks in the file, {count} here: matched from the last one"
-    return moved, gone, note
-
-
-def sizes_in(checkpoint: Checkpoint) -> dict[str, dict[str, int | float]]:
-    """Sizes that the shapes tell, by part. Pixels, channels, tokens, blocks, classes; frames are
-    only known where a layout has an embedding of time."""
-    _, vision, text, head, _, _ = checkpoint
-    sizes = {}
-    if {"conv1.weight", "positional_embedding"} <= vision.keys():
-        kernel = vision["conv1.weight"].shape
-        grid = math.isqrt(len(vision["positional_embedding"]) - 1)
-        found = {
-            "width": kernel[0],
-            "layers": _blocks(vision, "transformer.resblocks"),
-            "patch": kernel[-1],
-            "resolution": grid * kernel[-1],
-            "time taps": kernel[2] if len(kernel) == 5 else 1,
-            "global blocks": _blocks(vision, "transformer.dec"),
-        }
-        if "proj" in vision:
-            found["embed_dim"] = vision["proj"].shape[1]
-        if "to_cls_decoder.weight" in vision:
-            found["token_dim"] = vision["to_cls_decoder.weight"].shape[0]
-        reduce = vision.get("transformer.resblocks.0.lmhra1.pos_embed.1.weight")
-        if reduce is not None:
-            found["lmhra_reduction"] = round(reduce.shape[1] / reduce.shape[0], 3)
-        if "temporal_positional_embedding" in vision:
-            found["frames"] = vision["temporal_positional_embedding"].shape[1]
-        sizes["vision"] = found
-    if {"token_embedding.weight", "positional_embedding", "text_projection"} <= text.keys():
-        vocabulary, width = text["token_embedding.weight"].shape
-        sizes["text"] = {
-            "width": width,
-            "layers": _blocks(text, "transformer.resblocks"),
-            "embed_dim": text["text_projection"].shape[1],
-            "context_length": len(text["positional_embedding"]),
-            "vocabulary": vocabulary,
-        }
-    if "fc_cls.weight" in head:
-        classes, width = head["fc_cls.weight"].shape
-        sizes["head"] = {"width": width, "layers": _blocks(head, "blocks"), "classes": classes}
-    return sizes
-
-
-def _blocks(state: Mapping[str, Tensor], stem: str) -> int:
-    """How many numbers follow `stem` in the names."""
-    return len({name[len(stem) + 1 :].split(".")[0] for name in state if name.startswith(stem)})
-
-
-def fitting_size(sizes: dict) -> str:
-    """The name in `SIZES` whose video encoder (or else text tower) has these sizes, or ""."""
-    for name, size in SIZES.items():
-        if "vision" in sizes and not _differences(sizes["vision"], size):
-            return name
-        if "vision" not in sizes and "text" in sizes and not _text_differences(sizes["text"], size):
-            return name
-    return ""
-
-
-def check_sizes(checkpoint: Checkpoint, size: ModelSize, part: str, where: str) -> None:
-    """Raise ValueError when a part (`vision` or `text`) is made for another network than `size`."""
-    sizes = sizes_in(checkpoint)
-    if part not in sizes:
-        return
-    compare = _differences if part == "vision" else _text_differences
-    if wrong := compare(sizes[part], size):
-        fits = fitting_size(sizes)
-        remedy = f"choose size {fits}" if fits else "choose a file made for this `size`"
-        tower = "video or image tower" if part == "vision" else "text tower"
-        raise ValueError(f"{where}: its {tower} has {', '.join(wrong)}; {remedy}")
-
-
-def _differences(found: dict, size: ModelSize) -> list[str]:
-    keys = ("width", "layers", "patch", "embed_dim", "token_dim")
-    wrong = _unlike(found, size, {key: key for key in keys})
-    reduction = found.get("lmhra_reduction")
-    if size.lmhra and reduction and abs(reduction - size.lmhra_reduction) > 0.1:
-        wrong.append(f"lmhra_reduction {reduction} (the network: {size.lmhra_reduction})")
-    return wrong
-
-
-def _text_differences(found: dict, size: ModelSize) -> list[str]:
-    keys = {
-        "width": "text_width",
-        "layers": "text_layers",
-        "embed_dim": "embed_dim",
-        "vocabulary": "vocabulary",
-    }
-    return _unlike(found, size, keys)
-
-
-def _unlike(found: dict, size: ModelSize, keys: dict[str, str]) -> list[str]:
-    return [
-        f"{key} {found[key]} (the network: {getattr(size, own)})"
-        for key, own in keys.items()
-        if key in found and found[key] != getattr(size, own)
-    ]
+        state[name] = tensor
+    note = f"{in_file} global blocks in the file, {count} here: matched from the last one"
+    return Renumbered(state, left_out, note)

@@ -1,16 +1,17 @@
-"""Weights in and out: the bundled tiny ones, our own files, and published checkpoints.
+"""The network of a configuration with its pretrained weights: ours, or a published checkpoint.
 
-Files of ours are safetensors whose header says what they hold and how they were made. Foreign
-checkpoints (layouts: `merclip_lib.checkpoints`) are read with `weights_only=True`, so a file can
-never run code. Loading returns a `LoadReport`.
+Published layouts (`key_layouts`) are brought to our names, shapes that may differ are adapted
+(`adapt`), and a `LoadReport` says what became of each parameter.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from merclip_lib.config import SIZES, Config, ModelSize, size_of
+from merclip_lib.config import SIZES, Config, Method, ModelSize, size_of
 from merclip_lib.model.encoder import VideoEncoder
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.text.bank import text_tower
@@ -19,166 +20,208 @@ from merclip_lib.weights import published as published_weights
 from merclip_lib.weights.adapt import LoadReport, adapt, load_into
 from merclip_lib.weights.files import read_weights
 from merclip_lib.weights.key_layouts import Checkpoint
+from merclip_lib.weights.sizes import check_sizes, sizes_in
 
 BUNDLED = Path(__file__).parent / "assets" / "merclip-tiny.safetensors"
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """The parts of a weights file in any known layout. Raises ValueError as `read_weights`."""
-    return key_layouts.recognise(read_weights(path)[0], str(path))
+class BuiltModel(NamedTuple):
+    """A network and what became of its pretrained weights."""
+
+    model: MERCLIP
+    report: LoadReport | None  # None from scratch
 
 
-def split_towers(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """(video or image tower, text tower) of a state in any known layout."""
-    parts = key_layouts.recognise(state, "weights")
-    return parts.vision, parts.text
-
-
-def build_model(config: Config, classes: int) -> tuple[MERCLIP, LoadReport | None]:
+def build_model(config: Config, classes: int) -> BuiltModel:
     """The network of a configuration, with its pretrained video encoder unless from scratch.
 
     The classifier always starts anew, as in the paper, also from a checkpoint that has one.
+
+    Args:
+        config: Its `size`, `weights` and switches; `seed` draws whatever is not loaded, and the
+            global generator of torch is set by it.
+        classes: Number of emotions.
+
+    Raises:
+        ValueError: The weights are absent, damaged, incomplete or of another size.
     """
-    torch.manual_seed(config.seed)  # initial values of whatever is not loaded
+    torch.manual_seed(config.seed)
     model = MERCLIP(size_of(config), classes, config.use_eim)
     if not config.pretrained:
-        return model, None
+        return BuiltModel(model, None)
     path = weights_file(config)
-    parts = read_checkpoint(path)
-    report = load_vision(model.vision_encoder, parts, path.name)
-    if parts.logit_scale is not None:
-        model.logit_scale.data.fill_(parts.logit_scale)
-    if parts.layout.startswith("UniFormerV2") and config.normalisation == "clip":
+    checkpoint = read_checkpoint(path)
+    report = load_vision(model.vision_encoder, checkpoint, path.name)
+    if checkpoint.logit_scale is not None:
+        model.logit_scale.data.fill_(checkpoint.logit_scale)
+    if checkpoint.layout.startswith("UniFormerV2") and config.normalisation == "clip":
         report.notes.append('the authors use these weights with normalisation="imagenet"')
-    return model, report
+    return BuiltModel(model, report)
 
 
-def load_vision(encoder: VideoEncoder, parts: Checkpoint, source: str) -> LoadReport:
-    """Load the video (or image) tower of a checkpoint.
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """The parts of a weights file in any known layout.
 
-    Raises ValueError when there is none, when CLIP's part of it is incomplete, or when it was
-    made for another size.
+    Raises:
+        ValueError: The file is absent, damaged, or of no known layout.
     """
-    own, report = _adapt_vision(encoder.state_dict(), encoder.size, parts, source)
-    encoder.load_state_dict(own)
+    return key_layouts.recognise(read_weights(path)[0], str(path))
+
+
+def load_vision(encoder: VideoEncoder, checkpoint: Checkpoint, source: str) -> LoadReport:
+    """Load the video (or image) encoder of a checkpoint.
+
+    Args:
+        encoder: The video encoder; it is changed.
+        checkpoint: The parts of a weights file.
+        source: Name of the file, for the report and the message of an error.
+
+    Raises:
+        ValueError: There is none, CLIP's part of it is incomplete, or it was made for another
+            size.
+    """
+    adapted, report = adapt_vision(encoder.state_dict(), encoder.size, checkpoint, source)
+    encoder.load_state_dict(adapted)
     return report
 
 
-def _adapt_vision(own: dict, size: ModelSize, parts: Checkpoint, source: str):
-    """`adapt` for the video encoder; `own` may be on the meta device."""
-    if "conv1.weight" not in parts.vision:
+def adapt_vision(
+    current: Mapping[str, Tensor], size: ModelSize, checkpoint: Checkpoint, source: str
+) -> tuple[dict[str, Tensor], LoadReport]:
+    """`adapt` for the video encoder, global blocks matched; `current` may be on the meta device."""
+    if "conv1.weight" not in checkpoint.vision:
         raise ValueError(
-            f"{source}: no video or image tower (conv1.weight is missing); name a CLIP "
+            f"{source}: no video or image encoder (conv1.weight is missing); name a CLIP "
             "checkpoint or weights of this library"
         )
-    key_layouts.check_sizes(parts, size, "vision", source)
-    vision, gone, note = key_layouts.move_global_blocks(parts.vision, len(size.global_layers))
-    own, report = adapt(own, vision, source)
-    missing = [name for name in report.initial if _is_clips(name)]
+    check_sizes(checkpoint, size, "vision", source)
+    vision = key_layouts.move_global_blocks(checkpoint.vision, len(size.global_layers))
+    adapted, report = adapt(current, vision.state, source)
+    missing = [name for name in report.initial if _belongs_to_clip(name)]
     if missing:
         raise ValueError(
             f"{source}: {missing[0]} and {len(missing) - 1} more of CLIP's parameters are missing; "
             "the file is incomplete: fetch it again, or save the whole state dict"
         )
-    report.layout, report.notes = parts.layout, report.notes + [note] * bool(note)
-    report.skipped += gone + parts.other
-    return own, report
+    report.layout = checkpoint.layout
+    report.notes += [vision.note] * bool(vision.note)
+    report.skipped += vision.left_out + checkpoint.other
+    return adapted, report
 
 
-def _is_clips(name: str) -> bool:
-    """Whether a parameter of the video encoder is one that CLIP's image tower has."""
+def _belongs_to_clip(name: str) -> bool:
+    """Whether a parameter of the video encoder is one that CLIP's image encoder has."""
     stem = ("conv1.", "class_embedding", "positional_embedding", "ln_pre.")
     return name.startswith(stem) or (".resblocks." in name and "lmhra" not in name)
 
 
 def load_checkpoint(model: MERCLIP, path: str | Path) -> LoadReport:
-    """Load all that a file holds of MER-CLIP: video encoder, classifier, alignment scale, and
-    the text tower where the model has one (`model.text_encoder`).
+    """Load all that a file holds of MER-CLIP, such as a checkpoint of the authors' program.
 
-    The classifier is left at its start, with a note, unless its classes and layers are those of
-    the file. Raises ValueError as `load_vision`.
+    Args:
+        model: The network; video encoder, classifier, alignment scale and, where it has one
+            (`model.text_encoder`), the text tower are changed. The classifier is left at its
+            start, with a note, unless its classes and layers are those of the file.
+        path: The weights file.
+
+    Raises:
+        ValueError: As `read_checkpoint` and `load_vision`.
     """
-    source, parts = Path(path).name, read_checkpoint(path)
-    report = LoadReport(source, layout=parts.layout)
-    report.add(load_vision(model.vision_encoder, parts, source), "vision_encoder.")
-    _load_head(model.cls_head, parts, report)
-    if parts.logit_scale is None:
+    source, checkpoint = Path(path).name, read_checkpoint(path)
+    report = LoadReport(source, layout=checkpoint.layout)
+    report.add(load_vision(model.vision_encoder, checkpoint, source), "vision_encoder.")
+    report.add(_load_head(model.cls_head, checkpoint, source), "cls_head.")
+    if checkpoint.logit_scale is None:
         report.initial.append("logit_scale")
     else:
-        model.logit_scale.data.fill_(parts.logit_scale)
+        model.logit_scale.data.fill_(checkpoint.logit_scale)
         report.loaded.append("logit_scale")
-    if hasattr(model, "text_encoder") and parts.text:
-        report.add(
-            _load_text(model.text_encoder, model.vision_encoder.size, parts, source),
-            "text_encoder.",
-        )
+    tower = dict(model.named_children()).get("text_encoder")
+    if tower is not None and checkpoint.text:
+        size = model.vision_encoder.size
+        report.add(_load_text(tower, size, checkpoint, source), "text_encoder.")
     else:
-        report.skipped += [f"text_encoder.{name}" for name in parts.text]
+        report.skipped += [f"text_encoder.{name}" for name in checkpoint.text]
     return report
 
 
-def _load_head(head: nn.Module, parts: Checkpoint, report: LoadReport) -> None:
+def _load_head(head: nn.Module, checkpoint: Checkpoint, source: str) -> LoadReport:
     """Load the classifier if every shape agrees."""
-    own = head.state_dict()
-    if {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in parts.head.items()}:
-        head.load_state_dict(parts.head)
-        report.loaded += [f"cls_head.{name}" for name in own]
-        return
-    report.initial += [f"cls_head.{name}" for name in own]
-    report.skipped += [f"cls_head.{name}" for name in parts.head]
-    if parts.head:
-        found = key_layouts.sizes_in(parts).get("head", {}).get("classes", "?")
+    wanted = {name: tensor.shape for name, tensor in head.state_dict().items()}
+    fits = wanted == {name: tensor.shape for name, tensor in checkpoint.head.items()}
+    report = load_into(head, checkpoint.head if fits else {}, source)
+    if not fits and checkpoint.head:
+        report.skipped += checkpoint.head
+        classes = sizes_in(checkpoint).get("head", {}).get("classes", "?")
         report.notes.append(
-            f"classifier left at its start: {found} classes in the file, "
-            f"{len(own['fc_cls.weight'])} here, or another depth"
+            f"classifier left at its start: {classes} classes in the file, "
+            f"{wanted['fc_cls.weight'][0]} here, or another depth"
         )
+    return report
 
 
-def load_text_tower(config: Config) -> nn.Module:
-    """The frozen text tower of a configuration, in evaluation mode."""
-    path, size = text_file(config), SIZES[config.size]
+def load_text_tower(method: Method) -> nn.Module:
+    """The frozen text tower of a configuration, in evaluation mode.
+
+    Raises:
+        ValueError: Its file is absent or damaged, or its text tower is absent, incomplete or of
+            another size.
+    """
+    path, size = text_file(method), SIZES[method.size]
     tower = text_tower(size)
     _load_text(tower, size, read_checkpoint(path), path.name)
     return tower.eval().requires_grad_(False)
 
 
-def _load_text(tower: nn.Module, size: ModelSize, parts: Checkpoint, source: str) -> LoadReport:
+def _load_text(
+    tower: nn.Module, size: ModelSize, checkpoint: Checkpoint, source: str
+) -> LoadReport:
     """Load a text tower. Raises ValueError when it is absent, incomplete or of another size."""
-    key_layouts.check_sizes(parts, size, "text", source)
-    report = load_into(tower, parts.text, source)
+    check_sizes(checkpoint, size, "text", source)
+    report = load_into(tower, checkpoint.text, source)
     if report.initial:
         raise ValueError(
             f"{source}: no text tower ({report.initial[0]} is missing); name a file that has one "
             "as `text_weights`"
         )
-    report.layout = parts.layout
+    report.layout = checkpoint.layout
     return report
 
 
-def weights_file(config: Config) -> Path:
-    """The weights a configuration names, or the bundled ones for `merclip-tiny`.
+def weights_file(method: Method) -> Path:
+    """The weights that a configuration names, or the bundled ones for `merclip-tiny`.
 
-    A name of open_clip's, for example "openai", is downloaded. Raises ValueError when a size has
-    none, or a download fails.
+    A name of open_clip's, for example "openai", is downloaded.
+
+    Raises:
+        ValueError: A size has none, or a download fails.
     """
-    if not config.weights and config.size != "merclip-tiny":
+    if not method.weights and method.size != "merclip-tiny":
         raise ValueError(
-            f'size {config.size} needs `weights`: "openai", or a checkpoint file '
+            f'size {method.size} needs `weights`: "openai", or a checkpoint file '
             "(see README, Weights of the paper's size)"
         )
-    return locate(config.weights, config.size) if config.weights else BUNDLED
+    return named_file(method.weights, method.size) if method.weights else BUNDLED
 
 
-def text_file(config: Config) -> Path:
+def text_file(method: Method) -> Path:
     """The file of the text tower: `text_weights`, or else that of the video encoder."""
-    if config.text_weights:
-        return locate(config.text_weights, config.size)
-    return weights_file(config)
+    if method.text_weights:
+        return named_file(method.text_weights, method.size)
+    return weights_file(method)
 
 
-def locate(weights: str, size: str) -> Path:
-    """A path as it stands, or the file of a name: one that comes with us, or a downloaded one."""
+def named_file(weights: str, size: str) -> Path:
+    """The file that a value of `weights` names.
+
+    Args:
+        weights: A path, or the name of a file that comes with us or that open_clip can download.
+        size: Name of the network's size, a key of `SIZES`.
+
+    Raises:
+        ValueError: The name is unknown, or its download fails.
+    """
     if not published_weights.is_name(weights):
         return Path(weights)
-    ours = BUNDLED.with_name(f"{weights}.safetensors")
-    return ours if ours.is_file() else published_weights.fetch(weights, size)
+    bundled = BUNDLED.with_name(f"{weights}.safetensors")
+    return bundled if bundled.is_file() else published_weights.fetch(weights, size)

@@ -1,8 +1,8 @@
-"""Weight files from elsewhere: fetched by name, known by checksum, read without running code.
+"""Weights files from elsewhere: fetched by name, known by checksum, read without running code.
 
 `weights="openai"` (or another tag) is downloaded once by open_clip and kept in its cache. Only
-tags trained with QuickGELU are offered: our blocks have it, and with another activation a tower
-gives other outputs.
+tags trained with QuickGELU are offered: our blocks have it, and with another activation an
+encoder gives other outputs.
 """
 
 import hashlib
@@ -26,10 +26,18 @@ def is_name(weights: str) -> bool:
 
 @cache
 def fetch(name: str, size: str) -> Path:
-    """The local file of the weights that open_clip knows as `name` for a network size.
+    """Download, once, the weights that open_clip knows by a name.
 
-    Raises ValueError for an unknown name, and, when the download fails, says what to fetch by
-    hand.
+    Args:
+        name: such as "openai".
+        size: name of the network's size, a key of `config.SIZES`.
+
+    Returns:
+        The local file.
+
+    Raises:
+        ValueError: the name is unknown, or the download fails; then the message says what to
+            fetch by hand.
     """
     if size not in MODELS:
         raise ValueError(
@@ -63,9 +71,8 @@ def _by_hand(source: dict) -> str:
     ways, file = [], HF_SAFE_WEIGHTS_NAME
     if url := source.get("url"):
         file = url.rsplit("/", 1)[-1]
-        checksum = url.split("/")[-2]
-        known = f" (SHA-256 {checksum})" if _is_sha256(checksum) else ""
-        ways.append(f"{file} from {url}{known}")
+        checksum = _checksum_in(url)
+        ways.append(f"{file} from {url}" + (f" (SHA-256 {checksum})" if checksum else ""))
     if repository := source.get("hf_hub"):
         ways.append(f"{HF_SAFE_WEIGHTS_NAME} from the model repository {repository.rstrip('/')}")
     return (
@@ -74,22 +81,23 @@ def _by_hand(source: dict) -> str:
     )
 
 
-def _is_sha256(text: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
+def _checksum_in(url: str) -> str:
+    """The SHA-256 that OpenAI's addresses hold before the file name, or ""."""
+    match = re.search(r"/([0-9a-f]{64})/[^/]*$", url)
+    return match[1] if match else ""
 
 
 @cache
-def public_files() -> dict[str, str]:
+def openai_files() -> dict[str, str]:
     """SHA-256 -> name of OpenAI's published files, from open_clip's own table."""
     import open_clip
     from open_clip.pretrained import get_pretrained_url
 
-    known = {}
-    for model, tag in open_clip.list_pretrained():
-        checksum = get_pretrained_url(model, tag).split("/")[-2:-1]
-        if checksum and _is_sha256(checksum[0]):
-            known.setdefault(checksum[0], f"OpenAI's CLIP {model.removesuffix('-quickgelu')}")
-    return known
+    return {
+        checksum: f"OpenAI's CLIP {model.removesuffix('-quickgelu')}"
+        for model, tag in open_clip.list_pretrained()
+        if (checksum := _checksum_in(get_pretrained_url(model, tag)))
+    }
 
 
 def sha256(path: Path) -> str:
@@ -98,32 +106,44 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def identity(path: Path, checksum: str) -> str:
-    """What a checksum says of a file: a known public one, as its name promises, or unknown.
+def identify(path: Path, checksum: str) -> str:
+    """What a checksum says of a file, in words.
 
-    OpenMMLab ends its file names with the first 8 digits of the SHA-256.
+    Args:
+        path: the file. OpenMMLab ends its file names with the first 8 digits of the SHA-256.
+        checksum: its SHA-256.
+
+    Returns:
+        The name of a known public file, "as its name promises", that it is not what its name
+        promises, or that it is unknown.
     """
-    if checksum in public_files():
-        return public_files()[checksum]
+    if checksum in openai_files():
+        return openai_files()[checksum]
     promised = re.search(r"_\d{8}-([0-9a-f]{8})\.pth$", path.name)
     if promised and not checksum.startswith(promised[1]):
         return f"NOT what its name promises ({promised[1]}): damaged or renamed, fetch it again"
     return "as its name promises" if promised else "not in the table of public files"
 
 
-def read_torch_file(path: Path):
-    """What a torch file holds, tensors and plain values alone. Raises ValueError."""
+def read_torch_file(path: Path) -> object:
+    """What a torch file holds, tensors and plain values alone; no code of the file is run.
+
+    Raises:
+        ValueError: the file is damaged, or holds more than that.
+    """
     try:
         return _read_torchscript(path) if _is_torchscript(path) else _read_pickle(path)
     except Exception as error:
         if isinstance(error, ValueError) and str(error).startswith(f"{path}: "):
             raise
-        raise ValueError(cannot_read(path, error)) from None
+        raise ValueError(why_unreadable(path, error)) from None
 
 
 class _Unread:
-    """Stands in for the records beside the weights in OpenMMLab's training checkpoints (loss
-    histories): what they hold is thrown away, and none of their code runs."""
+    """Stands in for the loss histories beside the weights in OpenMMLab's training checkpoints.
+
+    What they hold is thrown away, and none of their code runs.
+    """
 
     def __new__(cls, *_):
         return super().__new__(cls)
@@ -144,7 +164,7 @@ _RECORDS = (
 )
 
 
-def _read_pickle(path: Path):
+def _read_pickle(path: Path) -> object:
     with torch.serialization.safe_globals([(_Unread, name) for name in _RECORDS]):
         return torch.load(path, map_location="cpu", weights_only=True)
 
@@ -161,7 +181,7 @@ def _read_torchscript(path: Path) -> dict[str, Tensor]:
 
     Such an archive holds code, so only OpenAI's own files are opened, known by their SHA-256.
     """
-    if sha256(path) not in public_files():
+    if sha256(path) not in openai_files():
         raise ValueError(
             f"{path}: is a TorchScript archive, which holds code, and not one of OpenAI's "
             "published files; if you trust it, save its state alone and name that file: "
@@ -172,7 +192,7 @@ def _read_torchscript(path: Path) -> dict[str, Tensor]:
         return torch.jit.load(path, map_location="cpu").state_dict()
 
 
-def cannot_read(path: Path, error: Exception) -> str:
+def why_unreadable(path: Path, error: Exception) -> str:
     """One sentence on why a file could not be read, and what to do."""
     failed = f"{path}: cannot be read as weights"
     with path.open("rb") as file:

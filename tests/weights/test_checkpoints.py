@@ -274,7 +274,7 @@ def test_towers_alone(tmp_path):
         tower = load_text_tower(config)
         same_state(tower.state_dict(), source.state_dict())
         close(tower(ids()), source(ids()))
-        with pytest.raises(ValueError, match=r"text.pth: no video or image tower"):
+        with pytest.raises(ValueError, match=r"text.pth: no video or image encoder"):
             build_model(replace(CONFIG, weights=config.text_weights), 5)
 
 
@@ -523,7 +523,7 @@ def test_torchscript_archives(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"is a TorchScript archive.*state_dict\(\), \"state.pt\""):
         read_weights(path)
     monkeypatch.setattr(
-        published_weights, "public_files", lambda: {published_weights.sha256(path): "CLIP"}
+        published_weights, "openai_files", lambda: {published_weights.sha256(path): "CLIP"}
     )
     found, _ = read_weights(path)
     assert found.keys() == state.keys()
@@ -535,16 +535,16 @@ def test_public_files_are_open_clips(tmp_path):
 
     address = get_pretrained_url("ViT-B-16", "openai")
     checksum = next(
-        c for c, name in published_weights.public_files().items() if name.endswith("ViT-B-16")
+        c for c, name in published_weights.openai_files().items() if name.endswith("ViT-B-16")
     )
     assert len(checksum) == 64 and f"/{checksum}/" in address
-    assert published_weights.identity(tmp_path / "w.pt", checksum) == "OpenAI's CLIP ViT-B-16"
+    assert published_weights.identify(tmp_path / "w.pt", checksum) == "OpenAI's CLIP ViT-B-16"
     published = tmp_path / "uniformerv2-base_kinetics400-rgb_20230313-e29fc968.pth"
-    assert published_weights.identity(published, "e29fc968" + "0" * 56) == "as its name promises"
-    assert "NOT what its name promises (e29fc968)" in published_weights.identity(
+    assert published_weights.identify(published, "e29fc968" + "0" * 56) == "as its name promises"
+    assert "NOT what its name promises (e29fc968)" in published_weights.identify(
         published, "0" * 64
     )
-    assert "not in the table" in published_weights.identity(
+    assert "not in the table" in published_weights.identify(
         tmp_path / "model_20230313.pth", "0" * 64
     )
 
@@ -580,7 +580,7 @@ def test_what_to_do_without_network(monkeypatch):
         weights_file(config)
     message = str(caught.value)
     checksum = next(
-        k for k, name in published_weights.public_files().items() if name.endswith("ViT-B-16")
+        k for k, name in published_weights.openai_files().items() if name.endswith("ViT-B-16")
     )
     for part in ("cannot be downloaded", "Name or service", "By hand", "ViT-B-16.pt", checksum):
         assert part in message
@@ -600,16 +600,16 @@ def test_names_that_do_not_exist(tmp_path, monkeypatch):
 
 
 def test_run_hash_knows_the_text_file(tmp_path):
-    from merclip_lib.protocol.plan import run_hash
+    from merclip_lib.protocol.plan import RunPlan
 
     store = types.SimpleNamespace(meta={"hash": "abc"})
     bundled = published_weights.sha256(BUNDLED)[:12]
-    assert run_hash(CONFIG, store) == config_hash(CONFIG, data="abc", weights=bundled)
+    assert RunPlan(CONFIG, store).hash == config_hash(CONFIG, data="abc", weights=bundled)
     path = saved(tmp_path / "text.pt", {"a": noise(2)})
     config = replace(CONFIG, text_weights=path)
     text = published_weights.sha256(tmp_path / "text.pt")[:12]
     expected = config_hash(config, data="abc", weights=bundled, text_weights=text)
-    assert run_hash(config, store) == expected
+    assert RunPlan(config, store).hash == expected
 
 
 def test_inspect_on_the_command_line(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Weight files: round trips, foreign layouts, and files that must be refused."""
+"""Weights files: round trips, layouts of others, and files that must be refused."""
 
 import pickle
 from dataclasses import asdict, replace
@@ -12,11 +12,11 @@ from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.text.bank import text_tower
 from merclip_lib.weights.adapt import load_into, resize_positions
 from merclip_lib.weights.files import read_weights, save_weights, size_header
+from merclip_lib.weights.key_layouts import recognise
 from merclip_lib.weights.load import (
     BUNDLED,
     build_model,
     load_text_tower,
-    split_towers,
     text_file,
     weights_file,
 )
@@ -213,15 +213,16 @@ def test_sentences_of_another_length(length, note):
 
 
 def test_towers_of_both_layouts():
-    vision, text = split_towers(clip_state())
+    checkpoint = recognise(clip_state(), "f")
+    vision, text = checkpoint.vision, checkpoint.text
     assert "conv1.weight" in vision and "positional_embedding" in vision
     assert vision["positional_embedding"].shape == (17, 24)
     assert text["positional_embedding"].shape == (77, 16)
     assert text.keys() == text_tower(TINY).state_dict().keys()
     ours = {f"vision_encoder.{k}": v for k, v in vision.items()}
     ours |= {f"text_encoder.{k}": v for k, v in text.items()}
-    again = split_towers(ours | {"cls_head.norm.weight": noise(3)})
-    assert [part.keys() for part in again] == [vision.keys(), text.keys()]
+    again = recognise(ours | {"cls_head.norm.weight": noise(3)}, "f")
+    assert again.vision.keys() == vision.keys() and again.text.keys() == text.keys()
 
 
 @pytest.fixture
@@ -252,13 +253,14 @@ def test_network_without_pretraining_follows_the_seed(tiny_size):
 
 
 def test_file_that_lacks_a_tower(tmp_path, tiny_size):
-    vision, text = split_towers(clip_state())
+    checkpoint = recognise(clip_state(), "f")
+    vision, text = checkpoint.vision, checkpoint.text
     torch.save({f"visual.{k}": v for k, v in vision.items()}, tmp_path / "vision.pt")
     torch.save(text, tmp_path / "text.pt")
     config = Config(weights=str(tmp_path / "vision.pt"), frames=4)
     with pytest.raises(ValueError, match="vision.pt: no text tower"):
         load_text_tower(config)
-    with pytest.raises(ValueError, match="text.pt: no video or image tower"):
+    with pytest.raises(ValueError, match="text.pt: no video or image encoder"):
         build_model(replace(config, weights=str(tmp_path / "text.pt")), 5)
 
 
