@@ -32,7 +32,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "prefers_truth",
             "retrieval_within",
             "sentence_embeddings",
-            "subject_interval",
         ],
     },
 )

@@ -13,10 +13,13 @@ import torch.nn.functional as F
 
 from merclip_lib.config import Config
 from merclip_lib.explain.embeddings import similarity
+from merclip_lib.scores.bootstrap import Resampling
 from merclip_lib.text.bank import build_text_bank, tokenizer
 from merclip_lib.text.facs import codes, swap_sides
 from merclip_lib.text.sentences import describe
 from merclip_lib.weights.load import load_text_tower
+
+AU_RESAMPLING = Resampling(samples=500)  # there is an interval for each unit
 
 
 def sentence_embeddings(config: Config, annotations: Sequence[str]) -> np.ndarray:
@@ -125,24 +128,12 @@ def prefers_truth(z: np.ndarray, true: np.ndarray, false: np.ndarray) -> np.ndar
     return (np.sign((z * true).sum(1) - (z * false).sum(1)) + 1) / 2
 
 
-def subject_interval(
-    values: np.ndarray, subjects: Sequence, samples: int = 1000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Mean of values (N,) and its 95 % interval when subjects are drawn with replacement."""
-    number = pd.factorize(np.asarray(subjects))[0]
-    drawn = _draws(number.max() + 1, samples, seed)
-    total, count = np.bincount(number, values), np.bincount(number)
-    low, high = np.quantile(drawn @ total / (drawn @ count), [0.025, 0.975])
-    return float(np.mean(values)), float(low), float(high)
-
-
 def au_readout(
     scores: np.ndarray,
     targets: np.ndarray,
     networks: Sequence,
     subjects: Sequence,
-    samples: int = 500,
-    seed: int = 0,
+    resampling: Resampling = AU_RESAMPLING,
 ) -> pd.DataFrame:
     """A sentence of one action unit as its detector: a row per unit [clips, auc, low, high].
 
@@ -152,10 +143,11 @@ def au_readout(
     0.5 is chance; NaN without such a pair. Intervals (95 %) draw subjects with replacement.
     """
     networks, person = np.asarray(networks), pd.factorize(np.asarray(subjects))[0]
-    drawn = _draws(person.max() + 1, samples, seed)[:, person]  # (samples, N)
+    drawn = resampling.draw(person.max() + 1)[:, person]  # (samples, N)
+    values = len(drawn) + 1  # as observed, then the resamples
     rows = []
     for score, truth in zip(scores.T, targets.T > 0, strict=True):
-        won, pairs = np.zeros(samples + 1), np.zeros(samples + 1)
+        won, pairs = np.zeros(values), np.zeros(values)
         for network in np.unique(networks):
             shows = np.flatnonzero(truth & (networks == network))
             lacks = np.flatnonzero(~truth & (networks == network))
@@ -163,13 +155,7 @@ def au_readout(
             a, b = (np.vstack([np.ones(len(at)), drawn[:, at]]) for at in (shows, lacks))
             won += (a @ order * b).sum(1)
             pairs += a.sum(1) * b.sum(1)
-        auc = np.divide(won, pairs, out=np.full(samples + 1, np.nan), where=pairs > 0)
-        low, high = np.nanquantile(auc[1:], [0.025, 0.975]) if pairs[0] else (np.nan, np.nan)
+        auc = np.divide(won, pairs, out=np.full(values, np.nan), where=pairs > 0)
+        low, high = resampling.interval(auc[1:]) if pairs[0] else (np.nan, np.nan)
         rows.append({"clips": int(truth.sum()), "auc": auc[0], "low": low, "high": high})
     return pd.DataFrame(rows)
-
-
-def _draws(subjects: int, samples: int, seed: int) -> np.ndarray:
-    """How often each subject is drawn, (samples, subjects)."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(subjects, np.full(subjects, 1 / subjects), samples).astype(float)

@@ -9,30 +9,19 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "metrics": ["confusion", "score"],
-        "bootstrap": ["bootstrap_interval", "holm", "paired_difference"],
+        "metrics": ["confusion", "score", "score_by"],
+        "bootstrap": (
+            "Resampling bootstrap_interval holm paired_difference subject_interval"
+        ).split(),
         "predictions_file": ["score_file"],
-        "published": [
-            "NOT_HERE",
-            "NOT_TRAINED",
-            "as_shown",
-            "empty_row",
-            "find_runs",
-            "ledger",
-            "our_rows",
-            "read_figures",
-            "read_traps",
-        ],
-        "traps": [
-            "best_on_test",
-            "matched_by_row_order",
-            "mean_of_folds",
-            "mean_of_folds_present",
-            "measure_trap",
-            "pooled_uar",
-            "precision_as_uar",
-            "read_epochs",
-        ],
-        "verdicts": ["sign_of", "verdict"],
+        "published": (
+            "NOT_HERE NOT_TRAINED comparable_runs empty_row ledger ledger_of_task our_rows "
+            "read_published read_published_traps"
+        ).split(),
+        "traps": (
+            "best_on_test matched_by_row_order mean_of_folds mean_of_folds_present measure_trap "
+            "pooled_uar precision_as_uar read_epochs"
+        ).split(),
+        "verdicts": ["side_of_zero", "verdict"],
     },
 )

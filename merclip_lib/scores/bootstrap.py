@@ -1,19 +1,71 @@
-"""Intervals by a bootstrap over people, paired differences, and Holm's correction."""
+"""Intervals by a bootstrap over subjects, paired differences, and Holm's correction.
 
-from collections.abc import Sequence
+Clips of one person are not independent, so what is drawn with replacement is subjects, not clips.
+Not in the paper, which gives no intervals.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from merclip_lib.scores.metrics import (
     METRICS,
-    _check,
-    _confusion_of,
-    _subjects,
+    check_predictions,
+    confusion_by,
     confusion_by_subject,
     metric_of,
+    person_of,
 )
+
+# A rule that makes a number of predictions: confusion counts (S, C, C) of S subjects and the
+# weight of every subject in each of B resamples (B, S) -> (B,).
+ScoringRule = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How subjects are drawn; the same settings draw the same subjects wherever they are used.
+
+    Attributes:
+        samples: number of resamples.
+        seed: of the generator that draws them.
+        level: share of the resampled values that an interval holds.
+    """
+
+    samples: int = 1000
+    seed: int = 0
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ValueError(f"samples is {self.samples}; at least one resample is needed")
+        if not 0 < self.level < 1:
+            raise ValueError(f"level is {self.level}; write 95 % as 0.95")
+
+    def draw(self, subjects: int) -> np.ndarray:
+        """How often each subject is drawn, (samples, subjects) float; rows sum to `subjects`."""
+        generator = np.random.default_rng(self.seed)
+        share = np.full(subjects, 1 / subjects)
+        return generator.multinomial(subjects, share, size=self.samples).astype(float)
+
+    def interval(self, values: np.ndarray) -> tuple[float, float]:
+        """Percentile interval (low, high) of resampled values (B,); NaN is left out."""
+        low, high = np.nanquantile(values, [(1 - self.level) / 2, (1 + self.level) / 2])
+        return float(low), float(high)
+
+
+DEFAULT = Resampling()
+
+
+class Estimate(NamedTuple):
+    """A number with its interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -30,19 +82,37 @@ def bootstrap_interval(
     predictions: pd.DataFrame,
     classes: Sequence[str],
     metric: str = "uf1",
-    samples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    resampling: Resampling = DEFAULT,
 ) -> tuple[float, float]:
     """Percentile interval (low, high) of a metric when subjects are drawn with replacement.
 
     In a sample that misses a rare class altogether this class scores 0, as it does in `score`;
     the interval is then wide towards low values, and honestly so.
+
+    Raises:
+        ValueError: for an unknown metric, or as `score`.
     """
-    _check_samples(metric, samples, level)
-    per_subject = confusion_by_subject(predictions, classes)
-    weights = draw_subjects(len(per_subject), samples, seed)
-    return interval(resampled(per_subject, weights, metric), level)
+    estimate = mean_and_interval([predictions], classes, metric, resampling)
+    return estimate.low, estimate.high
+
+
+def mean_and_interval(
+    tables: Sequence[pd.DataFrame],
+    classes: Sequence[str],
+    metric: str = "uf1",
+    resampling: Resampling = DEFAULT,
+) -> Estimate:
+    """Mean over seeds of a metric, and its interval, the same subjects drawn for all seeds.
+
+    Args:
+        tables: predictions of the same clips, one table per seed.
+        classes: all classes of the task.
+        metric: one of METRICS.
+        resampling: how subjects are drawn.
+    """
+    counts = [confusion_by_subject(table, classes) for table in tables]
+    values = resampled(counts, pooled(metric), resampling)
+    return Estimate(float(values[0]), *resampling.interval(values[1:]))
 
 
 def paired_difference(
@@ -50,41 +120,43 @@ def paired_difference(
     b: Sequence[pd.DataFrame],
     classes: Sequence[str],
     metric: str = "uf1",
-    samples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    resampling: Resampling = DEFAULT,
 ) -> Difference:
-    """Does a beat b on the same clips? Both are lists of predictions, one per seed.
+    """Does a beat b on the same clips? Every resample draws the same subjects for all tables.
 
-    Every resample draws the same subjects for all of them; scores are averaged over seeds.
-    p is two-sided: twice the share of resamples on the other side of 0, never under
-    1 / (samples + 1). Clips are matched by clip_id; ValueError if ids, subjects or truth differ.
+    Args:
+        a: predictions, one table per seed; scores are averaged over seeds.
+        b: the same of what a is compared with; it may have another number of seeds.
+        classes: all classes of the task.
+        metric: one of METRICS.
+        resampling: how subjects are drawn.
+
+    Returns:
+        The difference; p is two-sided: twice the share of resamples on the other side of 0,
+        never under 1 / (samples + 1).
+
+    Raises:
+        ValueError: if clip ids, subjects or truth differ (clips are matched by clip_id), or as
+            `score`.
     """
-    _check_samples(metric, samples, level)
     if isinstance(a, pd.DataFrame) or isinstance(b, pd.DataFrame):
         raise ValueError("a and b are lists of predictions, one per seed; write [a] for one seed")
-    if not a or not b:
-        raise ValueError("a and b need at least one set of predictions each")
-    reference, means, observed = None, [], []
-    for frames in (a, b):
-        scores, points = [], []
-        for frame in frames:
-            _check(frame, classes)
-            frame = frame.sort_values("clip_id").reset_index(drop=True)
-            if reference is None:
-                reference = frame
-                subject, names = _subjects(reference)
-                weights = draw_subjects(len(names), samples, seed)
-            _check_same_clips(reference, frame)
-            per_subject = _confusion_of(frame, classes, subject, len(names))
-            scores.append(resampled(per_subject, weights, metric))
-            points.append(metric_of(per_subject.sum(0), metric))
-        means.append(np.mean(scores, axis=0))
-        observed.append(np.mean(points))
-    difference = means[0] - means[1]
+    counts = paired_counts(a, b, classes, ("subject", "truth"))
+    first, second = (resampled(each, pooled(metric), resampling) for each in counts)
+    difference = (first - second)[1:]
     other_side = min((difference <= 0).sum(), (difference >= 0).sum())
-    p = min(1.0, 2 * (1 + other_side) / (samples + 1))
-    return Difference(float(observed[0] - observed[1]), *interval(difference, level), float(p))
+    p = min(1.0, 2 * (1 + other_side) / (resampling.samples + 1))
+    return Difference(float(first[0] - second[0]), *resampling.interval(difference), float(p))
+
+
+def subject_interval(
+    values: np.ndarray, subjects: Sequence, resampling: Resampling = DEFAULT
+) -> Estimate:
+    """Mean of values (N,) of clips, and its interval when their subjects (N,) are drawn."""
+    number = pd.factorize(np.asarray(subjects))[0]
+    drawn = resampling.draw(number.max() + 1)
+    total, count = np.bincount(number, values), np.bincount(number)
+    return Estimate(float(np.mean(values)), *resampling.interval(drawn @ total / (drawn @ count)))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -93,7 +165,9 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     Holm (1979): the k-th smallest of m is multiplied by m - k + 1, is never below a smaller one
     and never above 1. Whatever stays under 0.05 may be called clear, and the chance that any of
     it is an accident is at most 5 %, also when the questions are related, as ablations are.
-    Raises ValueError for a value outside [0, 1].
+
+    Raises:
+        ValueError: for a value outside [0, 1].
     """
     p = np.asarray(p_values, float)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
@@ -104,47 +178,81 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return np.minimum(corrected, 1)
 
 
-def draw_subjects(subjects: int, samples: int, seed: int) -> np.ndarray:
-    """Bootstrap: how often each subject is drawn, (samples, subjects); rows sum to `subjects`."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(subjects, np.full(subjects, 1 / subjects), size=samples)
+def pooled(metric: str) -> ScoringRule:
+    """The scoring rule of the protocol: a metric of the confusion matrix over all folds.
 
-
-def resampled(per_subject: np.ndarray, weights: np.ndarray, metric: str) -> np.ndarray:
-    """Pooled metric of each resample: counts (S, C, C) by subject, weights (B, S) -> (B,)."""
-    subjects, classes, _ = per_subject.shape
-    # In floats the product goes through BLAS; counts are far below 2**53, so it stays exact.
-    summed = weights.astype(float) @ per_subject.reshape(subjects, -1).astype(float)
-    return metric_of(summed.reshape(-1, classes, classes), metric)
-
-
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval (low, high) of resampled values (B,)."""
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def _check_samples(metric: str, samples: int, level: float) -> None:
+    Raises:
+        ValueError: for a metric that is not one of METRICS.
+    """
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r} is unknown; use one of {', '.join(METRICS)}")
-    if samples < 1:
-        raise ValueError(f"samples is {samples}; at least one resample is needed")
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; write 95 % as 0.95")
+
+    def rule(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        subjects, classes, _ = counts.shape
+        # In floats the product goes through BLAS; counts are far below 2**53, so it stays exact.
+        summed = weights @ counts.reshape(subjects, -1).astype(float)
+        return metric_of(summed.reshape(-1, classes, classes), metric)
+
+    return rule
 
 
-def _check_same_clips(reference: pd.DataFrame, frame: pd.DataFrame) -> None:
-    differ = set(reference["clip_id"]) ^ set(frame["clip_id"])
+def resampled(
+    counts: Sequence[np.ndarray], rule: ScoringRule, resampling: Resampling
+) -> np.ndarray:
+    """A number as observed and in each resample, mean over seeds: (1 + samples,).
+
+    Args:
+        counts: confusion counts by subject (S, C, C), one array per seed.
+        rule: what makes a number of them.
+        resampling: how subjects are drawn, the same for all seeds.
+    """
+    subjects = len(counts[0])
+    weights = np.vstack([np.ones(subjects), resampling.draw(subjects)])
+    return np.mean([rule(each, weights) for each in counts], axis=0)
+
+
+def paired_counts(
+    a: Sequence[pd.DataFrame],
+    b: Sequence[pd.DataFrame],
+    classes: Sequence[str],
+    same: Sequence[str],
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Confusion counts by subject (S, C, C) of each table of a and of b, subjects in one order.
+
+    Args:
+        a: predictions, one table per seed.
+        b: predictions of the same clips.
+        classes: all classes of the task.
+        same: columns that must agree clip by clip.
+
+    Raises:
+        ValueError: if a or b is empty, for other clips, a column that differs, or as `score`.
+    """
+    if not a or not b:
+        raise ValueError("give at least one table of predictions on either side")
+    for table in (*a, *b):
+        check_predictions(table, classes)
+    tables = [table.sort_values("clip_id").reset_index(drop=True) for table in (*a, *b)]
+    for table in tables[1:]:
+        _check_same_clips(tables[0], table, same)
+    person = person_of(tables[0])
+    counts = [confusion_by(person, table, classes) for table in tables]
+    return counts[: len(a)], counts[len(a) :]
+
+
+def _check_same_clips(first: pd.DataFrame, other: pd.DataFrame, same: Sequence[str]) -> None:
+    """ValueError unless both tables, sorted by clip id, are of the same clips."""
+    differ = set(first["clip_id"]) ^ set(other["clip_id"])
     if differ:
         raise ValueError(
-            f"{len(differ)} clip(s), such as {min(differ)!r}, are not in both sets of "
-            "predictions; compare runs over the same clips"
+            f"{len(differ)} clip(s), such as {min(differ)!r}, are not in both sets of predictions; "
+            "compare runs over the same clips"
         )
-    for column in ("subject", "truth"):
-        unequal = reference[column] != frame[column]
+    for column in same:
+        unequal = first[column] != other[column]
         if unequal.any():
-            clip = reference.loc[unequal, "clip_id"].iloc[0]
+            clip = first.loc[unequal, "clip_id"].iloc[0]
             raise ValueError(
-                f"clip {clip!r} has another {column} in the second set of "
-                "predictions; compare runs of the same task and clip table"
+                f"clip {clip!r} has another {column} in the second set of predictions; compare "
+                "runs of the same task and clip table"
             )

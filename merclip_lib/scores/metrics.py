@@ -1,8 +1,7 @@
-"""UF1, UAR and accuracy of pooled predictions, with intervals over subjects.
+"""UF1, UAR and accuracy of pooled predictions (paper, evaluation metrics).
 
 One confusion matrix is summed over all folds and every figure comes from it; folds are never
-averaged, and every class of the task counts, also one that the truth lacks. Clips of one person
-are not independent, so uncertainty comes from drawing subjects, not clips. Predictions are one
+averaged, and every class of the task counts, also one that the truth lacks. Predictions are one
 table: clip_id, subject, truth, prediction (class names), and database where there are several.
 """
 
@@ -13,25 +12,37 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from merclip_lib.data.table import people
+
 COLUMNS = ("clip_id", "subject", "truth", "prediction")
-
-
 METRICS = ("uf1", "uar", "accuracy")
 
 
 @dataclass(frozen=True)
 class Score:
-    """Figures of one set of predictions; `absent` lists classes without a clip in the truth."""
+    """Figures of one set of predictions.
+
+    Attributes:
+        uf1: unweighted F1, the mean over classes of 2TP / (2TP + FP + FN).
+        uar: unweighted average recall, the mean over classes of TP / (TP + FN).
+        accuracy: share of right predictions.
+        per_class: a row per class: class, count, precision, recall, f1.
+        absent: classes without a clip in the truth; each counts as 0 in UF1 and UAR.
+    """
 
     uf1: float
     uar: float
     accuracy: float
-    per_class: pd.DataFrame  # class, count, precision, recall, f1
+    per_class: pd.DataFrame
     absent: tuple[str, ...]
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
-    """Read predictions.csv; ids stay text ("01" is not 1). ValueError for a missing column."""
+    """Read the predictions.csv of a run; ids stay text ("01" is not 1).
+
+    Raises:
+        ValueError: for a missing column.
+    """
     text = dict.fromkeys((*COLUMNS, "database"), str)
     predictions = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={})
     _check_columns(predictions, f"{path}: ")
@@ -39,11 +50,15 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
 
 
 def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Score:
-    """Pooled figures of `predictions` over all `classes` of the task.
+    """Pooled figures of predictions.
 
-    UF1 is the mean over classes of 2TP / (2TP + FP + FN), UAR the mean over classes of recall,
-    both 0 for a class that does not occur. Raises ValueError for an unknown label, a clip that
-    occurs twice, a missing column or an empty table.
+    Args:
+        predictions: one row per clip, from all folds of one run (one seed).
+        classes: all classes of the task; also one that does not occur counts (as 0).
+
+    Raises:
+        ValueError: for an unknown label, a clip that occurs twice, a missing column or an empty
+            table.
     """
     matrix = confusion(predictions, classes)
     hits, count, predicted = np.diagonal(matrix), matrix.sum(1), matrix.sum(0)
@@ -57,31 +72,56 @@ def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Score:
         }
     )
     absent = tuple(name for name, clips in zip(classes, count, strict=True) if clips == 0)
-    return Score(*(float(metric_of(matrix, name)) for name in METRICS), per_class, absent)
+    uf1, uar, accuracy = (float(metric_of(matrix, name)) for name in METRICS)
+    return Score(uf1, uar, accuracy, per_class, absent)
 
 
 def score_by(predictions: pd.DataFrame, column: str, classes: Sequence[str]) -> dict[str, Score]:
-    """One Score per value of `column`, such as the databases of MEGC2019; same predictions."""
+    """A score for each value of a column: the databases of MEGC2019, the two tests of DFME.
+
+    Raises:
+        ValueError: where the column is missing, or as `score`.
+    """
     if column not in predictions:
         raise ValueError(f"the predictions have no column {column!r}; add it from the clip table")
     return {name: score(part, classes) for name, part in predictions.groupby(column, sort=True)}
 
 
 def confusion(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    """Confusion counts (C, C), int: rows are the truth, columns the prediction."""
-    _check(predictions, classes)
-    return _confusion_of(predictions, classes, np.zeros(len(predictions), int), 1)[0]
+    """Confusion counts (C, C), int: rows are the truth, columns the prediction.
+
+    Raises:
+        ValueError: as `score`.
+    """
+    return confusion_by(np.zeros(len(predictions), int), predictions, classes)[0]
 
 
 def confusion_by_subject(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
-    """Confusion counts (S, C, C) of each subject, subjects in order of their names."""
-    _check(predictions, classes)
-    subject, names = _subjects(predictions)
-    return _confusion_of(predictions, classes, subject, len(names))
+    """Confusion counts (S, C, C) of each subject, in order of their names; errors as `score`."""
+    _check_columns(predictions)
+    return confusion_by(person_of(predictions), predictions, classes)
+
+
+def confusion_by(
+    group: np.ndarray | pd.Series, predictions: pd.DataFrame, classes: Sequence[str]
+) -> np.ndarray:
+    """Confusion counts (G, C, C) of each group; `group` (N,) says to which each row belongs.
+
+    Raises:
+        ValueError: as `score`.
+    """
+    check_predictions(predictions, classes)
+    names, number = np.unique(group, return_inverse=True)
+    index = {name: position for position, name in enumerate(classes)}
+    truth = predictions["truth"].map(index).to_numpy(int)
+    prediction = predictions["prediction"].map(index).to_numpy(int)
+    matrix = np.zeros((len(names), len(index), len(index)), int)
+    np.add.at(matrix, (number, truth, prediction), 1)
+    return matrix
 
 
 def metric_of(matrix: np.ndarray, metric: str) -> np.ndarray:
-    """A metric of confusion counts: (..., C, C) -> (...); rows are the truth."""
+    """A metric of confusion counts with the truth in rows: (..., C, C) -> (...)."""
     hits = np.diagonal(matrix, axis1=-2, axis2=-1)
     count, predicted = matrix.sum(-1), matrix.sum(-2)
     if metric == "uf1":
@@ -91,40 +131,17 @@ def metric_of(matrix: np.ndarray, metric: str) -> np.ndarray:
     return _ratio(hits.sum(-1), count.sum(-1))
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, and 0 where whole is 0."""
-    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
-
-
-def _confusion_of(predictions, classes, group: np.ndarray, groups: int) -> np.ndarray:
-    """Confusion counts per group of rows: (groups, C, C) int."""
-    index = {name: position for position, name in enumerate(classes)}
-    truth = predictions["truth"].map(index).to_numpy(int)
-    prediction = predictions["prediction"].map(index).to_numpy(int)
-    matrix = np.zeros((groups, len(index), len(index)), int)
-    np.add.at(matrix, (group, truth, prediction), 1)
-    return matrix
-
-
-def _subjects(predictions: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
-    """Subject index of every row, and the subjects; "s01" of two databases are two people."""
+def person_of(predictions: pd.DataFrame) -> pd.Series:
+    """Who is seen in each row (N,); subject "s01" of two databases is two people."""
     subject = predictions["subject"].astype(str)
-    if "database" in predictions:
-        subject = predictions["database"].astype(str) + "/" + subject
-    names = sorted(subject.unique())
-    return subject.map({name: i for i, name in enumerate(names)}).to_numpy(int), names
+    if "database" not in predictions:
+        return subject
+    database = predictions["database"].astype(str)
+    return people(pd.DataFrame({"dataset": database, "subject": subject}))
 
 
-def _check_columns(predictions: pd.DataFrame, where: str = "") -> None:
-    missing = [name for name in COLUMNS if name not in predictions]
-    if missing:
-        raise ValueError(
-            f"{where}the predictions lack the column(s) {', '.join(missing)}; "
-            f"needed are {', '.join(COLUMNS)}"
-        )
-
-
-def _check(predictions: pd.DataFrame, classes: Sequence[str]) -> None:
+def check_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> None:
+    """Raise the ValueError of `score` for predictions or classes that cannot be scored."""
     _check_columns(predictions)
     if isinstance(classes, str) or len(classes) == 0 or len(set(classes)) < len(classes):
         raise ValueError(f"classes {classes!r} must be a list of different class names")
@@ -133,15 +150,29 @@ def _check(predictions: pd.DataFrame, classes: Sequence[str]) -> None:
     twice = predictions.loc[predictions["clip_id"].duplicated(), "clip_id"]
     if len(twice):
         raise ValueError(
-            f"clip {twice.iloc[0]!r} is predicted more than once; score each run "
-            "(seed) by itself, and each clip in the one fold that holds it out"
+            f"clip {twice.iloc[0]!r} is predicted more than once; score each run (seed) by "
+            "itself, and each clip in the one fold that holds it out"
         )
     for column in ("truth", "prediction"):
         unknown = predictions.loc[~predictions[column].isin(classes), ["clip_id", column]]
         if len(unknown):
             clip, label = unknown.iloc[0]
             raise ValueError(
-                f"clip {clip!r} has {column} {label!r}, which is no class of the "
-                f"task ({', '.join(map(str, classes))}); were the predictions made "
-                "for another task?"
+                f"clip {clip!r} has {column} {label!r}, which is no class of the task "
+                f"({', '.join(map(str, classes))}); were the predictions made for another task?"
             )
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, and 0 where whole is 0."""
+    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
+
+
+def _check_columns(predictions: pd.DataFrame, where: str = "") -> None:
+    """ValueError for a column that is missing."""
+    missing = [name for name in COLUMNS if name not in predictions]
+    if missing:
+        raise ValueError(
+            f"{where}the predictions lack the column(s) {', '.join(missing)}; "
+            f"needed are {', '.join(COLUMNS)}"
+        )

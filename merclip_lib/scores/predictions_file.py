@@ -1,9 +1,9 @@
-"""Score a file of predictions, and say which traps can be seen in it.
+"""Score a file of predictions, and warn of the traps that can be seen in it.
 
 The file is a CSV with a row per clip: clip_id, subject, truth, prediction, and where there are
-several databases `database`. Further columns are looked at for signs: `p_<class>` (probabilities,
+several databases `database`. Further columns are searched for traps: `p_<class>` (probabilities,
 which also name the classes of the task), `fold`, and the stamps `selection`, `protocol` and
-`held_out`. A file cannot show every trap; what it does show is said.
+`held_out`. A file cannot show every trap.
 """
 
 import csv
@@ -15,85 +15,89 @@ from pathlib import Path
 import pandas as pd
 
 from merclip_lib.scores import metrics
-from merclip_lib.scores.bootstrap import bootstrap_interval
-from merclip_lib.scores.metrics import COLUMNS, METRICS
-from merclip_lib.scores.warnings import Sign, clip_of, find_signs, person_of, probabilities
+from merclip_lib.scores.bootstrap import Estimate, Resampling, mean_and_interval
+from merclip_lib.scores.metrics import COLUMNS, METRICS, person_of
+from merclip_lib.scores.warnings import VisibleTrap, clip_of, find_traps, probabilities
 
 NAMES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
+OF_LABELS = "the labels found in the file"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `merclip score` says about a file; `parts` has one entry per database, if several."""
+    """What `merclip score` says about a file.
+
+    Attributes:
+        file: its path.
+        classes: the classes of the task.
+        classes_from: where these come from, in words.
+        clips: number of clips, each counted once.
+        subjects: number of people.
+        values: each metric of all clips together.
+        macro_precision: mean over classes of precision.
+        per_class: a row per class: class, count, precision, recall, f1.
+        parts: each metric of each database, if there are several.
+        warnings: the traps that show.
+    """
 
     file: str
     classes: tuple[str, ...]
     classes_from: str
     clips: int
     subjects: int
-    values: dict[str, tuple[float, float, float]]  # metric -> value, low, high
+    values: dict[str, Estimate]
     macro_precision: float
     per_class: pd.DataFrame
-    parts: dict[str, dict[str, tuple[float, float, float]]]
-    signs: list[Sign]
+    parts: dict[str, dict[str, Estimate]]
+    warnings: list[VisibleTrap]
 
 
 def score_file(path: str | Path, classes: Sequence[str] = (), samples: int = 1000) -> Report:
-    """Read, check and score a file. Raises ValueError, naming the row, for what cannot be scored.
+    """Read, check and score a file; a clip that occurs twice is scored by its first row.
 
-    A clip that occurs twice is scored once, by its first row, and a sign says so.
+    Args:
+        path: the CSV.
+        classes: all classes of the task; else those of the p_ columns, else the labels.
+        samples: resamples of the intervals.
+
+    Raises:
+        ValueError: naming the row, for what cannot be scored.
     """
     table = read_file(path)
-    classes, origin = _classes(table, classes, str(path))
-    found = find_signs(table, classes)
-    table = _unique(table)
-    result = metrics.score(table, classes)
+    names, origin = _classes(table, classes, str(path))
+    warnings = find_traps(table, names)
+    table = table.assign(clip_id=clip_of(table)).drop_duplicates("clip_id")
+    per_class = metrics.score(table, names).per_class
     parts = {}
     if "database" in table and table["database"].nunique() > 1:
         for name, rows in table.groupby("database", sort=True):
-            parts[name] = _values(rows, classes, samples)
+            parts[str(name)] = _estimates(rows, names, samples)
     return Report(
-        str(path),
-        classes,
-        origin,
-        len(table),
-        len(person_of(table).unique()),
-        _values(table, classes, samples),
-        float(result.per_class["precision"].mean()),
-        result.per_class,
-        parts,
-        found,
+        file=str(path),
+        classes=names,
+        classes_from=origin,
+        clips=len(table),
+        subjects=person_of(table).nunique(),
+        values=_estimates(table, names, samples),
+        macro_precision=float(per_class["precision"].mean()),
+        per_class=per_class,
+        parts=parts,
+        warnings=warnings,
     )
 
 
 def read_file(path: str | Path) -> pd.DataFrame:
-    """The rows of the file as text, probabilities as numbers; the index is the row in the file.
+    """The rows of a file as text, probabilities as numbers; the index is the row in the file.
 
-    Row 1 is the header. Raises ValueError for a file that is missing, empty, not a UTF-8 CSV or
-    ragged, a missing column, an empty cell in a needed column, a probability that is no number,
-    and a clip with two truths.
+    Row 1 is the header.
+
+    Raises:
+        ValueError: for a file that is missing, empty, not a UTF-8 CSV or ragged, a missing
+            column, an empty cell in a needed column, a probability that is no number, and a clip
+            with two truths.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; give a CSV of predictions")
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader, rows = csv.DictReader(file, strict=True), {}
-            header = reader.fieldnames or []
-            for row in reader:
-                rows[reader.line_num] = row
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a CSV in UTF-8 ({error}); export it again") from None
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise ValueError(
-            f"{path}: no column {', '.join(missing)}; needed are "
-            f"{', '.join(COLUMNS)}, separated by commas"
-        )
-    if len(set(header)) < len(header):
-        raise ValueError(f"{path}: two columns have one name; keep one of them")
-    if not rows:
-        raise ValueError(f"{path}: no predictions below the header")
+    header, rows = _read_rows(path)
     needed = [*COLUMNS, *(["database"] if "database" in header else [])]
     for number, row in rows.items():
         if None in row or None in row.values():
@@ -113,20 +117,42 @@ def read_file(path: str | Path) -> pd.DataFrame:
     truths = table.groupby(clip_of(table))["truth"].transform("nunique")
     for number in table.index[truths > 1]:
         raise ValueError(
-            f"{path}, row {number}: clip {table.clip_id[number]!r} has two different "
-            "truths in this file; correct the labels"
+            f"{path}, row {number}: clip {table['clip_id'][number]!r} has two different truths in "
+            "this file; correct the labels"
         )
     return table
 
 
-def _unique(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(clip_id=clip_of(table)).drop_duplicates("clip_id")
+def _read_rows(path: Path) -> tuple[list[str], dict[int, dict]]:
+    """The header, and the cells of each row by its number in the file."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; give a CSV of predictions")
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            header = list(reader.fieldnames or [])
+            rows = {}
+            for row in reader:
+                rows[reader.line_num] = row
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a CSV in UTF-8 ({error}); export it again") from None
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        raise ValueError(
+            f"{path}: no column {', '.join(missing)}; needed are {', '.join(COLUMNS)}, separated "
+            "by commas"
+        )
+    if len(set(header)) < len(header):
+        raise ValueError(f"{path}: two columns have one name; keep one of them")
+    if not rows:
+        raise ValueError(f"{path}: no predictions below the header")
+    return header, rows
 
 
-def _classes(table, given: Sequence[str], where: str) -> tuple[tuple[str, ...], str]:
-    """The classes of the task and where they come from."""
+def _classes(table: pd.DataFrame, given: Sequence[str], where: str) -> tuple[tuple[str, ...], str]:
+    """The classes of the task, and where they come from in words."""
     columns = tuple(name[2:] for name in probabilities(table))
-    labels = pd.concat([table.truth, table.prediction])
+    labels = pd.concat([table["truth"], table["prediction"]])
     classes, origin = columns, "from the p_ columns"
     if given:
         classes, origin = tuple(given), "as given"
@@ -136,59 +162,54 @@ def _classes(table, given: Sequence[str], where: str) -> tuple[tuple[str, ...], 
                 f"{', '.join(classes)}"
             )
     elif not columns:
-        classes, origin = tuple(sorted(set(labels))), "the labels found in the file"
+        classes, origin = tuple(sorted(set(labels))), OF_LABELS
     plain = [name.strip().lower() for name in classes]
     for name in classes:
         if plain.count(name.strip().lower()) > 1:
             raise ValueError(
                 f"{where}: the class {name!r} is written in two ways; write every class in one"
             )
-    for row in labels.index[~labels.isin(classes)]:
-        both = table.truth[row], table.prediction[row]
-        label = next(name for name in both if name not in classes)
+    for row, label in labels[~labels.isin(classes)].items():
         raise ValueError(
-            f"{where}, row {row}: {label!r} is no class of the task "
-            f"({', '.join(classes)}; {origin}); correct the label or the classes"
+            f"{where}, row {row}: {label!r} is no class of the task ({', '.join(classes)}; "
+            f"{origin}); correct the label or the classes"
         )
     return classes, origin
 
 
-def _values(table, classes, samples) -> dict[str, tuple[float, float, float]]:
-    score = metrics.score(table, classes)
-    return {
-        name: (getattr(score, name), *bootstrap_interval(table, classes, name, samples))
-        for name in METRICS
-    }
+def _estimates(table: pd.DataFrame, classes: Sequence[str], samples: int) -> dict[str, Estimate]:
+    """Each metric with its interval."""
+    drawn = Resampling(samples)
+    return {metric: mean_and_interval([table], classes, metric, drawn) for metric in METRICS}
 
 
-def as_text(found: Report) -> str:
-    """The report as printed."""
+def as_text(report: Report) -> str:
+    """A report as printed."""
 
-    def block(values):
+    def block(values: dict[str, Estimate]) -> list[str]:
         return [
             f"{NAMES[name]:<9}{value:.4f}   {low:.4f} to {high:.4f}"
             for name, (value, low, high) in values.items()
         ]
 
     hint = "; a class that is neither true nor predicted is not known: give --classes"
-    origin = found.classes_from + (hint if found.classes_from.startswith("the labels") else "")
+    origin = report.classes_from + (hint if report.classes_from == OF_LABELS else "")
     lines = [
-        f"{found.file}: {found.clips} clips, {found.subjects} subjects",
-        f"classes: {', '.join(found.classes)} ({origin})",
+        f"{report.file}: {report.clips} clips, {report.subjects} subjects",
+        f"classes: {', '.join(report.classes)} ({origin})",
         "",
         "all folds pooled, 95 % interval over subjects",
-        *block(found.values),
-        f"(mean precision {found.macro_precision:.4f}: what is printed as UAR when truth and "
+        *block(report.values),
+        f"(mean precision {report.macro_precision:.4f}: what is printed as UAR when truth and "
         "prediction are exchanged in the call)",
         "",
-        found.per_class.round(4).to_string(index=False),
+        report.per_class.round(4).to_string(index=False),
     ]
-    for name, values in found.parts.items():
+    for name, values in report.parts.items():
         lines += ["", name, *block(values)]
     lines.append("")
-    for sign in found.signs:
-        lines.append(f"warning, {sign.trap}: {sign.message}.")
-    if not found.signs:
+    lines += [f"warning, {warning.trap}: {warning.message}." for warning in report.warnings]
+    if not report.warnings:
         lines.append(
             "No trap is visible in this file. It cannot show how the epoch was chosen, "
             "nor who was in the training."
@@ -196,27 +217,22 @@ def as_text(found: Report) -> str:
     return "\n".join(lines)
 
 
-def as_json(found: Report) -> str:
-    """The report as JSON; a metric is {value, low, high}."""
+def as_json(report: Report) -> str:
+    """A report as JSON; a metric is {value, low, high}."""
 
-    def values(entries):
-        return {
-            name: dict(zip(("value", "low", "high"), three, strict=True))
-            for name, three in entries.items()
-        }
+    def values(estimates: dict[str, Estimate]) -> dict[str, dict]:
+        return {name: estimate._asdict() for name, estimate in estimates.items()}
 
-    return json.dumps(
-        {
-            "file": found.file,
-            "classes": list(found.classes),
-            "classes_from": found.classes_from,
-            "clips": found.clips,
-            "subjects": found.subjects,
-            **values(found.values),
-            "macro_precision": found.macro_precision,
-            "per_class": found.per_class.to_dict("records"),
-            "databases": {name: values(part) for name, part in found.parts.items()},
-            "warnings": [asdict(sign) for sign in found.signs],
-        },
-        indent=1,
-    )
+    content = {
+        "file": report.file,
+        "classes": list(report.classes),
+        "classes_from": report.classes_from,
+        "clips": report.clips,
+        "subjects": report.subjects,
+        **values(report.values),
+        "macro_precision": report.macro_precision,
+        "per_class": report.per_class.to_dict("records"),
+        "databases": {name: values(part) for name, part in report.parts.items()},
+        "warnings": [asdict(warning) for warning in report.warnings],
+    }
+    return json.dumps(content, indent=1)

@@ -10,48 +10,25 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import yaml
 
 from merclip_lib.data.tasks import CARDS, TASKS, database, task_named
-from merclip_lib.scores import bootstrap
-from merclip_lib.scores.bootstrap import draw_subjects
-from merclip_lib.scores.metrics import confusion_by_subject, metric_of
+from merclip_lib.scores.bootstrap import mean_and_interval
 
 PUBLISHED = CARDS / "published.yaml"
-
-
 SELECTIONS = ("last", "best_on_test", "unknown")
-
-
 NOT_HERE = "not run here: needs the licensed set"
-
-
 NOT_TRAINED = "not run here: the set is present, train it with notebook 05"
+COLUMNS = "task part method protocol selection uf1 uf1_low uf1_high uar seeds note source".split()
 
 
-COLUMNS = [
-    "task",
-    "part",
-    "method",
-    "protocol",
-    "selection",
-    "uf1",
-    "uf1_low",
-    "uf1_high",
-    "uar",
-    "seeds",
-    "note",
-    "source",
-]
-
-
-def read_figures(path: str | Path = PUBLISHED) -> pd.DataFrame:
+def read_published(path: str | Path = PUBLISHED) -> pd.DataFrame:
     """Published figures: task, part ("all" or a database), method, selection, uf1, uar, source.
 
-    Raises ValueError, naming the method, for a figure outside [0, 1], an unknown task, source or
-    selection.
+    Raises:
+        ValueError: naming the method, for a figure outside [0, 1], an unknown task, source or
+            selection, and for a missing file.
     """
     content, rows = _content(path), []
     for entry in content["methods"]:
@@ -78,8 +55,12 @@ def read_figures(path: str | Path = PUBLISHED) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"uf1": float, "uar": float})
 
 
-def read_traps(path: str | Path = PUBLISHED) -> pd.DataFrame:
-    """What traps did to published numbers: trap, what, metric, honest, trapped, change, source."""
+def read_published_traps(path: str | Path = PUBLISHED) -> pd.DataFrame:
+    """What traps did to published numbers: trap, what, metric, honest, trapped, change, source.
+
+    Raises:
+        ValueError: as `read_published`.
+    """
     content = _content(path)
     rows = []
     for entry in content["traps"]:
@@ -87,18 +68,23 @@ def read_traps(path: str | Path = PUBLISHED) -> pd.DataFrame:
         _check_shares((entry["honest"], entry["trapped"]), where)
         rows.append(entry | {"source": _source(content, entry, where)})
     table = pd.DataFrame(rows)
-    table.insert(5, "change", (table.trapped - table.honest).round(4))
+    table.insert(5, "change", (table["trapped"] - table["honest"]).round(4))
     return table
 
 
-def find_runs(runs: Sequence, data_hash: str, task: str, protocol: str) -> list[list]:
+def comparable_runs(runs: Sequence, data_hash: str, task: str, protocol: str) -> list[list]:
     """Runs that may stand in the ledger, those that differ in the seed alone together.
 
-    `runs` are `protocol.Run`s, `data_hash` is that of the clip store. Wanted are runs of the task
-    over the whole set, one subject left out, the epoch not chosen on it unless `protocol` is
-    "reference".
+    Wanted are runs of the task over the whole set, one subject left out, the epoch not chosen on
+    it unless the protocol is "reference".
+
+    Args:
+        runs: what `runs.read_runs` gives.
+        data_hash: that of the clip store.
+        task: name of the task.
+        protocol: "honest" or "reference".
     """
-    groups: dict = {}
+    groups: dict[object, list] = {}
     for run in runs:
         config = run.config
         trapped = config.selection == "best_on_test" and protocol == "honest"
@@ -114,16 +100,23 @@ def our_rows(runs: Sequence, task: str) -> list[dict]:
     """Ledger rows of runs that differ in the seed alone: the whole set, then each database.
 
     Figures are means over seeds; the interval is of the mean over the same drawn subjects.
+
+    Args:
+        runs: a list that `comparable_runs` gives.
+        task: name of the task.
+
+    Returns:
+        A dictionary per row, keys as in COLUMNS.
     """
     classes, config = task_named(task).classes, runs[0].config
     tables = [run.predictions for run in runs]
     parts = {"all": tables}
     if len(task_named(task).databases) > 1:
         for name in task_named(task).databases:
-            parts[name] = [table[database(table.database) == name] for table in tables]
+            parts[name] = [table[database(table["database"]) == name] for table in tables]
     rows = []
-    for part, frames in parts.items():
-        uf1, low, high = mean_and_interval(frames, classes, "uf1")
+    for part, of_seeds in parts.items():
+        uf1, low, high = mean_and_interval(of_seeds, classes, "uf1")
         rows.append(
             {
                 "task": task,
@@ -134,7 +127,7 @@ def our_rows(runs: Sequence, task: str) -> list[dict]:
                 "uf1": uf1,
                 "uf1_low": low,
                 "uf1_high": high,
-                "uar": mean_and_interval(frames, classes, "uar")[0],
+                "uar": mean_and_interval(of_seeds, classes, "uar").value,
                 "seeds": len(runs),
                 "note": "",
                 "source": f"run {', '.join(run.hash for run in runs)}",
@@ -143,52 +136,40 @@ def our_rows(runs: Sequence, task: str) -> list[dict]:
     return rows
 
 
-def mean_and_interval(
-    frames: Sequence[pd.DataFrame],
-    classes: Sequence[str],
-    metric: str,
-    samples: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float, float]:
-    """Mean over seeds of a metric and its 95 % interval, the same subjects drawn for all."""
-    counts = [confusion_by_subject(frame, classes) for frame in frames]
-    weights = draw_subjects(len(counts[0]), samples, seed)
-    drawn = np.mean([bootstrap.resampled(each, weights, metric) for each in counts], axis=0)
-    value = np.mean([metric_of(each.sum(0), metric) for each in counts])
-    return float(value), *bootstrap.interval(drawn)
-
-
 def empty_row(task: str, protocol: str, note: str) -> dict:
     """A row that says why there is no figure of ours."""
     return {"task": task, "part": "all", "method": "ours", "protocol": protocol, "note": note}
 
 
-def ledger(figures: pd.DataFrame, rows: Sequence[dict]) -> pd.DataFrame:
-    """The ledger: published rows and ours, by task, published first."""
-    published = figures.assign(protocol="as published", note="")
+def ledger(published: pd.DataFrame, rows: Sequence[dict]) -> pd.DataFrame:
+    """The ledger (columns COLUMNS): published figures and our rows by task, published first."""
+    published = published.assign(protocol="as published", note="")
     table = pd.concat([published, pd.DataFrame(list(rows), columns=COLUMNS)], ignore_index=True)
     order = {name: k for k, name in enumerate(TASKS)}
     table = table.sort_values("task", key=lambda names: names.map(order), kind="stable")
     return table[COLUMNS].reset_index(drop=True)
 
 
-def as_shown(table: pd.DataFrame, task: str) -> pd.DataFrame:
+def ledger_of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:
     """One task of the ledger for reading: a row per method, `UF1 / UAR` of each part."""
-    rows = table[table.task == task]
+    rows = table[table["task"] == task]
     text = [
         note or f"{uf1:.4f} / {'–' if pd.isna(uar) else format(uar, '.4f')}"
-        for uf1, uar, note in zip(rows.uf1, rows.uar, rows.note, strict=True)
+        for uf1, uar, note in zip(rows["uf1"], rows["uar"], rows["note"], strict=True)
     ]
     # ours may stand there several times: runs of other settings are told apart by their source
     keys = ["method", "protocol", "selection", "source"]
     named = rows[keys].fillna("")
-    wide = named.assign(part=rows.part, text=text).pivot(index=keys, columns="part", values="text")
+    wide = named.assign(part=rows["part"], text=text).pivot(
+        index=keys, columns="part", values="text"
+    )
     parts = [name for name in ("all", *task_named(task).databases) if name in wide]
     wide = wide.fillna("").loc[pd.MultiIndex.from_frame(named.drop_duplicates()), parts]
     return wide.reset_index("source")[[*parts, "source"]].rename_axis(columns="")
 
 
 def _content(path: str | Path) -> dict:
+    """What the file of published figures holds."""
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file; published figures are in {PUBLISHED.name}")
@@ -196,19 +177,22 @@ def _content(path: str | Path) -> dict:
 
 
 def _source(content: dict, entry: dict, where: str) -> str:
+    """Where an entry was read, in words; ValueError for an unknown source."""
     if entry.get("source") not in content["sources"]:
         raise ValueError(
-            f"{where}: source {entry.get('source')!r} is not among the sources; a "
-            "figure without a source is not kept"
+            f"{where}: source {entry.get('source')!r} is not among the sources; a figure "
+            "without a source is left out"
         )
     return content["sources"][entry["source"]]
 
 
 def _check_shares(values: Sequence[float | None], where: str) -> None:
+    """ValueError for a value outside [0, 1]; None is a figure that was not published."""
     for value in values:
         if value is not None and not 0 <= value <= 1:
             raise ValueError(f"{where}: {value} is no share of 1; write 78.3 % as 0.783")
 
 
 def _data_hash(run_folder: Path) -> str:
+    """The hash of the clip store that a run was trained on."""
     return json.loads((run_folder / "run.json").read_text(encoding="utf-8"))["data"]["hash"]

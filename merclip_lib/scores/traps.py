@@ -8,30 +8,33 @@ data/cards/published.yaml.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from merclip_lib.scores import bootstrap
-from merclip_lib.scores.bootstrap import draw_subjects
-from merclip_lib.scores.metrics import confusion_by_subject, metric_of
+from merclip_lib.scores.bootstrap import (
+    DEFAULT,
+    Resampling,
+    ScoringRule,
+    paired_counts,
+    pooled,
+    resampled,
+)
+from merclip_lib.scores.metrics import metric_of
 
-KEPT = ["clip_id", "subject", "database", "truth", "prediction"]  # of a predictions table
-
-
-# A way to a number: confusion counts by subject (S, C, C) and the weight of every subject in
-# each of B resamples (B, S) -> (B,).
-Way = Callable[[np.ndarray, np.ndarray], np.ndarray]
+pooled_uf1 = pooled("uf1")
+pooled_uar = pooled("uar")
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Two ways to a number: each with its interval, and `change` = trapped minus honest.
+class TrapEffect:
+    """A number counted honestly and with a trap: each with its interval, and their difference.
 
-    Values are means over seeds; all intervals come from the same resamples of subjects.
+    Values are means over seeds; all intervals come from the same resamples of subjects. `change`
+    is trapped minus honest, `low` and `high` its interval.
     """
 
     honest: float
@@ -46,7 +49,7 @@ class Measured:
 
     @property
     def verdict(self) -> str:
-        """ "inflates", "deflates" or "no clear change", as the interval of the change says."""
+        """What the interval of the change says: "inflates", "deflates" or "no clear change"."""
         if self.low > 0:
             return "inflates"
         return "deflates" if self.high < 0 else "no clear change"
@@ -60,18 +63,77 @@ class Measured:
         )
 
 
+def measure_trap(
+    honest: Sequence[pd.DataFrame],
+    trapped: Sequence[pd.DataFrame],
+    classes: Sequence[str],
+    right: ScoringRule = pooled_uf1,
+    wrong: ScoringRule = pooled_uf1,
+    resampling: Resampling = DEFAULT,
+) -> TrapEffect:
+    """The honest number, the trapped one and the change between them, with intervals.
+
+    Args:
+        honest: predictions, one table per seed.
+        trapped: predictions of the same clips and subjects, as the trap makes them.
+        classes: all classes of the task.
+        right: the rule that makes a number of the honest predictions.
+        wrong: the rule for the trapped ones.
+        resampling: how subjects are drawn, the same for all tables.
+
+    Raises:
+        ValueError: for other clips or subjects, and as `metrics.score`.
+    """
+    of_honest, of_trapped = paired_counts(honest, trapped, classes, ("subject",))
+    a, b = resampled(of_honest, right, resampling), resampled(of_trapped, wrong, resampling)
+    return TrapEffect(
+        float(a[0]),
+        *resampling.interval(a[1:]),
+        float(b[0]),
+        *resampling.interval(b[1:]),
+        float(b[0] - a[0]),
+        *resampling.interval((b - a)[1:]),
+    )
+
+
+def precision_as_uar(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """UAR with truth and prediction exchanged in the call: the mean over classes of precision."""
+    return pooled_uar(counts.transpose(0, 2, 1), weights)
+
+
+def mean_of_folds(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean of the UF1 of each LOSO fold; a class that the subject never showed scores 0."""
+    return _mean(metric_of(counts, "uf1"), weights)
+
+
+def mean_of_folds_present(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The same, but classes neither true nor predicted in a fold are dropped from its mean.
+
+    This is what scikit-learn's macro F1 does when it is called fold by fold without `labels`.
+    """
+    present = (counts.sum(1) + counts.sum(2) > 0).sum(1)
+    classes = counts.shape[1]
+    return _mean(metric_of(counts, "uf1") * classes / np.maximum(present, 1), weights)
+
+
+def _mean(of_folds: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean over folds (S,) of each resample (B, S)."""
+    return weights @ of_folds / weights.sum(1)
+
+
 def read_epochs(run_folder: str | Path) -> pd.DataFrame:
     """What every epoch of a finished run predicted: fold, epoch, clip_id, prediction.
 
-    Raises ValueError for a folder without this record.
+    Raises:
+        ValueError: for a folder without this record.
     """
     folder, parts = Path(run_folder), []
     for fold in json.loads((folder / "run.json").read_text(encoding="utf-8"))["folds"]:
         path = folder / fold / "epochs.csv"
         if not path.is_file():
             raise ValueError(
-                f"{path}: this run did not record its epochs; delete the folder "
-                f"{folder.name} of the run store and train it again"
+                f"{path}: this run did not record its epochs; delete the folder {folder.name} of "
+                "the run store and train it again"
             )
         text = {"clip_id": str, "prediction": str}
         part = pd.read_csv(path, dtype=text, keep_default_na=False)
@@ -83,111 +145,49 @@ def best_on_test(predictions: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFram
     """The predictions of the epoch that is best on the clips that the fold held out.
 
     Best is the epoch with most clips right, the earliest of equals, chosen fold by fold: so the
-    pooled accuracy can only rise. Returns the table with the chosen `epoch` and a stamp
-    `selection`; probabilities are left out, being of the last epoch. Raises ValueError when an
-    epoch does not cover the clips.
+    pooled accuracy can only rise.
+
+    Args:
+        predictions: of one run, probabilities may be there.
+        epochs: what `read_epochs` gives for this run.
+
+    Returns:
+        The predictions with the chosen `epoch` and a stamp `selection`; probabilities are left
+        out, being of the last epoch.
+
+    Raises:
+        ValueError: when an epoch does not cover the clips.
     """
-    clips = predictions[[name for name in KEPT if name in predictions]].set_index("clip_id")
+    columns = ("clip_id", "subject", "database", "truth", "prediction")
+    clips = predictions[[name for name in columns if name in predictions]].set_index("clip_id")
     if not clips.index.is_unique:
         raise ValueError("a clip is predicted more than once; give one run at a time")
     for (fold, epoch), rows in epochs.groupby(["fold", "epoch"]):
-        held_out = set(epochs.loc[epochs.fold == fold, "clip_id"])
-        if set(rows.clip_id) != held_out or rows.clip_id.duplicated().any():
+        held_out = set(epochs.loc[epochs["fold"] == fold, "clip_id"])
+        if set(rows["clip_id"]) != held_out or rows["clip_id"].duplicated().any():
             raise ValueError(f"epoch {epoch} of fold {fold!r} does not predict each clip once")
-    if set(epochs.clip_id) != set(clips.index):
+    if set(epochs["clip_id"]) != set(clips.index):
         raise ValueError("the epochs are of other clips than the predictions")
-    right = epochs.prediction.to_numpy() == clips.truth.loc[epochs.clip_id].to_numpy()
-    count = epochs.assign(right=right).groupby(["fold", "epoch"]).right.sum()
+    truth = clips["truth"].loc[epochs["clip_id"]].to_numpy()
+    right = epochs.assign(right=epochs["prediction"].to_numpy() == truth)
+    count = right.groupby(["fold", "epoch"])["right"].sum()
     best = {fold: rows.droplevel("fold").idxmax() for fold, rows in count.groupby("fold")}
-    chosen = epochs[epochs.epoch == epochs.fold.map(best)].set_index("clip_id").loc[clips.index]
+    chosen = epochs[epochs["epoch"] == epochs["fold"].map(best)]
+    chosen = chosen.set_index("clip_id").loc[clips.index]
     return clips.assign(
-        prediction=chosen.prediction, epoch=chosen.epoch, selection="best_on_test"
+        prediction=chosen["prediction"], epoch=chosen["epoch"], selection="best_on_test"
     ).reset_index()
 
 
 def matched_by_row_order(predictions: pd.DataFrame, listed: Sequence[str]) -> pd.DataFrame:
     """Row k of the predictions gets the truth of the k-th clip that is `listed`.
 
-    Right only where both happen to be in one order. Raises ValueError unless `listed` holds the
-    same clips.
+    Right only where both happen to be in one order.
+
+    Raises:
+        ValueError: unless `listed` holds the same clips.
     """
-    if sorted(listed) != sorted(predictions.clip_id):
+    if sorted(listed) != sorted(predictions["clip_id"]):
         raise ValueError("the listed clips are not those of the predictions")
-    truth = predictions.set_index("clip_id").truth
+    truth = predictions.set_index("clip_id")["truth"]
     return predictions.assign(truth=truth.loc[list(listed)].to_numpy())
-
-
-def pooled_uf1(matrices: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """UF1 of the confusion matrix over all folds, as the protocol wants it."""
-    return bootstrap.resampled(matrices, weights, "uf1")
-
-
-def pooled_uar(matrices: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """UAR of the confusion matrix over all folds, as the protocol wants it."""
-    return bootstrap.resampled(matrices, weights, "uar")
-
-
-def precision_as_uar(matrices: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """UAR with truth and prediction exchanged in the call: the mean over classes of precision."""
-    return bootstrap.resampled(matrices.transpose(0, 2, 1), weights, "uar")
-
-
-def mean_of_folds(matrices: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean of the UF1 of each LOSO fold; a class that the subject never showed scores 0."""
-    return _mean(metric_of(matrices, "uf1"), weights)
-
-
-def mean_of_folds_present(matrices: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The same, but classes neither true nor predicted in a fold are dropped from its mean.
-
-    This is what scikit-learn's macro F1 does when it is called fold by fold without `labels`.
-    """
-    present = (matrices.sum(1) + matrices.sum(2) > 0).sum(1)
-    classes = matrices.shape[1]
-    return _mean(metric_of(matrices, "uf1") * classes / np.maximum(present, 1), weights)
-
-
-def _mean(of_folds: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return weights @ of_folds / weights.sum(1)
-
-
-def measure_trap(
-    honest: Sequence[pd.DataFrame],
-    trapped: Sequence[pd.DataFrame],
-    classes: Sequence[str],
-    right: Way = pooled_uf1,
-    wrong: Way = pooled_uf1,
-    samples: int = 1000,
-    seed: int = 0,
-) -> Measured:
-    """The honest number, the trapped one and the change between them, with 95 % intervals.
-
-    `honest` and `trapped` are lists of predictions, one per seed, of the same clips; `right` and
-    `wrong` are the ways from them to a number. Every resample draws the same subjects for all of
-    them. Raises ValueError for other clips or subjects, and as `metrics.score` does.
-    """
-    tables = [*honest, *trapped]
-    if not honest or not trapped:
-        raise ValueError("give at least one table of predictions on either side")
-    clips = tables[0].set_index("clip_id").subject.sort_index()
-    for table in tables[1:]:
-        if not clips.equals(table.set_index("clip_id").subject.sort_index()):
-            raise ValueError(
-                "the tables are not of the same clips and subjects; compare runs of "
-                "one task and one set"
-            )
-    values = []
-    for frames, way in ((honest, right), (trapped, wrong)):
-        matrices = [confusion_by_subject(frame, classes) for frame in frames]
-        people = len(matrices[0])
-        weights = np.vstack([np.ones(people), draw_subjects(people, samples, seed)])
-        values.append(np.mean([way(matrix, weights) for matrix in matrices], axis=0))
-    a, b = values  # the first entry is the observed value, the others are the resamples
-    return Measured(
-        float(a[0]),
-        *bootstrap.interval(a[1:]),
-        float(b[0]),
-        *bootstrap.interval(b[1:]),
-        float(b[0] - a[0]),
-        *bootstrap.interval((b - a)[1:]),
-    )

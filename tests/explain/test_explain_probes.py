@@ -9,7 +9,6 @@ from merclip_lib.explain.sentences import (
     prefers_truth,
     retrieval,
     retrieval_within,
-    subject_interval,
 )
 
 
@@ -76,15 +75,6 @@ def test_a_clip_prefers_the_nearer_sentence():
     assert prefers_truth(z, near, far) == [1]
     assert prefers_truth(z, far, near) == [0]
     assert prefers_truth(z, near, near) == [0.5]
-
-
-def test_interval_is_over_subjects_not_clips():
-    subjects = np.repeat(["a", "b", "c", "d"], 25)
-    alike = np.tile([0.0, 1.0, 1.0, 1.0], 25)[:100]
-    mean, low, high = subject_interval(np.repeat([0.0, 1, 1, 1], 25), subjects)
-    assert mean == 0.75 and low <= 0.25 and high == 1.0
-    mean, low, high = subject_interval(alike, subjects)
-    assert low <= mean <= high and high - low < 0.05
 
 
 def test_au_readout_compares_clips_of_one_network_only():

@@ -10,11 +10,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merclip_lib.scores.verdicts import false_claims, verdict
+from merclip_lib.scores.verdicts import WORDS, side_of_zero, verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+SIDES = {
+    1: (WORDS[1], "raises", "rises", "beats", "is better"),
+    -1: (WORDS[-1], "lowers", "falls", "loses", "is worse"),
+    0: (WORDS[0], "makes no difference", "cannot be told", "stays"),
+}
+SIDE_OF = {verb: side for side, verbs in SIDES.items() for verb in verbs}
+VERB = re.compile("|".join(rf"\b{re.escape(verb)}\b" for verb in sorted(SIDE_OF, key=len)[::-1]))
+NUMBER = r"([+\-−]?\d+\.\d+)"
+INTERVAL = re.compile(rf"{NUMBER} \[{NUMBER}, {NUMBER}\]")
 TEXTS = [path for name in ("README.md", "MODEL_CARD.md") if (path := ROOT / name).is_file()]
+
+
+def false_claims(text):
+    """Sentences with a verdict's verb and a signed interval that do not agree.
+
+    Looked at are lines of the form `... <verb> ... +0.030 [+0.010, +0.050]`, where the mean has a
+    sign; the last verb before the interval counts. An interval that does not hold its own mean is
+    false whatever the verb says.
+    """
+    wrong = []
+    for line in re.split(r"\n|(?<=[.;])\s+(?=[A-Z*`])", text):
+        start = 0
+        for match in INTERVAL.finditer(line):
+            before, start = line[start : match.start()], match.end()
+            mean, low, high = (float(part.replace("−", "-")) for part in match.groups())
+            verbs = VERB.findall(before)
+            signed = match[1][0] in "+-−"
+            agrees = not verbs or SIDE_OF[verbs[-1]] == side_of_zero(low, high)
+            if not low <= mean <= high or (signed and not agrees):
+                wrong.append(line.strip())
+    return wrong
 
 
 @given(st.floats(-1, 1), st.floats(0, 0.5), st.floats(0, 0.5))

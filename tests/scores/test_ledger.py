@@ -18,13 +18,13 @@ from merclip_lib.scores.published import (
     NOT_HERE,
     PUBLISHED,
     SELECTIONS,
-    as_shown,
+    comparable_runs,
     empty_row,
-    find_runs,
     ledger,
+    ledger_of_task,
     our_rows,
-    read_figures,
-    read_traps,
+    read_published,
+    read_published_traps,
 )
 
 POLAR = ("negative", "positive", "surprise")
@@ -52,7 +52,7 @@ def run(folder, name="aaa", data="d1", seed=0, right=0.6, classes=POLAR, databas
 
 
 def test_every_published_figure_is_a_share_with_a_source():
-    figures, traps = read_figures(), read_traps()
+    figures, traps = read_published(), read_published_traps()
     assert figures.uf1.between(0, 1).all() and figures.uar.dropna().between(0, 1).all()
     assert traps.honest.between(0, 1).all() and traps.trapped.between(0, 1).all()
     assert figures.source.str.contains(r"arXiv|github\.com|doi").all()
@@ -66,7 +66,7 @@ def test_every_published_figure_is_a_share_with_a_source():
 
 
 def test_the_paper_and_a_published_precision_are_in_it():
-    figures, traps = read_figures(), read_traps()
+    figures, traps = read_published(), read_published_traps()
     paper = figures[figures.method == "MER-CLIP"].set_index("task").uf1
     assert paper.to_dict() == {"casme3-3": 0.7832, "casme3-4": 0.6544, "casme3-7": 0.4997}
     exchanged = traps[(traps.trap == "precision called recall") & (traps.trapped == 0.7605)]
@@ -98,7 +98,7 @@ def test_a_figure_that_cannot_be_kept_is_refused(tmp_path, change, message):
     path = tmp_path / "published.yaml"
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ValueError, match=message):
-        read_figures(path)
+        read_published(path)
 
 
 def test_bad_trap_and_missing_file(tmp_path):
@@ -107,9 +107,9 @@ def test_bad_trap_and_missing_file(tmp_path):
     path = tmp_path / "published.yaml"
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ValueError, match="1.7 is no share"):
-        read_traps(path)
+        read_published_traps(path)
     with pytest.raises(ValueError, match="no such file"):
-        read_figures(tmp_path / "none.yaml")
+        read_published(tmp_path / "none.yaml")
 
 
 def test_only_comparable_runs_stand_in_the_ledger(tmp_path):
@@ -123,9 +123,9 @@ def test_only_comparable_runs_stand_in_the_ledger(tmp_path):
         run(tmp_path, "h", protocol="reference"),
         run(tmp_path, "i", held_out="clip", folds=4),
     ]
-    groups = find_runs([*others, *wanted], "d1", "casme3-3", "honest")
+    groups = comparable_runs([*others, *wanted], "d1", "casme3-3", "honest")
     assert [[each.hash for each in group] for group in groups] == [["a0", "a1"], ["b"]]
-    groups = find_runs([*others, *wanted], "d1", "casme3-3", "reference")
+    groups = comparable_runs([*others, *wanted], "d1", "casme3-3", "reference")
     assert [[each.hash for each in group] for group in groups] == [["h"]]
 
 
@@ -154,18 +154,18 @@ def test_a_composite_has_a_row_per_database(tmp_path):
 def test_a_set_that_is_not_here_has_words_and_no_number(tmp_path):
     rows = [empty_row("casme3-3", "honest", NOT_HERE)]
     rows += our_rows([run(tmp_path, task="synthme-3")], "synthme-3")
-    table = ledger(read_figures(), rows)
+    table = ledger(read_published(), rows)
     assert list(table.columns) == COLUMNS
     empty = table[table.note != ""]
     assert empty[["uf1", "uar"]].isna().all(axis=None) and len(empty) == 1
     assert table[table.note == ""].uf1.notna().all()
-    text = as_shown(table, "casme3-3")
+    text = ledger_of_task(table, "casme3-3")
     assert text["all"].tolist() == ["0.7832 / –", NOT_HERE]
-    composite = as_shown(table, "megc2019-3")
+    composite = ledger_of_task(table, "megc2019-3")
     assert list(composite.columns) == ["all", "casme2", "samm", "smic", "source"]
     assert composite.xs("CausalNet")["casme2"].tolist() == ["0.9811 / 0.9858"]
     assert (composite["smic"] != "").all()
-    own = as_shown(table, "synthme-3")
+    own = ledger_of_task(table, "synthme-3")
     assert own["all"].tolist() == [f"{rows[1]['uf1']:.4f} / {rows[1]['uar']:.4f}"]
 
 
@@ -174,6 +174,6 @@ def test_two_settings_of_one_task_stand_apart(tmp_path):
         *our_rows([run(tmp_path, "a")], "casme3-3"),
         *our_rows([run(tmp_path, "b", lr=1e-4, right=0.9)], "casme3-3"),
     ]
-    text = as_shown(ledger(read_figures(), rows), "casme3-3")
+    text = ledger_of_task(ledger(read_published(), rows), "casme3-3")
     assert text["source"].tolist()[1:] == ["run a", "run b"]
     assert text["all"].nunique() == 3

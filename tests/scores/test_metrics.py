@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from merclip_lib.scores.bootstrap import bootstrap_interval, holm, paired_difference
+from merclip_lib.scores.bootstrap import (
+    Resampling,
+    bootstrap_interval,
+    holm,
+    paired_difference,
+    subject_interval,
+)
 from merclip_lib.scores.metrics import METRICS, confusion, read_predictions, score, score_by
 
 CLASSES = ("anger", "disgust", "others")
@@ -109,7 +115,7 @@ def test_interval_equals_slow_resampling(metric):
         drawn["clip_id"] = range(len(drawn))
         values.append(getattr(score(drawn, CLASSES), metric))
     expected = np.quantile(values, [0.05, 0.95])
-    found = bootstrap_interval(predictions, CLASSES, metric, 60, seed=11, level=0.9)
+    found = bootstrap_interval(predictions, CLASSES, metric, Resampling(60, 11, 0.9))
     assert found == pytest.approx(tuple(expected))
 
 
@@ -117,8 +123,8 @@ def test_interval_holds_the_score_and_follows_the_seed():
     predictions = noisy(4, 0.5)
     low, high = bootstrap_interval(predictions, CLASSES)
     assert low < score(predictions, CLASSES).uf1 < high
-    assert (low, high) == bootstrap_interval(predictions, CLASSES, seed=0)
-    assert (low, high) != bootstrap_interval(predictions, CLASSES, seed=1)
+    assert (low, high) == bootstrap_interval(predictions, CLASSES, resampling=Resampling(seed=0))
+    assert (low, high) != bootstrap_interval(predictions, CLASSES, resampling=Resampling(seed=1))
 
 
 def test_subjects_of_two_databases_are_two_people():
@@ -128,12 +134,21 @@ def test_subjects_of_two_databases_are_two_people():
     assert bootstrap_interval(predictions, CLASSES) == (0, 1)
 
 
+def test_interval_is_over_subjects_not_clips():
+    subjects = np.repeat(["a", "b", "c", "d"], 25)
+    alike = np.tile([0.0, 1.0, 1.0, 1.0], 25)[:100]
+    mean, low, high = subject_interval(np.repeat([0.0, 1, 1, 1], 25), subjects)
+    assert mean == 0.75 and low <= 0.25 and high == 1.0
+    mean, low, high = subject_interval(alike, subjects)
+    assert low <= mean <= high and high - low < 0.05
+
+
 def test_paired_difference():
     good, bad = [noisy(seed, 0.9) for seed in (0, 1)], [noisy(seed, 0.2) for seed in (2, 3, 4)]
-    found = paired_difference(good, bad, CLASSES, samples=500)
+    found = paired_difference(good, bad, CLASSES, resampling=Resampling(500))
     assert 0 < found.low < found.mean < found.high
     assert 1 / 501 <= found.p < 0.01
-    turned = paired_difference(bad, good, CLASSES, samples=500)
+    turned = paired_difference(bad, good, CLASSES, resampling=Resampling(500))
     assert (turned.mean, turned.low, turned.p) == pytest.approx((-found.mean, -found.high, found.p))
     same = paired_difference(good, good, CLASSES)
     assert (same.mean, same.low, same.high, same.p) == (0, 0, 0, 1)
@@ -175,9 +190,9 @@ def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="uf1, uar, accuracy"):
         bootstrap_interval(predictions, CLASSES, "f1")
     with pytest.raises(ValueError, match="0.95"):
-        bootstrap_interval(predictions, CLASSES, level=95)
+        Resampling(level=95)
     with pytest.raises(ValueError, match="samples is 0"):
-        bootstrap_interval(predictions, CLASSES, samples=0)
+        Resampling(samples=0)
 
 
 def test_read_predictions(tmp_path):

@@ -48,7 +48,8 @@ def traps_of(tmp_path):
         path = tmp_path / "predictions.csv"
         table.to_csv(path, index=False)
         return {
-            sign.trap: sign.message for sign in predictions_file.score_file(path, classes, 20).signs
+            warning.trap: warning.message
+            for warning in predictions_file.score_file(path, classes, 20).warnings
         }
 
     return look
@@ -208,7 +209,7 @@ def test_order_of_rows_changes_no_figure(tmp_path_factory, random):
     table.to_csv(folder / "a.csv", index=False)
     table.iloc[order].to_csv(folder / "b.csv", index=False)
     a, b = (predictions_file.score_file(folder / name, samples=20) for name in ("a.csv", "b.csv"))
-    assert (a.values, a.signs) == (b.values, b.signs)
+    assert (a.values, a.warnings) == (b.values, b.warnings)
 
 
 GOOD = "clip_id,subject,truth,prediction\nk1,01,a,a\nk2,02,b,a\n"
