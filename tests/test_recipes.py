@@ -10,7 +10,7 @@ import yaml
 from merclip_lib.__main__ import main
 from merclip_lib.config import REFERENCE, Config, config_from
 from merclip_lib.data.tasks import TASKS
-from merclip_lib.protocol.plan import choose_clips
+from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.recipes import DIFFERENCES, PRETRAINING, RECIPES, SYNTHME, recipe
 from merclip_lib.study import recipe_report
 from merclip_lib.study.notebooks import NOTEBOOKS, check_parameters
@@ -106,7 +106,7 @@ def test_a_store_of_another_set_is_one_clear_error(tmp_path):
     small = dataclasses.replace(STUDY, subjects=2, clips_per_subject=2)
     store = draw_set(small, tmp_path / "synthme", workers=1)
     with pytest.raises(ValueError, match="casme3-7.*no clip of class.*SynthME.*use the table of"):
-        choose_clips(recipe("casme3-7"), store)
+        _ = RunPlan(recipe("casme3-7"), store).table
 
 
 def test_the_command_lists_prints_and_names_the_nearest(capsys):

@@ -9,7 +9,7 @@ from papermill.parameterize import parameterize_notebook
 
 from merclip_lib.config import config_from
 from merclip_lib.protocol.folds import make_folds
-from merclip_lib.protocol.plan import choose_clips
+from merclip_lib.protocol.plan import RunPlan
 
 CODE = "'); import os; os.abort(); ('"
 
@@ -39,7 +39,7 @@ def test_a_configuration_takes_plain_values_only(value):
 def test_names_in_a_table_stay_inside_the_run_store(tmp_path):
     store = tiny_runs.make_store(tmp_path / "set", subject=["../../../up", "/etc", ".."] * 7)
     config = tiny_runs.FAST
-    table = choose_clips(config, store)
+    table = RunPlan(config, store).table
     for fold in make_folds(table):
         path = (tmp_path / "run" / fold.name).resolve()
         assert path.parent == tmp_path / "run"

@@ -15,7 +15,8 @@ from merclip_lib.data.store import open_store, write_store
 from merclip_lib.data.table import COLUMNS
 from merclip_lib.data.tasks import TASKS
 from merclip_lib.protocol.loso import cross_validate
-from merclip_lib.runs.executors import run_jobs
+from merclip_lib.protocol.plan import RunPlan
+from merclip_lib.runs.executors import Execution, run_jobs
 
 CLASSES = TASKS["synthme-7"].classes
 FAST = Config(frames=2, epochs=2, folds=2, lr=1e-3, use_text=False, use_eim=False)
@@ -47,11 +48,17 @@ def make_store(folder: Path, subjects: int = 3, dataset: str = "SynthME", **colu
     return write_store(folder, table, noise, {"name": dataset, "hash": dataset}, SHAPE)
 
 
+def run(config, store, runs_dir, keep_network=False, progress=None, **execution):
+    """`cross_validate` with the fields of `Execution` as keywords."""
+    plan = RunPlan(config, store)
+    return cross_validate(plan, runs_dir, Execution(**execution), keep_network, progress)
+
+
 def train(store: str, runs_dir: str, changes: list[dict], lines: str = os.devnull) -> None:
     """Cross-validate FAST with each of the changes in turn, in this process; a small sweep."""
     for change in changes:
         with open(lines, "a") as file:
-            cross_validate(
+            run(
                 dataclasses.replace(FAST, **change),
                 open_store(store),
                 runs_dir,
@@ -93,7 +100,7 @@ def train_on_a_full_disk(store: str, runs_dir: str, kibibytes: int, message: str
 
 def parent_of_a_worker(note: str) -> None:
     """Start a worker process that writes its number to `note` and works for ever."""
-    list(run_jobs("processes", work_for_ever, [note]))
+    list(run_jobs(work_for_ever, [note], Execution()))
 
 
 def work_for_ever(note: str) -> None:

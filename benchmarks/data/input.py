@@ -46,7 +46,7 @@ def decode_each_epoch(folder: Path, table: pd.DataFrame) -> list[torch.Tensor]:
     for start in range(0, len(table), BATCH):
         batch = []
         for name in table["frames"].iloc[start : start + BATCH]:
-            files = find.pictures(folder / name)
+            files = find.list_pictures(folder / name)
             chosen = [files[k] for k in uniform_sample(len(files), FRAMES)]
             read = [cv2.cvtColor(cv2.imread(str(f)), cv2.COLOR_BGR2RGB) for f in chosen]
             batch.append(torch.from_numpy(np.stack(read)))

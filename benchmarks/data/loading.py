@@ -13,12 +13,11 @@ import numpy as np
 import torch
 
 from merclip_lib.config import Config
-from merclip_lib.data.dataset import ClipDataset
-from merclip_lib.protocol.plan import choose_clips, text_targets
+from merclip_lib.data import dataset
+from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.synthme.draw import draw_set
 from merclip_lib.synthme.plan import STUDY
-from merclip_lib.training.loop import fit
-from merclip_lib.weights.load import build_model
+from merclip_lib.training import loop
 
 
 def main() -> None:
@@ -26,7 +25,7 @@ def main() -> None:
     config, waited = Config(epochs=1), []
 
     def timed(*arguments):
-        batches = read_batches(*arguments)
+        batches = dataset.read_batches(*arguments)
         while True:
             start = time.process_time()
             batch = next(batches, None)
@@ -37,18 +36,16 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         store = draw_set(STUDY, Path(folder) / "synthme")
-        table = choose_clips(config, store)
-        text = text_targets(config, table, len(store))
-        rows = table.index.to_numpy()
-        dataset = ClipDataset(store, rows, np.zeros(len(rows), int), config.frames, training=True)
-        model, _ = build_model(config, 7)
-        read_batches = timed
+        plan = RunPlan(config, store)
+        data = plan.training_data(np.arange(len(plan.table)))
+        model = plan.network()
+        loop.read_batches = timed
         start = time.process_time()
-        fit(model, dataset, np.arange(len(store)), text, config)
+        loop.fit(model, data, config)
         whole = time.process_time() - start
     print(
-        f"{len(rows)} clips, {whole:.1f} s of training, {sum(waited):.3f} s of it waiting for "
-        f"clips: {sum(waited) / whole:.2%}"
+        f"{len(plan.table)} clips, {whole:.1f} s of training, {sum(waited):.3f} s of it waiting "
+        f"for clips: {sum(waited) / whole:.2%}"
     )
 
 

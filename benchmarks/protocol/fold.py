@@ -11,10 +11,8 @@ from pathlib import Path
 import torch
 
 from merclip_lib.config import config_from
-from merclip_lib.data.dataset import ClipDataset
-from merclip_lib.protocol.folds import make_folds
 from merclip_lib.protocol.one_fold import train_fold
-from merclip_lib.protocol.plan import choose_clips, text_targets
+from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.study.notebooks import PROFILES
 from merclip_lib.synthme.draw import draw_set
 from merclip_lib.synthme.plan import STUDY
@@ -31,21 +29,20 @@ def main() -> None:
         store = draw_set(STUDY, Path(folder) / "synthme")
         seconds["draw and store the study set"] = time.monotonic() - start
 
-        table = choose_clips(config, store)
-        fold = make_folds(table, config.folds)[0]
+        plan = RunPlan(config, store)
+        fold = plan.folds[0]
         start = time.monotonic()
-        text = text_targets(config, table, len(store))
+        _ = plan.text
         seconds["encode the sentences"] = time.monotonic() - start
 
         start = time.monotonic()
-        trained = train_fold(config, store, fold, text)
+        trained = train_fold(plan, fold)
         seconds["train one fold and predict it"] = time.monotonic() - start
 
-        rows = table.index.to_numpy()[fold.test]
         start = time.monotonic()
-        predict(trained.model, ClipDataset(store, rows, rows * 0, config.frames))
+        predict(trained.model, plan.dataset(fold.test))
         seconds["of it: predict"] = time.monotonic() - start
-    folds = len(make_folds(table, config.folds))
+    folds = len(plan.folds)
     print(f"{len(fold.train)} clips, {config.epochs} epochs, {torch.get_num_threads()} threads")
     for name, value in seconds.items():
         print(f"{name:<32}{value:7.2f} s")

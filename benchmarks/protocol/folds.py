@@ -18,7 +18,8 @@ import torch
 from merclip_lib.config import Config
 from merclip_lib.protocol.loso import cross_validate
 from merclip_lib.protocol.one_fold import train_fold
-from merclip_lib.protocol.plan import choose_clips, folds_of, text_targets
+from merclip_lib.protocol.plan import RunPlan
+from merclip_lib.runs.executors import Execution
 from merclip_lib.synthme.draw import draw_set
 from merclip_lib.synthme.plan import STUDY
 
@@ -28,10 +29,9 @@ CORES = 2
 def threaded(config: Config, store) -> None:
     """Every fold with all cores."""
     torch.set_num_threads(CORES)
-    table = choose_clips(config, store)
-    text = text_targets(config, table, len(store))
-    for fold in folds_of(config, table):
-        train_fold(config, store, fold, text)
+    plan = RunPlan(config, store)
+    for fold in plan.folds:
+        train_fold(plan, fold)
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 
         def run(executor: str, workers: int) -> None:
             runs = tempfile.mkdtemp(dir=folder)
-            cross_validate(config, store, runs, workers, executor=executor)
+            cross_validate(RunPlan(config, store), runs, Execution(executor, workers))
 
         ways = {
             f"processes, {CORES} of one thread": lambda: run("processes", CORES),

@@ -14,12 +14,12 @@ import pandas as pd
 import torch
 
 from merclip_lib.config import SIZES, Config, size_of
-from merclip_lib.data.dataset import ClipDataset
+from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.store import ClipStore
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.study.cost import flops, growth
-from merclip_lib.text.bank import TextTargets
-from merclip_lib.training.loop import fit
+from merclip_lib.text.bank import TextBank
+from merclip_lib.training.loop import TrainingData, fit
 
 BASE = Config(batch_size=8)
 CLIPS, SUBJECTS = 24, 4
@@ -30,12 +30,12 @@ def epoch(config: Config, clips: int) -> float:
     shape = (clips, config.frames, SIZES[config.size].resolution, SIZES[config.size].resolution, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     store, numbers = ClipStore(Path(), pd.DataFrame(), pixels, None, {}), np.arange(clips)
-    dataset = ClipDataset(store, numbers, numbers % 7, config.frames, training=True)
+    dataset = ClipDataset(store, numbers, numbers % 7, Sampling(config.frames, training=True))
     bank = torch.randn(clips, 1, size_of(config).embed_dim)
-    text = TextTargets(bank, numbers, numbers)
+    data = TrainingData(dataset, numbers, TextBank(bank, numbers, numbers))
     model, ends = MERCLIP(size_of(config), 7), []
     settings = dataclasses.replace(config, epochs=4)
-    fit(model, dataset, numbers, text, settings, lambda _: ends.append(time.process_time()))
+    fit(model, data, settings, lambda _: ends.append(time.process_time()))
     return float(np.diff(ends).min())
 
 

@@ -1,92 +1,220 @@
-"""What a run will be, known before anything is trained."""
+"""The plan of a run: all that is known before anything is trained.
 
+It is made once, from a configuration and a clip store. Checks, the record in run.json, the hash
+and the folds read it, and so does every process that trains a fold.
+"""
+
+import copy
 import dataclasses
-import hashlib
-import json
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
+from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from merclip_lib.config import Config, config_hash, size_of, stamp
+from merclip_lib.config import Config, ModelSize, config_hash, size_of, stamp
+from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.store import ClipStore
+from merclip_lib.data.table import people
 from merclip_lib.data.tasks import apply_task, task_named
-from merclip_lib.files import write_text, writing
 from merclip_lib.model.merclip import MERCLIP
-from merclip_lib.protocol.folds import Fold, inner_validation, make_folds, people
-from merclip_lib.runs import store as run_store
-from merclip_lib.runs.executors import memory_of
-from merclip_lib.text.bank import TextTargets, build_text_bank, tokenizer
-from merclip_lib.text.facs import swap_sides
-from merclip_lib.text.sentences import describe
-from merclip_lib.weights.load import build_model, load_text_tower, text_file, weights_file
-from merclip_lib.weights.transfer import check_people, network_file, start_from
+from merclip_lib.protocol.folds import Fold, inner_validation, make_folds
+from merclip_lib.text.bank import TextBank, bank_of_clips
+from merclip_lib.training.loop import TrainingData
+from merclip_lib.training.memory import memory_bytes
+from merclip_lib.weights.files import read_weights, save_weights
+from merclip_lib.weights.load import load_text_tower, text_file, weights_file
+from merclip_lib.weights.transfer import (
+    StartNetwork,
+    check_people,
+    network_file,
+    start_network,
+)
+
+START = "start.safetensors"  # in the folder of a run while it trains
 
 
-def choose_clips(config: Config, store: ClipStore) -> pd.DataFrame:
-    """The clips of the task with a `label` column; the index stays the position in the store."""
-    table = apply_task(store.table, config.task)
-    if config.subjects:
-        table = table[table["subject"].isin(sorted(set(table["subject"]))[: config.subjects])]
-    return table
+@dataclass(frozen=True)
+class RunPlan:
+    """A configuration on a clip store, and what follows from both.
 
+    What follows is computed when it is first asked for and then kept. A plan can be sent to
+    another process; the network stays behind.
 
-def text_targets(config: Config, table: pd.DataFrame, rows: int) -> TextTargets:
-    """Encode each distinct description (and mirror image) of the clips once.
-
-    `table` is indexed by position in a store of `rows` clips.
+    Attributes:
+        config: every setting.
+        store: the clips.
     """
 
-    def say(annotation: str, emotion: str, clip: str) -> str:
-        return describe(annotation, config.description, emotion, where=f"clip {clip}")
+    config: Config
+    store: ClipStore
 
-    plain, mirror = [], []
-    for clip, annotation, emotion in zip(
-        table["clip_id"], table["action_units"], table["label"], strict=True
-    ):
-        plain.append(say(annotation, emotion, clip))
-        mirror.append(say(swap_sides(annotation), emotion, clip))
-    distinct = sorted({*plain, *mirror})
-    number = {text: k for k, text in enumerate(distinct)}
-    description, mirrored = np.zeros(rows, int), np.zeros(rows, int)
-    description[table.index] = [number[text] for text in plain]
-    mirrored[table.index] = [number[text] for text in mirror]
-    tower = load_text_tower(config)
-    return TextTargets(build_text_bank(tower, tokenizer(), distinct), description, mirrored)
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The clips of the task with a `label` column; the index is the row of the store."""
+        table = apply_task(self.store.table, self.config.task)
+        if self.config.subjects:
+            names = sorted(set(table["subject"]))[: self.config.subjects]
+            table = table[table["subject"].isin(names)]
+        return table
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the K classes, in the order of the network's outputs."""
+        return task_named(self.config.task).classes
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class number of each clip of the table."""
+        return self.table["label"].map(self.classes.index).to_numpy()
+
+    @cached_property
+    def people(self) -> np.ndarray:
+        """Who is seen in each clip of the table, as "dataset/subject"."""
+        return people(self.table).to_numpy()
+
+    @cached_property
+    def folds(self) -> list[Fold]:
+        """Who trains and who is held out, in positions of the table."""
+        config = self.config
+        return make_folds(self.table, config.folds, config.held_out, config.seed)
+
+    @cached_property
+    def size(self) -> ModelSize:
+        """Sizes of the network."""
+        return size_of(self.config)
+
+    @cached_property
+    def hash(self) -> str:
+        """12 hex digits of everything that decides the predictions: config, clips, weights."""
+        also = {"weights": _file_hash(weights_file(self.config))}
+        if self.config.text_weights:
+            also["text_weights"] = _file_hash(text_file(self.config))
+        if self.config.init_from:
+            also["init_from"] = _file_hash(network_file(self.config))
+        return config_hash(self.config, data=self.data_hash, **also)
+
+    @property
+    def data_hash(self) -> str:
+        """Which clips these are. Raises ValueError when the store does not say."""
+        if "hash" not in self.store.meta:
+            raise ValueError(
+                f"{self.store.folder}: meta.json has no hash that says which clips these are; "
+                "delete the folder and prepare it again"
+            )
+        return self.store.meta["hash"]
+
+    @cached_property
+    def text(self) -> TextBank | None:
+        """The sentences of the clips, encoded; None without the alignment.
+
+        Raises:
+            ValueError: sentences are not as wide as the embedding of clips, or an annotation
+                cannot be read.
+        """
+        if not self.config.use_text:
+            return None
+        tower = load_text_tower(self.config)
+        text = bank_of_clips(tower, self.table, self.config.description)
+        if text.embeddings.shape[-1] != self.size.embed_dim:
+            raise ValueError(
+                f"{text_file(self.config)}: its sentences have {text.embeddings.shape[-1]} "
+                f"numbers, the clips of {self.config.size} {self.size.embed_dim}; name a text "
+                "tower of that width as `text_weights`"
+            )
+        return text
+
+    @cached_property
+    def start(self) -> StartNetwork:
+        """The network with which every fold begins, and what became of the weights."""
+        with torch.random.fork_rng(devices=[]):
+            return start_network(self.config, len(self.classes))
+
+    @cached_property
+    def memory(self) -> int:
+        """Bytes that the training of one fold takes, an estimate."""
+        return memory_bytes(self.config)
+
+    def write_start(self, folder: Path) -> None:
+        """Leave the network with which every fold begins in the folder of the run."""
+        if not (folder / START).is_file():
+            save_weights(folder / START, self.start.model.state_dict(), {})
+
+    def network(self, folder: Path | None = None) -> MERCLIP:
+        """A copy of the network with which every fold begins.
+
+        Args:
+            folder: of the run, where `write_start` left it; without, it is built here.
+        """
+        if folder is None or not (folder / START).is_file():
+            return copy.deepcopy(self.start.model)
+        with torch.device("meta"):  # nothing is drawn or computed
+            model = MERCLIP(self.size, len(self.classes), self.config.use_eim)
+        state = {name: tensor.clone() for name, tensor in read_weights(folder / START)[0].items()}
+        model.load_state_dict(state, assign=True)
+        return model
+
+    def dataset(self, positions: np.ndarray, training: bool = False) -> ClipDataset:
+        """The clips at these positions of the table."""
+        rows, config = self.table.index.to_numpy()[positions], self.config
+        sampling = Sampling(config.frames, training, config.seed, config.short_clips)
+        return ClipDataset(self.store, rows, self.labels[positions], sampling)
+
+    def training_data(self, positions: np.ndarray, workers: int = 0) -> TrainingData:
+        """What a network is trained on: clips at these positions, faces told apart, sentences."""
+        subjects = np.zeros(len(self.store), int)
+        subjects[self.table.index] = pd.factorize(self.people)[0]
+        return TrainingData(self.dataset(positions, training=True), subjects, self.text, workers)
+
+    def check(self) -> None:
+        """Raise ValueError for what would stop a fold later, before any training."""
+        pixels = self.store.frames.shape[2:4]
+        if pixels != (self.size.resolution, self.size.resolution):
+            raise ValueError(
+                f"{self.store.folder}: clips of {pixels[0]} x {pixels[1]} pixels, but "
+                f"{self.config.size} wants {self.size.resolution}; prepare the set with "
+                f"--size {self.size.resolution}"
+            )
+        for fold in self.folds:
+            if self.config.selection == "inner_validation":
+                inner_validation(self.people, fold.train, self.config.seed)
+        if self.config.init_from:
+            check_people(
+                self.config, {who for fold in self.folds for who in self.people[fold.test]}
+            )
+        _ = self.start, self.text  # the weights are there and of this size, annotations are read
+
+    def record(self) -> dict:
+        """What run.json keeps: configuration, data, weights and what became of them, folds."""
+        config = self.config
+        record = {
+            "config": dataclasses.asdict(config),
+            "data": {"name": self.store.meta.get("name"), "hash": self.data_hash},
+            "weights": _file_hash(weights_file(config)),
+            "folds": [fold.name for fold in self.folds],
+            "protocol": config.protocol,
+            "selection": config.selection,
+            "held_out": config.held_out,
+            "stamp": stamp(config),
+            "torch": torch.__version__,
+        }
+        if self.start.weights:
+            record["loading"] = self.start.weights.counts()
+        if self.start.transfer:
+            report = self.start.transfer
+            record["init_from"] = {"report": str(report), "initial": report.initial}
+        return record
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name != "start"}
 
 
-def start_model(config: Config, classes: int) -> MERCLIP:
-    """The network as training begins: pretrained weights, or the network of another run."""
-    model, _ = build_model(config, classes)
-    if config.init_from:
-        start_from(model, config)
-    return model
-
-
-def folds_of(config: Config, table: pd.DataFrame) -> list[Fold]:
-    """The folds of a configuration; `table` as `choose_clips` gives it."""
-    return make_folds(table, config.folds, config.held_out, config.seed)
-
-
-def run_hash(config: Config, store: ClipStore) -> str:
-    """12 hex digits of everything that decides the predictions: config, clips, weights."""
-    also = {"weights": _file_hash(weights_file(config))}
-    if config.text_weights:
-        also["text_weights"] = _file_hash(text_file(config))
-    if config.init_from:
-        also["init_from"] = _file_hash(network_file(config))
-    return config_hash(config, data=_data_hash(store), **also)
-
-
-def _data_hash(store: ClipStore) -> str:
-    if "hash" not in store.meta:
-        raise ValueError(
-            f"{store.folder}: meta.json has no hash that says which clips these are; delete the "
-            "folder and prepare it again"
-        )
-    return store.meta["hash"]
+def is_finished(runs_dir: str | Path, config: Config, store: ClipStore) -> bool:
+    """Whether this configuration's predictions are already in the run store."""
+    return (Path(runs_dir) / RunPlan(config, store).hash / "predictions.csv").is_file()
 
 
 @cache
@@ -94,83 +222,4 @@ def _file_hash(path: Path) -> str:
     if not path.is_file():
         return "none"
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
-
-
-def is_finished(runs_dir: str | Path, config: Config, store: ClipStore) -> bool:
-    """Whether this configuration's predictions are already in the run store."""
-    return (Path(runs_dir) / run_hash(config, store) / "predictions.csv").is_file()
-
-
-def check_run(config: Config, store: ClipStore, table: pd.DataFrame, folds: list[Fold]) -> float:
-    """Raise ValueError for what would stop a fold later; returns bytes that one fold needs."""
-    size, pixels = size_of(config), store.frames.shape[2:4]
-    if pixels != (size.resolution, size.resolution):
-        raise ValueError(
-            f"{store.folder}: clips of {pixels[0]} x {pixels[1]} pixels, but {config.size} wants "
-            f"{size.resolution}; prepare the set with --size {size.resolution}"
-        )
-    person = people(table).to_numpy()
-    for fold in folds:
-        if config.selection == "inner_validation":
-            inner_validation(person, fold.train, config.seed)
-    if config.init_from:
-        check_people(config, {name for fold in folds for name in person[fold.test]})
-    return memory_of_run(config)
-
-
-def memory_of_run(config: Config) -> float:
-    """Bytes that training one fold takes. Raises ValueError when its weights are not there."""
-    size, classes = size_of(config), task_named(config.task).classes
-    with torch.random.fork_rng(devices=[]):
-        model = start_model(config, len(classes))  # the weights are there and of this size
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    tokens = size.times * (size.grid**2 + 1)
-    return memory_of(
-        parameters, tokens * size.layers * size.width * -(-config.batch_size // config.accumulate)
-    )
-
-
-def encode_text(config: Config, store: ClipStore, table: pd.DataFrame) -> TextTargets:
-    """`text_targets`; ValueError unless sentences are as wide as the embedding of clips."""
-    text, width = text_targets(config, table, len(store)), size_of(config).embed_dim
-    if text.bank.shape[-1] != width:
-        raise ValueError(
-            f"{text_file(config)}: its sentences have {text.bank.shape[-1]} numbers, the "
-            f"clips of {config.size} {width}; name a text tower of that width as `text_weights`"
-        )
-    return text
-
-
-def begin_run(folder: Path, config: Config, store: ClipStore, folds: list[Fold]) -> None:
-    """Make the folder of a run and write run.json, unless it is there and can be read."""
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with run_store.hold(folder, run_store.WHOLE, wait=True):
-        try:
-            run_store.read_record(folder)
-        except ValueError:
-            write_text(folder / "run.json", describe_run(config, store, folds))
-
-
-def describe_run(config: Config, store: ClipStore, folds: list[Fold]) -> str:
-    """What run.json says: configuration, data, weights and what became of them, folds, stamp."""
-    record = {
-        "config": dataclasses.asdict(config),
-        "data": {"name": store.meta.get("name"), "hash": _data_hash(store)},
-        "weights": _file_hash(weights_file(config)),
-        "folds": [fold.name for fold in folds],
-        "protocol": config.protocol,
-        "selection": config.selection,
-        "held_out": config.held_out,
-        "stamp": stamp(config),
-        "torch": torch.__version__,
-    }
-    with torch.random.fork_rng(devices=[]):
-        model, report = build_model(config, len(task_named(config.task).classes))
-    if report:
-        record["loading"] = report.counts()
-    if config.init_from:
-        report = start_from(model, config)
-        record["init_from"] = {"report": str(report), "initial": report.initial}
-    return json.dumps(record, indent=1)
+        return file_digest(file, "sha256").hexdigest()[:12]

@@ -25,53 +25,46 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from merclip_lib.config import Config, config_from
+from merclip_lib.config import config_from
 from merclip_lib.data.store import open_store
 from merclip_lib.model.merclip import device_of
-from merclip_lib.protocol.loso import FoldJob, run_fold
+from merclip_lib.protocol.loso import FoldJob, begin_run, run_fold
 from merclip_lib.protocol.one_fold import train_fold
-from merclip_lib.protocol.plan import (
-    begin_run,
-    check_run,
-    choose_clips,
-    encode_text,
-    folds_of,
-    run_hash,
-)
+from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.runs import store as run_store
 from merclip_lib.training.whole_batch import process, wait_for_all
 
 
-def train_together(
-    config: Config, store_dir: Path, name: str, runs_dir: Path, data_workers: int = 0
-) -> Path:
-    """Train the fold `name` with all processes of the group; returns its folder.
+def train_together(plan: RunPlan, name: str, runs_dir: Path, data_workers: int = 0) -> Path:
+    """Train one fold with all processes of the group; the first process writes.
 
-    The first process writes. Raises ValueError for bad input, alike in every process, and when
-    other processes are training this fold.
+    Args:
+        plan: of the run, alike in every process.
+        name: of the fold.
+        runs_dir: the run store.
+        data_workers: processes that read clips ahead, for each of the group.
+
+    Returns:
+        The folder of the fold.
+
+    Raises:
+        ValueError: bad input, alike in every process; or other processes train this fold.
     """
-    store = open_store(store_dir)
-    table = choose_clips(config, store)
-    folds = {fold.name: fold for fold in folds_of(config, table)}
+    folds = {fold.name: fold for fold in plan.folds}
     if name not in folds:
         raise ValueError(f"no fold {name!r}; choose one of {', '.join(folds)}")
-    folder = runs_dir.resolve() / run_hash(config, store)
+    folder = runs_dir.resolve() / plan.hash
     done = run_store.is_done(folder, name)
     wait_for_all()
     if done:
         return folder / name
-    check_run(config, store, table, list(folds.values()))
-    text = encode_text(config, store, table) if config.use_text else None
+    plan.check()
     if process()[0] == 0:
-        begin_run(folder, config, store, list(folds.values()))
-        job = FoldJob(
-            config, store.folder.resolve(), folds[name], text, folder, data_workers, False
-        )
-        if not run_fold(job):
+        begin_run(plan, folder)
+        if not run_fold(FoldJob(plan, folds[name], folder, data_workers)):
             raise ValueError(f"{folder / name}: other processes train this fold, or just did")
     else:  # the folder is read after the first process has made it: networks are exchanged first
-        part = folder / f".{name}.part"
-        train_fold(config, store, folds[name], text, part, data_workers)
+        train_fold(plan, folds[name], folder / f".{name}.part", data_workers=data_workers)
         wait_for_all()  # as the first process does before it gives the folder its final name
     return folder / name
 
@@ -95,7 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
         if device_of(config).type == "cuda":
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("nccl" if config.device == "cuda" else "gloo")
-        folder = train_together(config, given.store, given.fold, given.runs_dir, given.data_workers)
+        plan = RunPlan(config, open_store(given.store))
+        folder = train_together(plan, given.fold, given.runs_dir, given.data_workers)
         if dist.get_rank() == 0:
             print(folder)
     except ValueError as error:

@@ -14,28 +14,47 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
 import psutil
 import torch
 
 EXECUTORS = ("serial", "processes", "ray")
-
-
 LOST_WORKERS = 3  # how often Ray tries a job again when its worker is lost
-
-
 GIB = 2**30
 
 
-def check_executor(
-    executor: str,
-    workers: int | None = None,
-    address: str = "",
-    device: str = "cpu",
-    memory: float = 0.0,
-) -> None:
-    """Raise ValueError at once for what cannot work; `memory` in bytes is the need of one job."""
+@dataclass(frozen=True)
+class Execution:
+    """Where jobs run; their results do not depend on it.
+
+    Attributes:
+        executor: "processes" side by side, "serial" in this process, or "ray", a cluster.
+        workers: how many side by side; None = one per core or GPU that fits in memory.
+        address: of a Ray cluster; empty for this machine.
+        data_workers: processes with which each job reads clips ahead.
+    """
+
+    executor: str = "processes"
+    workers: int | None = None
+    address: str = ""
+    data_workers: int = 0
+
+
+def check_execution(execution: Execution, device: str = "cpu", memory: float = 0.0) -> None:
+    """See at once that jobs can run this way.
+
+    Args:
+        execution: where they run.
+        device: "cpu" or "cuda".
+        memory: bytes that one job needs.
+
+    Raises:
+        ValueError: what cannot work, with its remedy.
+    """
+    executor, workers, address = execution.executor, execution.workers, execution.address
     if executor not in EXECUTORS:
         raise ValueError(f"executor {executor!r} is unknown; choose one of {', '.join(EXECUTORS)}")
     if workers is not None and workers < 1:
@@ -49,7 +68,7 @@ def check_executor(
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError('device is "cuda", but this machine has no GPU that torch can use')
     free = psutil.virtual_memory().available
-    if (workers or 1) > 1 and executor != "serial" and workers * memory > free:
+    if workers is not None and workers > 1 and executor != "serial" and workers * memory > free:
         raise ValueError(
             f"{workers} workers need about {workers * memory / GIB:.1f} GiB of memory, "
             f"{free / GIB:.1f} GiB are free; choose workers={max(1, int(free / memory))}"
@@ -72,18 +91,9 @@ def _check_address(address: str) -> None:
         ) from None
 
 
-def memory_of(parameters: int, activations: int) -> float:
-    """Bytes that one training takes: weights, gradients and AdamW's two moments, activations.
-
-    `activations` counts channels times tokens times layers times clips of a batch; about 40
-    numbers are taken for each, which makes 7.3 GiB of ViT-B/16 with 2 clips of 16 frames (the
-    authors' program was measured at 7.6 GiB).
-    """
-    return 0.4 * GIB + 16 * parameters + 40 * 4 * activations
-
-
-def workers_for(jobs: int, workers: int | None, device: str, memory: float) -> int:
+def workers_for(jobs: int, execution: Execution, device: str, memory: float) -> int:
     """How many jobs side by side: as asked, else one per core or GPU that fits in memory."""
+    workers = execution.workers
     if workers is None:
         units = torch.cuda.device_count() if device == "cuda" else os.cpu_count() or 1
         fit = int(psutil.virtual_memory().available / memory) if memory else units
@@ -91,37 +101,47 @@ def workers_for(jobs: int, workers: int | None, device: str, memory: float) -> i
     return max(1, min(workers, jobs))
 
 
-def gpu_share(workers: int, device: str, address: str = "") -> float:
+def gpu_share(execution: Execution, device: str) -> float:
     """The part of a GPU that one job occupies: a whole one, less only if more workers are asked
     for than this machine has."""
     if device != "cuda":
         return 0.0
-    return 1.0 if address else min(1.0, torch.cuda.device_count() / workers)
+    if execution.address:
+        return 1.0
+    return min(1.0, torch.cuda.device_count() / (execution.workers or 1))
 
 
 def run_jobs(
-    executor: str,
-    function: Callable,
-    jobs: Sequence,
-    workers: int = 1,
-    address: str = "",
-    gpus: float = 0.0,
-) -> Iterator[tuple[int, object]]:
-    """Call `function` with every job; yields (position, result) as they come.
+    function: Callable, jobs: Sequence, execution: Execution, gpus: float = 0.0
+) -> Iterator[tuple[int, Any]]:
+    """Call a function with every job, and give the results as they come.
 
-    `gpus` is what one job occupies, a fraction when several share one: Ray places jobs by it,
-    processes take the GPUs in turn. A worker that Ray loses is replaced and its job tried again.
-    An error in a job is raised here and the jobs that have not begun are dropped.
+    A worker that Ray loses is replaced and its job tried again.
+
+    Args:
+        function: of this library, called with one job.
+        jobs: anything that can be sent to another process.
+        execution: where they run.
+        gpus: what one job occupies, a fraction when several share one: Ray places jobs by it,
+            processes take the GPUs in turn.
+
+    Yields:
+        Position and result of a job.
+
+    Raises:
+        Exception: an error in a job; the jobs that have not begun are dropped.
+        RuntimeError: a worker was killed.
     """
-    if executor == "serial":
+    workers = execution.workers or 1
+    if execution.executor == "serial":
         yield from _serial(function, jobs)
-    elif executor == "processes":
+    elif execution.executor == "processes":
         yield from _processes(function, jobs, workers, gpus)
     else:
-        yield from _ray(function, jobs, workers, address, gpus)
+        yield from _ray(function, jobs, workers, execution.address, gpus)
 
 
-def _serial(function: Callable, jobs: Sequence) -> Iterator[tuple[int, object]]:
+def _serial(function: Callable, jobs: Sequence) -> Iterator[tuple[int, Any]]:
     for k, job in enumerate(jobs):
         yield k, _in_one_thread(function, job)
 
@@ -137,7 +157,7 @@ def _in_one_thread(function: Callable, job):
 
 def _processes(
     function: Callable, jobs: Sequence, workers: int, gpus: float
-) -> Iterator[tuple[int, object]]:
+) -> Iterator[tuple[int, Any]]:
     context = multiprocessing.get_context("spawn")
     count = context.Value("i", 0)
     visible = _visible_gpus() if gpus else []
@@ -166,7 +186,8 @@ def _begin_worker(count, visible: list[str]) -> None:
 
 
 def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
+    if parent := multiprocessing.parent_process():
+        parent.join()
     os._exit(1)  # else a killed run would leave workers that train on and keep the locks
 
 
@@ -177,7 +198,7 @@ def _visible_gpus() -> list[str]:
 
 def _ray(
     function: Callable, jobs: Sequence, workers: int, address: str, gpus: float
-) -> Iterator[tuple[int, object]]:
+) -> Iterator[tuple[int, Any]]:
     import ray
 
     with _ray_session(ray, workers, address):

@@ -19,13 +19,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from merclip_lib.config import SIZES, Config, size_of
-from merclip_lib.data.dataset import ClipDataset
+from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.store import ClipStore
 from merclip_lib.data.tasks import apply_task, read_card, task_named
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.synthme.plan import STUDY, plan_set
-from merclip_lib.text.bank import TextTargets
-from merclip_lib.training.loop import fit
+from merclip_lib.text.bank import TextBank
+from merclip_lib.training.loop import TrainingData, fit
 from merclip_lib.training.memory import CLASSES, GIB, empty_video, memory_bytes, shapes_only
 
 
@@ -165,15 +165,15 @@ def measure_speed(config: Config, steps: int = 2) -> float:
     )
     store = ClipStore(Path(), pd.DataFrame(), pictures, None, {})
     numbers = np.arange(clips)
-    dataset = ClipDataset(store, numbers, numbers % CLASSES, config.frames, training=True)
+    dataset = ClipDataset(store, numbers, numbers % CLASSES, Sampling(config.frames, training=True))
     bank = torch.randn(clips, 1, size_of(config).embed_dim)
-    text = TextTargets(bank, numbers, numbers)
+    data = TrainingData(dataset, numbers, TextBank(bank, numbers, numbers))
     model = MERCLIP(size_of(config), CLASSES, config.use_eim).to(config.device)
     ends, threads = [], torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         settings = dataclasses.replace(config, epochs=2)
-        fit(model, dataset, numbers, text, settings, lambda _: ends.append(time.monotonic()))
+        fit(model, data, settings, lambda _: ends.append(time.monotonic()))
     finally:
         torch.set_num_threads(threads)
     return clips / (ends[1] - ends[0])

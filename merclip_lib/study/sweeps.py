@@ -67,11 +67,19 @@ def sweep(
     """
     from merclip_lib.config import Config, config_from
     from merclip_lib.data.store import open_store
-    from merclip_lib.protocol.plan import is_finished, memory_of_run
-    from merclip_lib.runs.executors import check_executor, gpu_share, run_jobs, workers_for
+    from merclip_lib.protocol.plan import is_finished
+    from merclip_lib.runs.executors import (
+        Execution,
+        check_execution,
+        gpu_share,
+        run_jobs,
+        workers_for,
+    )
     from merclip_lib.synthme.draw import draw_set
     from merclip_lib.synthme.plan import STUDY
+    from merclip_lib.training.memory import memory_bytes
 
+    execution = Execution(executor, workers, address)
     content = read_grid(grid)
     notebook = Path(grid).resolve().parent / content["notebook"]
     runs_dir = Path(runs_dir or ROOT / "runs").resolve()
@@ -102,23 +110,24 @@ def sweep(
 
     device, memory = "cpu", 0.0
     if jobs:
-        device, memory = jobs[0][2].device, memory_of_run(jobs[0][2])
-    check_executor(executor, workers, address, device, memory)
+        device, memory = jobs[0][2].device, memory_bytes(jobs[0][2])
+    check_execution(execution, device, memory)
     todo = []
     for name, changed, config, folder_of_clips in jobs:
         drawn = runs_dir / STUDY.name.lower()
         store = open_store(folder_of_clips) if folder_of_clips else draw_set(STUDY, drawn)
         if not is_finished(runs_dir, config, store):
             todo.append(Job(name, notebook, folder / f"{name}.ipynb", changed))
-    workers = workers_for(len(todo), workers, device, memory)
-    gpus = gpu_share(workers, device, address) if executor != "serial" else 0.0
+    workers = workers_for(len(todo), execution, device, memory)
+    execution = dataclasses.replace(execution, workers=workers)
+    gpus = gpu_share(execution, device) if executor != "serial" else 0.0
     say = Clock([1.0] * len(todo))
     say(f"{len(jobs) - len(todo)} of {len(jobs)} runs are in the store, {len(todo)} to do")
     for job in todo:
         say(f"  {papermill_command(job.notebook, job.output, job.parameters)}")
     failures = []
     with progress_file(folder, say):
-        for k, failure in run_jobs(executor, run_job, todo, workers, address, gpus):
+        for k, failure in run_jobs(run_job, todo, execution, gpus):
             if failure:
                 failures.append(f"{todo[k].name}: {failure}")
             say(f"[{say.done + 1}/{len(todo)}] {todo[k].name}: {failure or 'finished'}")

@@ -1,21 +1,35 @@
-"""The text bank: every sentence encoded once by the frozen text tower."""
+"""The text bank: every sentence encoded once by the frozen text tower (paper, text encoder).
+
+The text tower does not learn, so what it makes of a description in a template is a constant. It
+is computed once per run and looked up in every step; the authors' program encodes the text anew
+at every step.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from merclip_lib.config import Config, ModelSize
-from merclip_lib.text.sentences import TEMPLATES
+from merclip_lib.config import ModelSize
+from merclip_lib.text.facs import swap_sides
+from merclip_lib.text.sentences import TEMPLATES, describe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOKENIZER = "ViT-B-16-quickgelu"  # CLIP's own byte-pair encoding, shipped with open_clip
 
 
 def text_tower(size: ModelSize) -> nn.Module:
-    """CLIP's text transformer (open_clip's), with QuickGELU, at the given size.
+    """CLIP's text transformer (open_clip's), with QuickGELU, at the given size, untrained.
 
-    open_clip takes seconds to import, and only this needs it.
+    open_clip takes seconds to import, and only this and `tokenizer` need it.
     """
     from open_clip.transformer import QuickGELU, TextTransformer
 
@@ -30,6 +44,13 @@ def text_tower(size: ModelSize) -> nn.Module:
     )
 
 
+def tokenizer() -> Callable[[list[str]], Tensor]:
+    """CLIP's tokenizer: list of sentences -> (N, 77) token numbers."""
+    import open_clip
+
+    return open_clip.get_tokenizer(TOKENIZER)
+
+
 @torch.no_grad()
 def build_text_bank(
     tower: nn.Module,
@@ -37,7 +58,17 @@ def build_text_bank(
     descriptions: Sequence[str],
     templates: Sequence[str] = TEMPLATES,
 ) -> Tensor:
-    """Encode every description in every template: (descriptions, templates, E), unit length."""
+    """Encode every description in every template.
+
+    Args:
+        tower: a text tower; it is put into evaluation mode.
+        tokenizer: sentences to token numbers, see `tokenizer`.
+        descriptions: sentence fragments, as `describe` gives them.
+        templates: prompts with one `{}` each.
+
+    Returns:
+        Unit vectors (descriptions, templates, E).
+    """
     tower.eval()
     sentences = [template.format(text) for text in descriptions for template in templates]
     device = next(tower.parameters()).device
@@ -49,34 +80,59 @@ def build_text_bank(
 
 
 @dataclass(frozen=True)
-class TextTargets:
-    """The sentences of a data set: the text bank and where each clip finds its own.
+class TextBank:
+    """The sentences of a data set, encoded, and where each clip finds its own.
 
-    `bank` (descriptions, templates, E); `description` and `mirrored` (rows of the table,) give
-    the description of each clip and of its left-right mirror image.
+    Attributes:
+        embeddings: unit vectors (descriptions, templates, E).
+        description: (rows of the store,) number of each clip's description.
+        mirrored: (rows of the store,) that of its left-right mirror image.
     """
 
-    bank: Tensor
+    embeddings: Tensor
     description: np.ndarray
     mirrored: np.ndarray
 
+    def draw(
+        self, rows: Tensor, mirror: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """One sentence per clip, in a template drawn anew (paper, prompt templates).
 
-def draw_sentences(
-    text: TextTargets, rows: Tensor, flipped: Tensor, config: Config, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """One template per clip: sentence embeddings (N, E) and description numbers (N,)."""
-    groups = torch.as_tensor(text.description)[rows]
-    if config.flip_swap:
-        groups = torch.where(flipped, torch.as_tensor(text.mirrored)[rows], groups)
-    template = torch.randint(text.bank.shape[1], (len(rows),), generator=generator)
-    return text.bank[groups, template], groups
+        Args:
+            rows: (N,) rows of the store.
+            mirror: (N,) bool, the clips whose sentence has left and right exchanged.
+            generator: the source of the draws.
+
+        Returns:
+            Sentence embeddings (N, E) and description numbers (N,).
+        """
+        description, mirrored = torch.as_tensor(self.description), torch.as_tensor(self.mirrored)
+        groups = torch.where(mirror, mirrored[rows], description[rows])
+        template = torch.randint(self.embeddings.shape[1], (len(rows),), generator=generator)
+        return self.embeddings[groups, template], groups
 
 
-TOKENIZER = "ViT-B-16-quickgelu"  # CLIP's own byte-pair encoding, shipped with open_clip
+def bank_of_clips(tower: nn.Module, table: pd.DataFrame, style: str) -> TextBank:
+    """Encode each distinct description of the clips, and of their mirror images, once.
 
+    Args:
+        tower: the text tower.
+        table: clips with `clip_id`, `action_units` and `label`, indexed by row of the store.
+        style: of the descriptions, one of `sentences.STYLES`.
 
-def tokenizer():
-    """CLIP's tokenizer: list of sentences -> (N, 77) token numbers."""
-    import open_clip
-
-    return open_clip.get_tokenizer(TOKENIZER)
+    Raises:
+        ValueError: an annotation that cannot be read; the clip is named.
+    """
+    plain, mirrored = [], []
+    for clip, annotation, emotion in zip(
+        table["clip_id"], table["action_units"], table["label"], strict=True
+    ):
+        where = f"clip {clip}"
+        plain.append(describe(annotation, style, emotion, where=where))
+        mirrored.append(describe(swap_sides(annotation), style, emotion, where=where))
+    distinct = sorted({*plain, *mirrored})
+    number = {text: k for k, text in enumerate(distinct)}
+    own, mirror = (np.zeros(table.index.max() + 1, int) for _ in range(2))
+    own[table.index] = [number[text] for text in plain]
+    mirror[table.index] = [number[text] for text in mirrored]
+    return TextBank(build_text_bank(tower, tokenizer(), distinct), own, mirror)

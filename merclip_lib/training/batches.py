@@ -1,94 +1,109 @@
-"""A batch of clips: drawn, normalised, augmented."""
+"""A batch of clips: drawn, normalised, augmented (paper, data and augmentation)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from merclip_lib import augment
-from merclip_lib.config import Config
+from merclip_lib.config import Config, Method, Optimisation
 from merclip_lib.data.dataset import ClipDataset
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-
-
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-
-
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
 NORMALISATIONS = {"clip": (CLIP_MEAN, CLIP_STD), "imagenet": (IMAGENET_MEAN, IMAGENET_STD)}
 
 
-def normalise(video: Tensor, mean: Sequence[float] = CLIP_MEAN, std=CLIP_STD) -> Tensor:
+def normalise(
+    video: Tensor, mean: Sequence[float] = CLIP_MEAN, std: Sequence[float] = CLIP_STD
+) -> Tensor:
     """uint8 (N, T, H, W, 3) -> float (N, T, 3, H, W): (x / 255 - mean) / std per channel."""
     shift = torch.tensor(mean, device=video.device).view(3, 1, 1) * 255
     scale = torch.tensor(std, device=video.device).view(3, 1, 1) * 255
     return (video.permute(0, 1, 4, 2, 3) - shift) / scale
 
 
-def batches(dataset: ClipDataset, config: Config, generator: torch.Generator) -> list[Tensor]:
+def batches(
+    dataset: ClipDataset, optimisation: Optimisation, generator: torch.Generator
+) -> list[Tensor]:
     """Positions of one epoch's batches: shuffled, or drawn with weight 1 / class count."""
-    if config.class_balanced:
+    if optimisation.class_balanced:
         labels = torch.as_tensor(dataset.labels)
         weights = 1.0 / torch.bincount(labels).float()[labels]
         order = torch.multinomial(weights, len(dataset), replacement=True, generator=generator)
     else:
         order = torch.randperm(len(dataset), generator=generator)
-    return list(order.split(config.batch_size))
+    return list(order.split(optimisation.batch_size))
 
 
-def prepare_batch(clips: list[dict], config: Config) -> tuple[Tensor, Tensor, Tensor]:
-    """Items of a dataset -> normalised video (N, T, 3, H, W), labels (N,), table rows (N,).
+class Batch(NamedTuple):
+    """N clips as the network sees them."""
 
-    Video and labels are on `config.device`, normalised as `config.normalisation` says.
-    """
+    video: Tensor  # (N, T, 3, H, W), normalised, on the device
+    labels: Tensor  # (N,) class numbers, on the device
+    rows: Tensor  # (N,) rows of the store
+
+
+def prepare_batch(clips: list[dict], config: Config) -> Batch:
+    """Items of a dataset on `config.device`, normalised as `config.normalisation` says."""
     video = torch.stack([clip["video"] for clip in clips]).to(config.device)
     video = normalise(video, *NORMALISATIONS[config.normalisation])
     labels = torch.tensor([clip["label"] for clip in clips], device=config.device)
-    return video, labels, torch.tensor([clip["row"] for clip in clips])
+    return Batch(video, labels, torch.tensor([clip["row"] for clip in clips]))
 
 
-def gather(
-    dataset: ClipDataset, items: Tensor, config: Config | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+def gather(dataset: ClipDataset, items: Tensor, config: Config | None = None) -> Batch:
     """`prepare_batch` of the given positions; without `config` CLIP's normalisation, on the CPU."""
     return prepare_batch([dataset[int(i)] for i in items], config or Config())
 
 
 def augment_batch(
-    video: Tensor, subjects: Tensor, config: Config, generator: torch.Generator
+    video: Tensor, subjects: Tensor, method: Method, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Flip, jitter and LocalStaticFaceMix of one batch -> (video, flipped (N,) bool)."""
-    flipped = torch.rand(len(video), generator=generator) < config.flip_probability
+    """Flip, jitter and LocalStaticFaceMix of one batch (paper, augmentation).
+
+    Args:
+        video: (N, T, 3, H, W), normalised.
+        subjects: (N,) numbers that tell faces apart.
+        method: strengths and probabilities.
+        generator: the source of all draws.
+
+    Returns:
+        The video, and (N,) bool: which clips were flipped, so that their sentences can follow.
+    """
+    flipped = torch.rand(len(video), generator=generator) < method.flip_probability
     video = augment.flip(video, flipped)
-    video = augment.photometric_jitter(video, config.jitter, generator)
-    if config.mix and config.mix_method == "local_static_face":
-        draws = augment.draw_mixes(subjects, config.mix_probability, generator)
-        video = augment.local_static_face_mix(video, draws, config.mix_alpha, config.mix_invert)
+    video = augment.photometric_jitter(video, method.jitter, generator)
+    if method.mix and method.mix_method == "local_static_face":
+        draws = augment.draw_mixes(subjects, method.mix_probability, generator)
+        video = augment.local_static_face_mix(video, draws, method.mix_alpha, method.mix_invert)
     return video, flipped
 
 
 def mix_batch(
-    video: Tensor, labels: Tensor, subjects: Tensor, config: Config, generator: torch.Generator
+    video: Tensor, labels: Tensor, subjects: Tensor, method: Method, generator: torch.Generator
 ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-    """Mixup or CutMix in place of LocalStaticFaceMix -> (video, other labels and own shares).
+    """Mixup or CutMix in place of LocalStaticFaceMix (an ablation; not in the paper).
 
     The emotion loss counts both labels, the alignment keeps the clip's own sentence: a sentence
-    has no mixture. Without these methods nothing is drawn, and the second part is None.
+    has no mixture. Without these methods nothing is drawn.
+
+    Returns:
+        The video (N, T, 3, H, W), and the other labels (N,) with the shares (N,) of the own, or
+        None.
     """
-    if not config.mix or config.mix_method == "local_static_face":
+    if not method.mix or method.mix_method == "local_static_face":
         return video, None
-    pairs, alpha = augment.draw_pairs(subjects, config.mix_probability, generator), config.mix_alpha
-    if config.mix_method == "mixup":
+    alpha, (height, width) = method.mix_alpha, video.shape[-2:]
+    pairs = augment.draw_pairs(subjects, method.mix_probability, generator)
+    if method.mix_method == "mixup":
         video = augment.mixup(video, pairs, alpha)
         other, share = augment.own_share(pairs, video, alpha)
     else:
-        pairs = augment.draw_boxes(pairs, alpha, *video.shape[-2:], generator)
+        pairs = augment.draw_boxes(pairs, alpha, height, width, generator)
         video = augment.cutmix(video, pairs)
         other, share = augment.own_share(pairs, video)
     return video, (labels[other], share.to(video.device))

@@ -1,11 +1,13 @@
-"""The state of a training after each epoch, on disk: what `train.fit` needs to go on.
+"""The state of a training after each epoch, on disk: what `loop.fit` resumes from.
 
-A stopped training goes on after its last finished epoch and ends with the same weights, bit for
-bit. The file holds the network, the optimiser, both sources of random numbers (the explicit
-generator of the batches and torch's own, which drops out inside the network), the epoch, the
-history and what the caller recorded. It is written whole or not at all, and read without
-executing anything (`weights_only`).
+An interrupted training resumes after its last finished epoch and ends with the same weights, bit
+for bit. The file holds the network, the optimiser, both sources of random numbers (the explicit
+generator of the batches and torch's own, which drops out inside the network), the history and
+what the caller recorded. It is written whole or not at all, and read without executing anything
+(`weights_only`).
 """
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
@@ -13,6 +15,7 @@ import os
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -21,6 +24,46 @@ from torch import Tensor, nn
 from merclip_lib.config import Config, config_hash
 from merclip_lib.data.dataset import ClipDataset
 from merclip_lib.files import replacing, writing
+
+if TYPE_CHECKING:
+    from merclip_lib.training.loop import Training
+
+
+def resume(training: Training, path: Path) -> None:
+    """Put a training where the file at `path` left it, if there is one that belongs to it.
+
+    Raises:
+        ValueError: the folder cannot be written; this is seen before hours are spent.
+    """
+    prepare(path)
+    state = load(path, _key_of(training))
+    if state is None:
+        return
+    training.model.load_state_dict(state["model"])
+    training.optimiser.load_state_dict(state["optimiser"])
+    set_random_states(state["random"], training.generator)
+    training.history[:], training.recorded[:] = state["history"], state["recorded"]
+
+
+def save(training: Training, path: Path) -> None:
+    """Write the whole state of a training.
+
+    Raises:
+        ValueError: see `write_state`.
+    """
+    state = {
+        "key": _key_of(training),
+        "model": training.model.state_dict(),
+        "optimiser": training.optimiser.state_dict(),
+        "random": random_states(training.generator),
+        "history": training.history,
+        "recorded": training.recorded,
+    }
+    write_state(path, state)
+
+
+def _key_of(training: Training) -> str:
+    return training_key(training.config, training.data.clips, training.model)
 
 
 def training_key(config: Config, dataset: ClipDataset, model: nn.Module) -> str:
@@ -48,22 +91,22 @@ def set_random_states(states: dict[str, Tensor], generator: torch.Generator) -> 
 
 
 def prepare(path: Path) -> None:
-    """Make the folder and see that it can be written, before hours are spent on an epoch.
-
-    Raises ValueError as `save` does.
-    """
+    """Make the folder and see that it can be written. Raises ValueError as `write_state`."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent) as probe:
             probe.write(b"probe")
 
 
-def save(path: Path, state: dict) -> None:
+def write_state(path: Path, state: dict) -> None:
     """Write a state (tensors and plain values) whole or not at all.
 
     Of several processes that train one network together (`protocol.several_gpus`) the first
-    alone writes. Raises ValueError when the folder cannot be written or the disk is full; what
-    was at `path` before is then still there.
+    alone writes.
+
+    Raises:
+        ValueError: the folder cannot be written or the disk is full; what was at `path` before
+            is then still there.
     """
     if not dist.is_initialized() or dist.get_rank() == 0:
         with replacing(path) as temporary, open(temporary, "wb") as file:

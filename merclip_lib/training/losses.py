@@ -1,8 +1,7 @@
-"""The losses of MER-CLIP, their weights and the learning rate over a training.
+"""The losses of MER-CLIP (paper, alignment loss, emotion loss, training).
 
-Alignment first, emotion later (paper, training): at epoch e of E the symmetric contrastive loss
-between clips and action-unit sentences weighs lambda = 2 - e/E and the focal emotion loss
-2 - lambda, so the classifier grows from 0 to 1 while the alignment falls from 2 to 1.
+A symmetric contrastive loss between clips and action-unit sentences, a focal loss of the emotion,
+and their weighted sum. The weight lambda over the epochs is in `optimiser`.
 """
 
 from typing import NamedTuple
@@ -11,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from merclip_lib.config import Config
+from merclip_lib.config import Method
 from merclip_lib.model.merclip import Output
 
 
@@ -20,9 +19,12 @@ def focal_loss(
 ) -> Tensor:
     """Focal loss, mean over the batch: (1 - p)^gamma * (-log p) of the true class (Lin 2017).
 
-    `logits` (N, classes), `labels` (N,) class numbers. gamma 0 is cross-entropy. `mixed`: the
-    other label (N,) of each clip and the share (N,) of its own, for clips that show two (mixup,
-    CutMix): share * loss of the own label + (1 - share) * loss of the other.
+    Args:
+        logits: (N, K) for K classes.
+        labels: (N,) class numbers.
+        gamma: 2 in the paper; 0 is cross-entropy.
+        mixed: the other label (N,) of each clip and the share (N,) of its own, for clips that
+            show two (mixup, CutMix): share * loss of the own + (1 - share) * loss of the other.
     """
     log_ps = F.log_softmax(logits, dim=-1)
     log_p = log_ps.gather(1, labels[:, None]).squeeze(1)
@@ -34,14 +36,20 @@ def focal_loss(
     return losses.mean()
 
 
-def alignment_loss(z: Tensor, text: Tensor, logit_scale: Tensor, groups: Tensor | None = None):
+def alignment_loss(
+    z: Tensor, text: Tensor, logit_scale: Tensor, groups: Tensor | None = None
+) -> Tensor:
     """Symmetric contrastive loss between clips and their sentences (paper, alignment loss).
 
-    `z` and `text` (N, E), paired by row; `logit_scale` is the logarithm of the factor s.
-    L = (CE(s u v', Y) + CE(s v u', Y)) / 2 with unit vectors u, v. Without `groups` Y is the
-    identity, as in the paper. With `groups` (N,), a number per description, Y is uniform over
-    the positions that carry the same description, so that equal sentences are not pushed apart
-    (ours: in a batch of 8 two sentences are often equal).
+    L = (CE(s u v', Y) + CE(s v u', Y)) / 2 with unit vectors u, v. In the paper Y is the
+    identity. Ours, with `groups`: Y is uniform over the positions that carry the same
+    description, so that equal sentences, frequent in a batch of 8, are not pushed apart.
+
+    Args:
+        z: (N, E) clips.
+        text: (N, E) their sentences, row by row.
+        logit_scale: logarithm of the factor s.
+        groups: (N,) description numbers; None for the paper's targets.
     """
     u, v = F.normalize(z, dim=-1), F.normalize(text, dim=-1)
     similarity = logit_scale.exp() * u @ v.T  # (N clips, N sentences)
@@ -64,17 +72,32 @@ class Targets(NamedTuple):
     groups: Tensor | None  # (N,) description numbers; None for identity targets
 
 
-def losses(
-    output: Output, targets: Targets, logit_scale: Tensor, weight: float, config: Config
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss of a batch and its two parts: loss = lambda * align + (2 - lambda) * emotion.
+class Losses(NamedTuple):
+    """The loss of a batch and its two parts."""
 
-    `weight` is lambda (paper, training). Without `progressive_weights` both count once; without
-    the alignment the emotion alone.
+    total: Tensor
+    align: Tensor
+    emotion: Tensor
+
+
+def batch_losses(
+    output: Output, targets: Targets, logit_scale: Tensor, weight: float, method: Method
+) -> Losses:
+    """total = lambda * align + (2 - lambda) * emotion (paper, training).
+
+    Args:
+        output: z (N, E) and logits (N, K) of the network.
+        targets: what they are compared with.
+        logit_scale: logarithm of the factor of the alignment.
+        weight: lambda. Without `progressive_weights` both parts count once.
+        method: says which of the two it is.
+
+    Returns:
+        Three scalars; without sentences the total is the emotion loss alone.
     """
     emotion = focal_loss(output.logits, targets.labels, mixed=targets.mixed)
     if targets.sentences is None:
-        return emotion, torch.zeros(()), emotion
+        return Losses(emotion, torch.zeros(()), emotion)
     align = alignment_loss(output.z, targets.sentences, logit_scale, targets.groups)
-    other = 2 - weight if config.progressive_weights else 1.0
-    return weight * align + other * emotion, align, emotion
+    other = 2 - weight if method.progressive_weights else 1.0
+    return Losses(weight * align + other * emotion, align, emotion)

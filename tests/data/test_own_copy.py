@@ -18,7 +18,7 @@ from merclip_lib.data.store import open_store
 from merclip_lib.data.table import read_table
 from merclip_lib.protocol.folds import make_folds
 from merclip_lib.protocol.one_fold import train_fold
-from merclip_lib.protocol.plan import choose_clips
+from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.synthme.draw import draw_set
 from merclip_lib.synthme.plan import STUDY
 
@@ -46,7 +46,7 @@ def drawn(tmp_path_factory):
 
 
 def manifest(drawn, folder, release, suffix=""):
-    """Folders, annotation file and clip table of a release in `folder`; its table and clips."""
+    """DataRoot, annotation file and clip table of a release in `folder`; its table and clips."""
     dataset = ROADS[release][0]
     clips = official_layouts.lay_out(drawn, folder / "copy", release, suffix)
     kind = ".csv" if dataset == "dfme" else ".xlsx"
@@ -108,8 +108,9 @@ def test_from_folders_to_a_trained_fold(drawn, tmp_path, release, capsys):
         return
     assert main(["task", task, "--table", str(tmp_path / "clips.csv")]) == 0
     config = config_from({"task": task, "epochs": 1, "frames": 4, "use_text": release != "smic"})
-    folds = make_folds(choose_clips(config, store), 0)
-    trained = train_fold(config, store, folds[0])
+    plan = RunPlan(config, store)
+    folds = make_folds(plan.table, 0)
+    trained = train_fold(plan, folds[0])
     assert len(folds) == 3
     predicted = trained.predictions
     assert set(predicted["clip_id"]) <= set(table["clip_id"])

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from merclip_lib.config import SIZES, Config
-from merclip_lib.data.dataset import ClipDataset
+from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.store import ClipStore
 from merclip_lib.model import precision
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.model.precision import products
-from merclip_lib.training.loop import fit, predict
+from merclip_lib.training.loop import TrainingData, fit, predict
 
 MIXED = Config(precision="bfloat16", frames=4, use_text=False, mix=False, epochs=2, batch_size=3)
 SIZE = replace(
@@ -55,14 +55,13 @@ def dataset():
     pixels = np.random.default_rng(0).integers(0, 256, (7, 4, 16, 16, 3), np.uint8)
     numbers = np.arange(7)
     store = ClipStore(None, None, pixels, None, {})
-    return ClipDataset(store, numbers, numbers % 3, 4, training=True)
+    return ClipDataset(store, numbers, numbers % 3, Sampling(4, training=True))
 
 
 def trained(config):
     torch.manual_seed(0)
     model = MERCLIP(SIZE, 3)
-    history = fit(model, dataset(), np.arange(7), None, config)
-    return model, history
+    return model, fit(model, TrainingData(dataset(), np.arange(7)), config).history
 
 
 def test_products_are_rounded_sums_of_float32(plain_processor):

@@ -19,8 +19,8 @@ from merclip_lib.data.store import write_store
 from merclip_lib.data.table import COLUMNS
 from merclip_lib.data.tasks import TASKS
 from merclip_lib.protocol.several_gpus import main
-from merclip_lib.training import losses as training_losses
 from merclip_lib.training import whole_batch
+from merclip_lib.training.losses import batch_losses
 
 CASES = [
     (Config(), 5),
@@ -38,11 +38,11 @@ def compare(model, config, targets):
         groups=targets.groups if config.soft_targets else None,
     )
     return partial(
-        training_losses.losses,
+        batch_losses,
         targets=targets,
         logit_scale=model.logit_scale,
         weight=WEIGHT,
-        config=config,
+        method=config,
     )
 
 

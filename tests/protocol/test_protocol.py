@@ -9,15 +9,16 @@ import pytest
 import tiny_runs
 
 from merclip_lib.config import Config, config_from
-from merclip_lib.data.dataset import ClipDataset
+from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.tasks import TASKS
 from merclip_lib.protocol import one_fold
-from merclip_lib.protocol.loso import FoldJob, cross_validate, run_fold
+from merclip_lib.protocol.loso import FoldJob, run_fold
 from merclip_lib.protocol.one_fold import best_epoch, merit_of, train_fold
-from merclip_lib.protocol.plan import choose_clips, folds_of, is_finished, run_hash, text_targets
+from merclip_lib.protocol.plan import RunPlan, is_finished
 from merclip_lib.runs import store as run_store
 from merclip_lib.scores.metrics import score, score_by
 from merclip_lib.scores.traps import best_on_test, read_epochs
+from merclip_lib.text.bank import bank_of_clips
 from merclip_lib.training.loop import predict
 
 QUICK = dataclasses.replace(tiny_runs.FAST, use_text=True, use_eim=True, epochs=1)
@@ -30,11 +31,11 @@ def store(tmp_path_factory):
 
 
 def serial(config, store, folder, **options):
-    return cross_validate(config, store, folder, executor="serial", **options)
+    return tiny_runs.run(config, store, folder, executor="serial", **options)
 
 
 def test_two_workers_and_sentences_give_the_same_bytes_as_one_process(store, tmp_path):
-    first = cross_validate(QUICK, store, tmp_path / "a", workers=2)
+    first = tiny_runs.run(QUICK, store, tmp_path / "a", workers=2)
     second = serial(QUICK, store, tmp_path / "b")
     for name in ("predictions.csv", "history.csv"):
         assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes()
@@ -59,15 +60,15 @@ def test_finished_run_is_not_trained_again(store, tmp_path):
 
 
 def test_hash_follows_data_and_configuration(store):
-    base = run_hash(QUICK, store)
+    base = RunPlan(QUICK, store).hash
     other = dataclasses.replace(store, meta={**store.meta, "hash": "another"})
-    assert run_hash(QUICK, other) != base
-    assert run_hash(dataclasses.replace(QUICK, seed=1), store) != base
+    assert RunPlan(QUICK, other).hash != base
+    assert RunPlan(dataclasses.replace(QUICK, seed=1), store).hash != base
 
 
 def test_hash_of_the_default_stays(store):
     same = dataclasses.replace(store, meta={"hash": "54969a469d8d"})
-    assert run_hash(Config(), same) == "b3f5224e75ab"
+    assert RunPlan(Config(), same).hash == "b3f5224e75ab"
 
 
 def test_unfinished_folder_is_named(tmp_path):
@@ -77,7 +78,7 @@ def test_unfinished_folder_is_named(tmp_path):
 
 def test_a_set_without_a_hash_is_named(store):
     with pytest.raises(ValueError, match="meta.json .*hash.* prepare"):
-        run_hash(QUICK, dataclasses.replace(store, meta={}))
+        _ = RunPlan(QUICK, dataclasses.replace(store, meta={})).hash
 
 
 def test_split_carries_its_column(tmp_path):
@@ -118,8 +119,8 @@ def test_inner_validation_never_looks_at_the_held_out_clips(judged, store, monke
     run = judged["inner_validation"]
     assert set(run.predictions["selection"]) == {"inner_validation"}
     assert json.loads((run.folder / "run.json").read_text())["stamp"] == ""
-    table = choose_clips(run.config, store)
-    fold, seen = folds_of(run.config, table)[0], []
+    plan, seen = RunPlan(run.config, store), []
+    fold = plan.folds[0]
     merit = merit_of
 
     def watch(config, answer, truth, classes):
@@ -127,7 +128,7 @@ def test_inner_validation_never_looks_at_the_held_out_clips(judged, store, monke
         return merit(config, answer, truth, classes)
 
     monkeypatch.setattr(one_fold, "merit_of", watch)
-    trained = train_fold(run.config, store, fold)
+    trained = train_fold(plan, fold)
     assert seen == [7] * 3  # one of two training people
     kept = run.predictions.set_index("clip_id").loc[trained.predictions["clip_id"]]
     assert kept["prediction"].tolist() == trained.predictions["prediction"].tolist()
@@ -136,9 +137,12 @@ def test_inner_validation_never_looks_at_the_held_out_clips(judged, store, monke
 @pytest.mark.parametrize("way", ["last", "inner_validation", "best_on_test"])
 def test_the_network_is_that_of_the_chosen_epoch(judged, store, way):
     run = judged[way]
-    fold = folds_of(run.config, choose_clips(run.config, store))[1]
-    trained = train_fold(run.config, store, fold)
-    clips = ClipDataset(store, fold.test, np.zeros(len(fold.test), int), run.config.frames)
+    plan = RunPlan(run.config, store)
+    fold = plan.folds[1]
+    trained = train_fold(plan, fold)
+    clips = ClipDataset(
+        store, fold.test, np.zeros(len(fold.test), int), Sampling(run.config.frames)
+    )
     again = predict(trained.model, clips).numpy()
     columns = [f"p_{name}" for name in tiny_runs.CLASSES]
     np.testing.assert_array_equal(again, trained.predictions[columns].to_numpy())
@@ -184,13 +188,11 @@ def test_bad_input_is_an_error_before_anything_is_written(store, tmp_path, chang
 
 
 def test_a_text_tower_of_another_width_is_refused(store, tmp_path, monkeypatch):
-    real = text_targets
-
     def wide(*arguments):
-        text = real(*arguments)
-        return dataclasses.replace(text, bank=text.bank.repeat(1, 1, 2))
+        text = bank_of_clips(*arguments)
+        return dataclasses.replace(text, embeddings=text.embeddings.repeat(1, 1, 2))
 
-    monkeypatch.setattr("merclip_lib.protocol.plan.text_targets", wide)
+    monkeypatch.setattr("merclip_lib.protocol.plan.bank_of_clips", wide)
     with pytest.raises(ValueError, match="sentences have 128 numbers.*64"):
         serial(QUICK, store, tmp_path)
     assert not list(tmp_path.rglob("*.part"))
@@ -198,6 +200,6 @@ def test_a_text_tower_of_another_width_is_refused(store, tmp_path, monkeypatch):
 
 def test_a_fold_that_another_process_finished_is_not_counted_again(store, tmp_path):
     run = serial(FAST, store, tmp_path)
-    fold = folds_of(FAST, choose_clips(FAST, store))[0]
-    job = FoldJob(FAST, store.folder, fold, None, run.folder, 0, False)
+    plan = RunPlan(FAST, store)
+    job = FoldJob(plan, plan.folds[0], run.folder)
     assert run_fold(job) is False

@@ -9,9 +9,8 @@ import pytest
 import tiny_runs
 import torch
 
-from merclip_lib.protocol.loso import cross_validate
 from merclip_lib.runs import executors
-from merclip_lib.runs.executors import GIB, check_executor, memory_of, run_jobs, workers_for
+from merclip_lib.runs.executors import GIB, Execution, check_execution, run_jobs, workers_for
 
 FAST = tiny_runs.FAST
 
@@ -27,7 +26,7 @@ def serial(store, tmp_path_factory):
 
 
 def predictions(config, store, folder, **options):
-    run = cross_validate(config, store, folder, **options)
+    run = tiny_runs.run(config, store, folder, **options)
     return (run.folder / "predictions.csv").read_bytes()
 
 
@@ -42,21 +41,21 @@ def test_data_workers_change_nothing(store, serial, tmp_path, data_workers):
 
 
 def test_serial_runs_in_order_with_one_thread():
-    assert list(run_jobs("serial", tiny_runs.square, [3, 4])) == [(0, 9), (1, 16)]
+    assert list(run_jobs(tiny_runs.square, [3, 4], Execution("serial"))) == [(0, 9), (1, 16)]
     before = torch.get_num_threads()
-    threads = run_jobs("serial", lambda _: torch.get_num_threads(), [0])
+    threads = run_jobs(lambda _: torch.get_num_threads(), [0], Execution("serial"))
     assert list(threads) == [(0, 1)] and torch.get_num_threads() == before
 
 
 def test_an_error_in_a_job_comes_through():
     for executor in ("serial", "processes"):
         with pytest.raises(ValueError, match="-2 is negative"):
-            list(run_jobs(executor, tiny_runs.square, [-2]))
+            list(run_jobs(tiny_runs.square, [-2], Execution(executor)))
 
 
 def test_a_killed_worker_is_named():
     with pytest.raises(RuntimeError, match="killed.*start again with fewer workers"):
-        list(run_jobs("processes", tiny_runs.end_at_once, [0]))
+        list(run_jobs(tiny_runs.end_at_once, [0], Execution()))
 
 
 @pytest.mark.parametrize(
@@ -75,35 +74,30 @@ def test_a_killed_worker_is_named():
 def test_bad_input_is_an_error_before_any_training(store, tmp_path, monkeypatch, options, message):
     monkeypatch.setattr(executors, "find_spec", lambda name: object())  # also without Ray
     with pytest.raises(ValueError, match=message):
-        cross_validate(FAST, store, tmp_path, **options)
+        tiny_runs.run(FAST, store, tmp_path, **options)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_ray_that_is_not_installed(store, tmp_path, monkeypatch):
     monkeypatch.setattr(executors, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="needs Ray: pip install ray"):
-        cross_validate(FAST, store, tmp_path, executor="ray")
+        tiny_runs.run(FAST, store, tmp_path, executor="ray")
 
 
 def test_a_gpu_that_is_not_there(store, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="no GPU that torch can use"):
-        cross_validate(dataclasses.replace(FAST, device="cuda"), store, tmp_path)
+        tiny_runs.run(dataclasses.replace(FAST, device="cuda"), store, tmp_path)
 
 
 def test_more_workers_than_memory_allows(monkeypatch):
     free = dataclasses.make_dataclass("Memory", ["available"])(4 * GIB)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
-    check_executor("processes", 4, memory=GIB)
+    check_execution(Execution(workers=4), memory=GIB)
     with pytest.raises(ValueError, match=r"5 workers need about 5.0 GiB.*4.0 GiB.*workers=4"):
-        check_executor("processes", 5, memory=GIB)
-    assert workers_for(9, None, "cpu", 4 * GIB) == 1
-    assert workers_for(2, 5, "cpu", GIB) == 2
-
-
-def test_memory_grows_with_the_network():
-    tiny, base = memory_of(10**6, 10**6), memory_of(170 * 10**6, 10**7)
-    assert 0 < tiny < base
+        check_execution(Execution(workers=5), memory=GIB)
+    assert workers_for(9, Execution(), "cpu", 4 * GIB) == 1
+    assert workers_for(2, Execution(workers=5), "cpu", GIB) == 2
 
 
 def kill_a_busy_worker(folder, killed):

@@ -13,7 +13,6 @@ import tiny_runs
 from merclip_lib.__main__ import main
 from merclip_lib.files import write_text
 from merclip_lib.protocol import one_fold
-from merclip_lib.protocol.loso import cross_validate
 from merclip_lib.runs import store as run_store
 from merclip_lib.runs.overview import list_runs
 from merclip_lib.training import loop
@@ -28,7 +27,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(store, tmp_path_factory):
-    return cross_validate(FAST, store, tmp_path_factory.mktemp("runs"), executor="serial")
+    return tiny_runs.run(FAST, store, tmp_path_factory.mktemp("runs"), executor="serial")
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def runs_dir(finished, tmp_path):
 
 def again(store, runs_dir, config=FAST):
     lines = []
-    run = cross_validate(config, store, runs_dir, executor="serial", progress=lines.append)
+    run = tiny_runs.run(config, store, runs_dir, executor="serial", progress=lines.append)
     return run, [line.split(": ")[1].split()[0] for line in lines]
 
 

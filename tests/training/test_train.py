@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merclip_lib.config import SIZES, Config
-from merclip_lib.data.dataset import ClipDataset
+from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.store import write_store
 from merclip_lib.data.table import COLUMNS
 from merclip_lib.model.merclip import MERCLIP
-from merclip_lib.text.bank import TextTargets, draw_sentences
+from merclip_lib.text.bank import TextBank
 from merclip_lib.training.batches import (
     CLIP_MEAN,
     CLIP_STD,
@@ -27,7 +27,7 @@ from merclip_lib.training.batches import (
     mix_batch,
     normalise,
 )
-from merclip_lib.training.loop import fit, predict
+from merclip_lib.training.loop import TrainingData, draw_sentences, fit, predict, start
 from merclip_lib.training.losses import alignment_loss, focal_loss
 from merclip_lib.training.optimiser import learning_rate, parameter_groups, progressive_weight
 
@@ -80,14 +80,17 @@ def store(tmp_path_factory):
 LABELS = np.arange(12) % 2
 SUBJECTS = np.arange(12) // 4
 # Descriptions: "4", "L12" and its mirror image "R12"; two templates.
-TEXT = TextTargets(F.normalize(noise(3, 2, 8), dim=-1), LABELS, 2 * LABELS)
+TEXT = TextBank(F.normalize(noise(3, 2, 8), dim=-1), LABELS, 2 * LABELS)
+TEXT_ONLY = TrainingData(None, SUBJECTS, TEXT)
 
 
 def fitted(store, config, text=TEXT):
     torch.manual_seed(5)
     model = MERCLIP(TINY, 2, config.use_eim)
-    dataset = ClipDataset(store, np.arange(12), LABELS, 4, training=True, seed=config.seed)
-    return model, fit(model, dataset, SUBJECTS, text, config)
+    dataset = ClipDataset(
+        store, np.arange(12), LABELS, Sampling(4, training=True, seed=config.seed)
+    )
+    return model, fit(model, TrainingData(dataset, SUBJECTS, text), config).history
 
 
 def test_normalise():
@@ -225,7 +228,7 @@ def test_weight_decay_names_of_the_whole_model_at_full_size():
 
 
 def dataset_of(labels):
-    return ClipDataset(None, np.arange(len(labels)), np.array(labels), 4)
+    return ClipDataset(None, np.arange(len(labels)), np.array(labels), Sampling(4))
 
 
 def test_epoch_visits_every_clip_once():
@@ -267,21 +270,19 @@ def test_augmented_batch_follows_its_generator():
 def test_sentence_follows_the_flip():
     rows, flipped = torch.arange(4), torch.tensor([False, True, True, False])
     for swap, expected in ((True, [0, 2, 0, 1]), (False, [0, 1, 0, 1])):
-        config = replace(QUICK, flip_swap=swap)
-        sentences, groups = draw_sentences(
-            TEXT, rows, flipped, config, torch.Generator().manual_seed(0)
-        )
+        training = start(MERCLIP(TINY, 2), TEXT_ONLY, replace(QUICK, flip_swap=swap))
+        sentences, groups = draw_sentences(training, rows, flipped)
         assert groups.tolist() == expected
         for sentence, group in zip(sentences, groups, strict=True):
-            assert any(torch.equal(sentence, own) for own in TEXT.bank[group])
+            assert any(torch.equal(sentence, own) for own in TEXT.embeddings[group])
 
 
 def test_every_template_is_drawn():
     rows = torch.zeros(200, dtype=torch.long)
     still = torch.zeros(200, dtype=torch.bool)
     generator = torch.Generator().manual_seed(0)
-    sentences, _ = draw_sentences(TEXT, rows, still, QUICK, generator)
-    first = (sentences == TEXT.bank[0, 0]).all(1).float().mean()
+    sentences, _ = TEXT.draw(rows, still, generator)
+    first = (sentences == TEXT.embeddings[0, 0]).all(1).float().mean()
     assert first.item() == pytest.approx(0.5, abs=0.12)
 
 
@@ -299,7 +300,7 @@ def test_training_learns_what_can_be_seen(store):
     assert [entry["epoch"] for entry in history] == list(range(12))
     assert history[-1]["emotion"] < 0.5 * history[0]["emotion"]
     assert history[-1]["align"] < history[0]["align"]
-    dataset = ClipDataset(store, np.arange(12), LABELS, 4)
+    dataset = ClipDataset(store, np.arange(12), LABELS, Sampling(4))
     probabilities = predict(model, dataset, batch_size=5)
     assert probabilities.shape == (12, 2)
     torch.testing.assert_close(probabilities.sum(1), torch.ones(12))
@@ -331,7 +332,7 @@ def test_first_epoch_leaves_the_classifier_alone(store):
 
 
 def test_loss_that_explodes_is_an_error(store):
-    text = replace(TEXT, bank=TEXT.bank * float("nan"))
+    text = replace(TEXT, embeddings=TEXT.embeddings * float("nan"))
     with pytest.raises(ValueError, match="no longer finite in epoch 0; lower lr=0.002"):
         fitted(store, QUICK, text)
 
@@ -339,8 +340,11 @@ def test_loss_that_explodes_is_an_error(store):
 def test_history_is_handed_out_each_epoch(store):
     seen = []
     torch.manual_seed(5)
-    dataset = ClipDataset(store, np.arange(12), LABELS, 4, training=True)
-    history = fit(MERCLIP(TINY, 2), dataset, SUBJECTS, TEXT, QUICK, seen.append)
+    dataset = ClipDataset(store, np.arange(12), LABELS, Sampling(4, training=True))
+    data = TrainingData(dataset, SUBJECTS, TEXT)
+    history = fit(
+        MERCLIP(TINY, 2), data, QUICK, lambda training: seen.append(training.history[-1])
+    ).history
     assert seen == history and len(seen) == 3
     assert history[-1]["lr"] == pytest.approx(learning_rate(8, 3, QUICK))
 
@@ -349,9 +353,9 @@ def test_history_is_handed_out_each_epoch(store):
 def test_workers_that_read_clips_change_nothing(store, workers):
     torch.manual_seed(5)
     model = MERCLIP(TINY, 2)
-    dataset = ClipDataset(store, np.arange(12), LABELS, 4, training=True)
+    dataset = ClipDataset(store, np.arange(12), LABELS, Sampling(4, training=True))
     config = replace(QUICK, epochs=2)
-    fit(model, dataset, SUBJECTS, TEXT, config, data_workers=workers)
+    fit(model, TrainingData(dataset, SUBJECTS, TEXT, workers), config)
     plain, _ = fitted(store, config)
     for (name, left), right in zip(
         model.state_dict().items(), plain.state_dict().values(), strict=True
@@ -377,7 +381,7 @@ def test_alignment_that_starts_lower_gives_the_emotion_more(store):
 
 
 def test_normalisation_follows_the_configuration(store):
-    dataset = ClipDataset(store, np.arange(3), LABELS[:3], 4)
+    dataset = ClipDataset(store, np.arange(3), LABELS[:3], Sampling(4))
     raw = torch.stack([dataset[i]["video"] for i in range(3)])
     for name, mean, std in (
         ("clip", CLIP_MEAN, CLIP_STD),

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 
 from merclip_lib.config import SIZES, Config
-from merclip_lib.data.dataset import ClipDataset
+from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.store import write_store
 from merclip_lib.data.table import COLUMNS
 from merclip_lib.model.merclip import MERCLIP
-from merclip_lib.text.bank import TextTargets
-from merclip_lib.training.loop import fit, predict
+from merclip_lib.text.bank import TextBank
+from merclip_lib.training.loop import TrainingData, fit, predict
 
 TINY = replace(
     SIZES["merclip-tiny"],
@@ -34,7 +34,7 @@ TINY = replace(
 CONFIG = Config(frames=4, epochs=4, batch_size=4, lr=2e-3, warmup_epochs=1.0)
 LABELS = np.arange(8) % 2
 BANK = torch.randn(2, 2, 8, generator=torch.Generator().manual_seed(1))
-TEXT = TextTargets(F.normalize(BANK, dim=-1), LABELS, LABELS)
+TEXT = TextBank(F.normalize(BANK, dim=-1), LABELS, LABELS)
 
 
 class Stopped(Exception):
@@ -66,18 +66,20 @@ def store(tmp_path_factory):
 def run(store, config=CONFIG, checkpoint=None, stop_at=None, rows=8, during=None):
     """Weights, history and what was recorded; stopped inside epoch `stop_at`, if given."""
     torch.manual_seed(5)
-    model, recorded = MERCLIP(TINY, 2), []
-    dataset = ClipDataset(store, np.arange(rows), LABELS[:rows], 4, training=True, seed=1)
+    model = MERCLIP(TINY, 2)
+    dataset = ClipDataset(store, np.arange(rows), LABELS[:rows], Sampling(4, training=True, seed=1))
 
-    def on_epoch(means):
+    def on_epoch(training):
+        means = training.history[-1]
         if means["epoch"] == stop_at:
             raise Stopped  # after the epoch's last step, before its state is written
         if during is not None:
             during()
         return {"epoch": means["epoch"], "p": predict(model, dataset)}
 
-    history = fit(model, dataset, np.arange(8) // 4, TEXT, config, on_epoch, checkpoint, recorded)
-    return model.state_dict(), history, recorded
+    data = TrainingData(dataset, np.arange(8) // 4, TEXT)
+    training = fit(model, data, config, on_epoch, checkpoint)
+    return model.state_dict(), training.history, training.recorded
 
 
 def same(a, b):

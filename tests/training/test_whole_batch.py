@@ -12,9 +12,9 @@ from merclip_lib.config import Config
 from merclip_lib.model.encoder import batch_norms
 from merclip_lib.model.merclip import forward
 from merclip_lib.model.precision import products
-from merclip_lib.training import losses as training_losses
 from merclip_lib.training import whole_batch
 from merclip_lib.training.loop import fit, predict
+from merclip_lib.training.losses import batch_losses
 
 
 def run(model, config, count=5):
@@ -23,11 +23,11 @@ def run(model, config, count=5):
     if not config.use_text:
         targets = targets._replace(sentences=None)
     compare = partial(
-        training_losses.losses,
+        batch_losses,
         targets=targets,
         logit_scale=model.logit_scale,
         weight=1.3,
-        config=config,
+        method=config,
     )
     model.zero_grad(set_to_none=True)
     torch.manual_seed(9)
@@ -138,7 +138,7 @@ def test_absent_gpu_is_said():
         pytest.skip("there is a GPU")
     for call in (
         lambda c: predict(network(), None, config=c),
-        lambda c: fit(network(), None, None, None, c),
+        lambda c: fit(network(), None, c),
     ):
         with pytest.raises(ValueError, match='device is "cuda", but torch sees no GPU.*"cpu"'):
             call(Config(device="cuda"))

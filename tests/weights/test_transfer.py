@@ -8,10 +8,9 @@ import pytest
 import tiny_runs
 import torch
 
-from merclip_lib.data.dataset import ClipDataset
+from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.store import open_store
-from merclip_lib.protocol.loso import cross_validate
-from merclip_lib.protocol.plan import choose_clips, folds_of, run_hash
+from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.training.loop import predict
 from merclip_lib.weights.files import read_weights, save_weights
 from merclip_lib.weights.load import build_model
@@ -25,7 +24,7 @@ def source(tmp_path_factory):
     """A finished run on other people, two folds, with its networks."""
     folder = tmp_path_factory.mktemp("source")
     store = tiny_runs.make_store(folder / "set", dataset="SynthME-macro")
-    run = cross_validate(FAST, store, folder, executor="serial", keep_network=True)
+    run = tiny_runs.run(FAST, store, folder, executor="serial", keep_network=True)
     return run.folder
 
 
@@ -38,8 +37,8 @@ def test_the_network_makes_the_stored_predictions(source):
     store = open_store(source.parent / "set")
     model, _ = build_model(FAST, 7)
     start_from(model, dataclasses.replace(FAST, init_from=str(source / "group1")))
-    fold = folds_of(FAST, choose_clips(FAST, store))[0]
-    dataset = ClipDataset(store, fold.test, np.zeros(len(fold.test), int), FAST.frames)
+    fold = RunPlan(FAST, store).folds[0]
+    dataset = ClipDataset(store, fold.test, np.zeros(len(fold.test), int), Sampling(FAST.frames))
     stored = pd.read_csv(source / "group1" / "predictions.csv")
     columns = [f"p_{name}" for name in tiny_runs.CLASSES]
     found = predict(model, dataset).numpy()
@@ -47,13 +46,13 @@ def test_the_network_makes_the_stored_predictions(source):
 
 
 def test_a_run_starts_from_the_network_and_says_so(source, store, tmp_path):
-    plain = cross_validate(FAST, store, tmp_path, executor="serial")
+    plain = tiny_runs.run(FAST, store, tmp_path, executor="serial")
     config = dataclasses.replace(FAST, init_from=str(source / "group1"))
-    run = cross_validate(config, store, tmp_path, executor="serial")
+    run = tiny_runs.run(config, store, tmp_path, executor="serial")
     assert run.hash != plain.hash
     assert not run.predictions.equals(plain.predictions)
     other = dataclasses.replace(FAST, init_from=str(source / "group2"))
-    assert run_hash(other, store) != run.hash
+    assert RunPlan(other, store).hash != run.hash
 
 
 def test_another_number_of_classes_leaves_the_classifier_alone(source):
@@ -72,13 +71,13 @@ def test_nobody_is_tested_on_a_network_that_knows_them(source, tmp_path):
     store = open_store(source.parent / "set")
     config = dataclasses.replace(FAST, init_from=str(source / "group1"))
     with pytest.raises(ValueError, match="was trained on synthme-macro/s1, .*start from a run on"):
-        cross_validate(config, store, tmp_path, executor="serial")
+        tiny_runs.run(config, store, tmp_path, executor="serial")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_chain_of_runs_remembers_everybody(source, store, tmp_path):
     first = dataclasses.replace(FAST, init_from=str(source / "group1"))
-    run = cross_validate(first, store, tmp_path, executor="serial", keep_network=True)
+    run = tiny_runs.run(first, store, tmp_path, executor="serial", keep_network=True)
     seen = people_of(dataclasses.replace(FAST, init_from=str(run.folder / "group1")))
     assert seen == ["SynthME-macro/s1", "SynthME/s1"]
 
@@ -93,7 +92,7 @@ def test_a_chain_of_runs_remembers_everybody(source, store, tmp_path):
 def test_a_start_that_is_none_is_named(source, store, tmp_path, name, message):
     config = dataclasses.replace(FAST, init_from=str(source / name))
     with pytest.raises(ValueError, match=message):
-        cross_validate(config, store, tmp_path, executor="serial")
+        tiny_runs.run(config, store, tmp_path, executor="serial")
 
 
 def test_a_network_of_another_size_is_refused(source, store, tmp_path):
@@ -102,7 +101,7 @@ def test_a_network_of_another_size_is_refused(source, store, tmp_path):
     save_weights(tmp_path / "run" / NETWORK, state, header)
     config = dataclasses.replace(FAST, init_from=str(tmp_path / "run"))
     with pytest.raises(ValueError, match="logit_scale has shape"):
-        cross_validate(config, store, tmp_path / "runs", executor="serial")
+        tiny_runs.run(config, store, tmp_path / "runs", executor="serial")
     assert not (tmp_path / "runs").exists()
 
 
