@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "folds": ["make_folds"],
-        "plan": ["choose_clips", "folds_of", "run_hash"],
+        "plan": ["RunPlan"],
         "loso": ["cross_validate"],
         "frozen_heads": ["cross_validate_heads", "features", "fold_probabilities", "pool_patches"],
     },

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "batches": ["normalise"],
-        "loop": ["fit", "predict"],
+        "loop": ["TrainingData", "fit", "predict", "train_epoch"],
         "losses": ["alignment_loss", "focal_loss"],
         "optimiser": ["progressive_weight"],
         "pretrain": [
