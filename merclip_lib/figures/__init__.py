@@ -9,33 +9,14 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "charts": [
-            "ablation_forest",
-            "au_emotion_map",
-            "confusion_matrix",
-            "counts",
-            "heat_map",
-            "interval_dots",
-            "learning_curves",
-            "lines",
-            "loso_split",
-            "motion_plot",
-            "pretraining_curves",
-            "results_bars",
-            "similarity_matrix",
-            "tsne_panels",
-            "two_ways",
-        ],
-        "faces": [
-            "animation",
-            "clip_strip",
-            "difference",
-            "image_grid",
-            "mix_grid",
-            "montage",
-            "overview",
-            "relevance_overlay",
-        ],
-        "style": ["save_figure"],
+        "charts": (
+            "ablation_forest au_emotion_map confusion_matrix counts heat_map interval_dots "
+            "learning_curves lines loso_split motion_plot pretraining_curves results_bars "
+            "similarity_matrix tsne_panels two_ways"
+        ).split(),
+        "faces": (
+            "animation clip_strip difference image_grid mix_grid montage overview relevance_overlay"
+        ).split(),
+        "style": ["Provenance", "save_figure"],
     },
 )

@@ -1,14 +1,18 @@
-"""The charts of the notebooks: plain arrays or a table in, a matplotlib Figure out.
+"""The charts of the notebooks: arrays or a table in, a matplotlib Figure out.
 
-Style, colours and `save_figure` come from `merclip_lib.style`; pictures of faces are in
-`merclip_lib.pictures`.
+Colours and style are in `style`; pictures of faces in `faces`.
 """
 
 import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from merclip_lib.figures.style import (
@@ -17,18 +21,32 @@ from merclip_lib.figures.style import (
     CLASS_COLOURS,
     GREY,
     INK,
-    LOSSES,
     ORANGE,
-    OTHERS,
+    SERIES,
+    VERMILION,
     WIDTH,
     au_group,
     minus,
     panels,
 )
 
+TRAINED = "#D9E6F2"
+MARKERS = "osD^v"
+LABELS = {
+    "align": "alignment loss",
+    "emotion": "emotion loss",
+    "accuracy": "training accuracy",
+    "motion": "motion loss",
+    "units": "action-unit loss",
+}  # of the columns of a training's history
 
-def counts(class_counts, au_counts, title="SynthME: clips per class and per action unit"):
-    """Two bar charts of Series: class name -> clips, and action unit number -> clips."""
+
+def counts(
+    class_counts: pd.Series,
+    au_counts: pd.Series,
+    title: str = "SynthME: clips per class and per action unit",
+) -> Figure:
+    """Two bar charts: clips by class name, and clips by action unit number."""
     figure, axes = panels(title, WIDTH, 2.5, 1, 2, width_ratios=[1, 1.7])
     left, right = axes[0]
     colours = [CLASS_COLOURS.get(name, GREY) for name in class_counts.index]
@@ -38,67 +56,69 @@ def counts(class_counts, au_counts, title="SynthME: clips per class and per acti
     units = [f"{unit}" for unit in au_counts.index]
     right.bar(units, au_counts, color=[AU_COLOURS[au_group(unit)] for unit in units])
     right.set(xlabel="action unit", ylabel="clips")
-    right.legend(
-        handles=[Patch(color=c, label=part) for part, c in AU_COLOURS.items()],
-        ncols=4,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1),
-        handlelength=1,
-        columnspacing=1,
-    )
+    keys = [Patch(color=colour, label=part) for part, colour in AU_COLOURS.items()]
+    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
+    right.legend(handles=keys, ncols=4, handlelength=1, columnspacing=1, **above)
     return figure
 
 
-def heat_map(table, title, label="", fmt=".2f", size=(WIDTH, 3.2), colours="YlGnBu", limits=(0, 1)):
-    """Annotated heat map of a DataFrame (rows x columns); blank for missing values and zeros."""
+def heat_map(
+    table: pd.DataFrame,
+    title: str,
+    label: str = "",
+    size: tuple[float, float] = (WIDTH, 3.2),
+    colours: str = "YlGnBu",
+    limits: tuple[float | None, float | None] = (0, 1),
+) -> Figure:
+    """Annotated heat map of a table (rows x columns); blank for missing values and zeros.
+
+    Args:
+        table: the values.
+        title: of the figure.
+        label: of the colour bar.
+        size: width and height in inches.
+        colours: a colour map of matplotlib.
+        limits: the values at its ends; None: those of the table.
+    """
     figure, axes = panels(title, *size)
-    notes = table.map(lambda value: minus(format(value, fmt)) if value and value == value else "")
-    sns.heatmap(
-        table,
-        annot=notes,
-        fmt="",
-        cmap=colours,
-        vmin=limits[0],
-        vmax=limits[1],
-        lw=0.4,
-        ax=axes[0, 0],
-        annot_kws={"size": 7},
-        cbar_kws={"label": label, "pad": 0.02},
-    )
-    axes[0, 0].tick_params(length=0, rotation=0)
+    panel = axes[0, 0]
+    notes = table.map(lambda value: minus(f"{value:.2f}") if value and value == value else "")
+    bar = {"label": label, "pad": 0.02}
+    low, high = limits
+    options = {"cmap": colours, "vmin": low, "vmax": high, "lw": 0.4, "cbar_kws": bar}
+    sns.heatmap(table, annot=notes, fmt="", ax=panel, annot_kws={"size": 7}, **options)
+    panel.tick_params(length=0, rotation=0)
     return figure
 
 
-def au_emotion_map(shares, title="SynthME: how often an action unit goes with an emotion"):
-    """Heat map: shares, DataFrame emotion x action unit, share of the emotion's clips (0..1)."""
-    figure = heat_map(shares, title, "share of the emotion's clips", ".2f", (WIDTH, 2.7))
+def au_emotion_map(
+    shares: pd.DataFrame, title: str = "SynthME: how often an action unit goes with an emotion"
+) -> Figure:
+    """Heat map of shares (emotion x action unit): of an emotion's clips, how many show the unit."""
+    figure = heat_map(shares, title, "share of the emotion's clips", (WIDTH, 2.7))
     figure.axes[0].set(xlabel="action unit", ylabel="")
     return figure
 
 
-def similarity_matrix(table, title):
-    """Heat map of cosine similarities, DataFrame sentence x sentence, full scale -1..1."""
+def similarity_matrix(table: pd.DataFrame, title: str) -> Figure:
+    """Heat map of cosine similarities (sentence x sentence) on the full scale from -1 to 1."""
     numbers = range(1, len(table) + 1)
     names = [
         f"{textwrap.fill(name, 46)}\u2002({i})"
         for i, name in zip(numbers, table.index, strict=True)
     ]
-    return heat_map(
-        table.set_axis(names).set_axis(numbers, axis=1),
-        title,
-        "cosine similarity",
-        ".2f",
-        (WIDTH, 0.6 + 0.27 * len(table)),
-        "vlag",
-        (-1, 1),
-    )
+    table = table.set_axis(names).set_axis(numbers, axis=1)
+    size = (WIDTH, 0.6 + 0.27 * len(table))
+    return heat_map(table, title, "cosine similarity", size, "vlag", (-1, 1))
 
 
-def motion_plot(table, title="SynthME: the mix leaves the motion in place"):
+def motion_plot(
+    table: pd.DataFrame, title: str = "SynthME: the mix leaves the motion in place"
+) -> Figure:
     """Frame-to-frame change over time; table [step, region, state, energy], a panel per region."""
     regions = list(dict.fromkeys(table.region))
     figure, axes = panels(title, WIDTH, 2.5, 1, len(regions), sharey=True)
-    looks = ((BLUE, "-"), ("#D55E00", "--"), (GREY, ":"))
+    looks = ((BLUE, "-"), (VERMILION, "--"), (GREY, ":"))
     for state, (colour, line) in zip(dict.fromkeys(table.state), looks, strict=False):
         for panel, region in zip(axes[0], regions, strict=True):
             rows = table[(table.region == region) & (table.state == state)]
@@ -109,10 +129,19 @@ def motion_plot(table, title="SynthME: the mix leaves the motion in place"):
     return figure
 
 
-def curves(history, columns, title, x="epoch", each="fold"):
-    """A panel per column of `history` against `x`: thin lines for each `each`, the mean in bold.
+def curves(
+    history: pd.DataFrame, columns: Sequence[str], title: str, x: str = "epoch", each: str = "fold"
+) -> Figure:
+    """A panel per column of a history: thin lines for each fold, their mean in bold.
 
     A fold that occurs several times (several seeds) is several thin lines.
+
+    Args:
+        history: a row per fold and step.
+        columns: what is drawn, a panel each.
+        title: of the figure.
+        x: the column that counts steps.
+        each: the column that tells the thin lines apart; it may be missing.
     """
     figure, axes = panels(title, min(WIDTH, 2.4 * len(columns)), 2.3, 1, len(columns))
     for panel, column in zip(axes[0], columns, strict=True):
@@ -122,60 +151,67 @@ def curves(history, columns, title, x="epoch", each="fold"):
                 panel.plot(rows[x], rows[column], color=BLUE, alpha=0.25, lw=0.6)
         mean = history.groupby(x)[column].mean()
         panel.plot(mean.index, mean, color=INK if each in history else BLUE, lw=1.8)
-        panel.set(xlabel=x, ylabel=LOSSES.get(column, column))
+        panel.set(xlabel=x, ylabel=LABELS.get(column, column))
         panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
     return figure
 
 
-def learning_curves(history, columns=("align", "emotion"), title="Training losses on SynthME"):
-    """Losses of all folds; history DataFrame [fold, epoch, ...]."""
+def learning_curves(
+    history: pd.DataFrame,
+    columns: Sequence[str] = ("align", "emotion"),
+    title: str = "Training losses on SynthME",
+) -> Figure:
+    """Losses of all folds over the epochs; history [fold, epoch, ...]."""
     return curves(history, columns, title)
 
 
-def pretraining_curves(history, columns, title="Pretraining on SynthME-macro"):
-    """Losses and held-out figures of the pretraining; history DataFrame [step, ...]."""
+def pretraining_curves(
+    history: pd.DataFrame, columns: Sequence[str], title: str = "Pretraining on SynthME-macro"
+) -> Figure:
+    """Losses and held-out figures over the steps of the pretraining; history [step, ...]."""
     return curves(history, columns, title, x="step", each="stage")
 
 
-def confusion_matrix(matrix, classes, title="SynthME: confusion matrix, all folds pooled"):
+def confusion_matrix(
+    matrix: np.ndarray,
+    classes: Sequence[str],
+    title: str = "SynthME: confusion matrix, all folds pooled",
+) -> Figure:
     """Counts, and the same by row in per cent; matrix (C, C), rows are the truth."""
     matrix = np.asarray(matrix)
     share = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     figure, axes = panels(title, WIDTH, 0.75 + 0.36 * len(classes), 1, 2)
-    for panel, values in zip(axes[0], (matrix, share), strict=True):
-        sns.heatmap(
-            values,
-            annot=True,
-            fmt=".0f",
-            cmap="Blues",
-            lw=0.4,
-            ax=panel,
-            cbar=False,
-            vmin=0,
-            vmax=100 if values is share else None,
-            annot_kws={"size": 7.5},
-            xticklabels=classes,
-            yticklabels=classes if values is matrix else False,
-        )
-        panel.set(
-            title="per cent of the row" if values is share else "clips",
-            xlabel="predicted",
-            ylabel="" if values is share else "true",
-        )
+    looks: dict[str, Any] = {"annot": True, "fmt": ".0f", "cmap": "Blues", "lw": 0.4, "vmin": 0}
+    looks |= {"cbar": False, "annot_kws": {"size": 7.5}, "xticklabels": classes}
+    left, right = axes[0]
+    sns.heatmap(matrix, ax=left, yticklabels=classes, **looks)
+    sns.heatmap(share, ax=right, yticklabels=False, vmax=100, **looks)
+    left.set(title="clips", xlabel="predicted", ylabel="true")
+    right.set(title="per cent of the row", xlabel="predicted", ylabel="")
+    for panel in axes[0]:
         panel.tick_params(length=0)
         panel.tick_params(axis="x", rotation=40)
         panel.tick_params(axis="y", rotation=0)
     return figure
 
 
-def loso_split(subjects, labels, tests, title="SynthME: leave one subject out"):
-    """Folds as rows over clips as columns; tests: per fold the positions of its held-out clips.
+def loso_split(
+    subjects: Sequence[str],
+    labels: Sequence[str],
+    tests: Sequence[Sequence[int]],
+    title: str = "SynthME: leave one subject out",
+) -> Figure:
+    """Folds as rows over clips as columns; two strips below show class and subject.
 
-    subjects, labels: (N,) per clip, in column order. Two strips below show class and subject.
+    Args:
+        subjects: of each clip (N,), in the order of the columns.
+        labels: of each clip (N,).
+        tests: positions of the held-out clips of each fold.
+        title: of the figure.
     """
-    figure, axes = panels(title, WIDTH, 0.9 + 0.17 * (len(tests) + 2))
-    axes, n = axes[0, 0], len(subjects)
-    strips = [["#D9E6F2"] * n for _ in tests]
+    figure, grid = panels(title, WIDTH, 0.9 + 0.17 * (len(tests) + 2))
+    axes, n = grid[0, 0], len(subjects)
+    strips = [[TRAINED] * n for _ in tests]
     for strip, test in zip(strips, tests, strict=True):
         for position in test:
             strip[position] = INK
@@ -190,55 +226,46 @@ def loso_split(subjects, labels, tests, title="SynthME: leave one subject out"):
     axes.set(yticks=range(len(names)), yticklabels=names, xlabel="clip", xlim=(-0.5, n - 0.5))
     axes.invert_yaxis()
     axes.spines[:].set_visible(False)
-    keys = {"train": "#D9E6F2", "test": INK}
-    keys |= {str(label): CLASS_COLOURS.get(label, GREY) for label in dict.fromkeys(labels)}
-    figure.legend(
-        handles=[Patch(color=c, label=k) for k, c in keys.items()],
-        loc="outside lower center",
-        ncols=min(len(keys), 9),
-        columnspacing=1,
-        handlelength=1,
-    )
+    colours = {"train": TRAINED, "test": INK}
+    colours |= {str(label): CLASS_COLOURS.get(label, GREY) for label in dict.fromkeys(labels)}
+    keys = [Patch(color=colour, label=name) for name, colour in colours.items()]
+    looks = {"columnspacing": 1, "handlelength": 1, "ncols": min(len(keys), 9)}
+    figure.legend(handles=keys, loc="outside lower center", **looks)
     return figure
 
 
-def results_bars(table, title="Results on SynthME", chance=None):
+def results_bars(
+    table: pd.DataFrame, title: str = "Results on SynthME", chance: float | None = None
+) -> Figure:
     """Bars with intervals, a panel per metric; table [name, metric, value, low, high]."""
     metrics = list(dict.fromkeys(table.metric))
     names = table.name.nunique()
     figure, axes = panels(title, WIDTH, 0.9 + 0.28 * names, 1, len(metrics), sharey=True)
+    ticks = ("0", "0.25", "0.5", "0.75", "1")
+    line = {"lw": 1, "capsize": 2, "ecolor": INK}
     for panel, metric in zip(axes[0], metrics, strict=True):
         rows = table[table.metric == metric]
         spread = np.maximum([rows.value - rows.low, rows.high - rows.value], 0)
-        panel.barh(
-            rows.name,
-            rows.value,
-            xerr=spread,
-            color="#9CC5E0",
-            height=0.65,
-            error_kw={"lw": 1, "capsize": 2, "ecolor": INK},
-        )
-        panel.set(
-            title=metric,
-            xlim=(0, 1),
-            ylim=(-0.6, names - 0.4),
-            xticks=np.linspace(0, 1, 5),
-            xticklabels=("0", "0.25", "0.5", "0.75", "1"),
-        )
-        if chance is not None:
-            panel.axvline(chance, color=GREY, ls=":", lw=1)
+        panel.barh(rows.name, rows.value, xerr=spread, color="#9CC5E0", height=0.65, error_kw=line)
+        panel.set(title=metric, xlim=(0, 1), ylim=(-0.6, names - 0.4))
+        panel.set(xticks=np.linspace(0, 1, 5), xticklabels=ticks)
+        _chance(panel.axvline, chance)
     axes[0, 0].invert_yaxis()
     return figure
 
 
-def ablation_forest(table, title="SynthME: what each part is worth", label="difference in UF1"):
+def ablation_forest(
+    table: pd.DataFrame,
+    title: str = "SynthME: what each part is worth",
+    label: str = "difference in UF1",
+) -> Figure:
     """Paired differences with intervals about zero, and as numbers; table [name, mean, low, high].
 
     A row far off the others (its interval begins beyond twice their range) would squeeze them:
     it is an arrow at the edge, and its numbers say the rest.
     """
-    figure, axes = panels(title, WIDTH, 0.9 + 0.25 * len(table))
-    axes, rows = axes[0, 0], np.arange(len(table))
+    figure, grid = panels(title, WIDTH, 0.9 + 0.25 * len(table))
+    axes = grid[0, 0]
     nearest = np.where(table.low * table.high > 0, np.minimum(abs(table.low), abs(table.high)), 0)
     ends = np.maximum(abs(table.low), abs(table.high)).to_numpy()
     far = nearest > 2 * np.median(ends)
@@ -248,152 +275,151 @@ def ablation_forest(table, title="SynthME: what each part is worth", label="diff
         colour = BLUE if row.low > 0 or row.high < 0 else GREY
         if off:
             tip = edge if row.mean > 0 else -edge
-            axes.annotate(
-                "",
-                (tip, y),
-                (0.8 * tip, y),
-                arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.6},
-            )
+            arrow = {"arrowstyle": "-|>", "color": colour, "lw": 1.6}
+            axes.annotate("", (tip, y), (0.8 * tip, y), arrowprops=arrow)
         else:
             axes.hlines(y, row.low, row.high, color=colour, lw=1.6)
             axes.scatter(row.mean, y, color=colour, s=22, zorder=3)
-        axes.text(
-            1.02,
-            y,
-            minus(f"{row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"),
-            transform=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=7.5,
-        )
-    axes.set(
-        yticks=rows,
-        yticklabels=table.name,
-        xlabel=f"{label} (grey: interval holds zero)",
-        xlim=(-edge, edge),
-        ylim=(len(table) - 0.4, -0.6),
-    )
+        _at_right(axes, y, f"{row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]", fontsize=7.5)
+    axes.set(yticks=range(len(table)), yticklabels=table.name, ylim=(len(table) - 0.4, -0.6))
+    axes.set(xlabel=f"{label} (grey: interval holds zero)", xlim=(-edge, edge))
     return figure
 
 
-def interval_dots(table, title, label, chance=None, limits=(0, 1)):
+def interval_dots(
+    table: pd.DataFrame,
+    title: str,
+    label: str,
+    chance: float | None = None,
+    limits: tuple[float, float] = (0, 1),
+) -> Figure:
     """Dots with intervals, the groups of a name side by side; [name, group, value, low, high]."""
     names, groups = list(dict.fromkeys(table.name)), list(dict.fromkeys(table.group))
-    figure, axes = panels(title, WIDTH, 0.9 + (0.1 + 0.07 * len(groups)) * len(names))
-    axes = axes[0, 0]
-    for k, (group, colour) in enumerate(zip(groups, OTHERS, strict=False)):
+    figure, grid = panels(title, WIDTH, 0.9 + (0.1 + 0.07 * len(groups)) * len(names))
+    axes = grid[0, 0]
+    for k, (group, colour) in enumerate(zip(groups, SERIES, strict=False)):
         rows = table[table.group == group]
         y = np.array([names.index(name) for name in rows.name]) + 0.2 * (k - (len(groups) - 1) / 2)
         axes.hlines(y, rows.low, rows.high, color=colour, lw=1.2)
-        axes.scatter(
-            rows.value, y, s=14, color=colour, marker="osD^v"[k % 5], label=group, zorder=3
-        )
-    if chance is not None:
-        axes.axvline(chance, color=GREY, ls=":", lw=1)
-    axes.set(
-        yticks=range(len(names)),
-        yticklabels=names,
-        xlabel=label,
-        xlim=limits,
-        ylim=(len(names) - 0.5, -0.5),
-    )
+        look = {"color": colour, "marker": MARKERS[k % 5], "s": 14, "zorder": 3}
+        axes.scatter(rows.value, y, label=group, **look)
+    _chance(axes.axvline, chance)
+    axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+    axes.set(xlabel=label, xlim=limits)
     if len(groups) > 1:
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        _legend_below(figure, axes, ncols=5)
     return figure
 
 
-def lines(table, title, x, y, chance=None):
+def lines(table: pd.DataFrame, title: str, x: str, y: str, chance: float | None = None) -> Figure:
     """Lines with bands (intervals), one per name; table [name, x, value, low, high]."""
-    figure, axes = panels(title, WIDTH / 1.6, 2.6)
-    axes = axes[0, 0]
+    figure, grid = panels(title, WIDTH / 1.6, 2.6)
+    axes = grid[0, 0]
     for k, (name, rows) in enumerate(table.groupby("name", sort=False)):
-        axes.plot(rows.x, rows.value, "osD^v"[k % 5] + "-", ms=3.5, color=OTHERS[k], label=name)
-        axes.fill_between(rows.x, rows.low, rows.high, color=OTHERS[k], alpha=0.15, lw=0)
-    if chance is not None:
-        axes.axhline(chance, color=GREY, ls=":", lw=1)
+        axes.plot(rows.x, rows.value, MARKERS[k % 5] + "-", ms=3.5, color=SERIES[k], label=name)
+        axes.fill_between(rows.x, rows.low, rows.high, color=SERIES[k], alpha=0.15, lw=0)
+    _chance(axes.axhline, chance)
     axes.set(xlabel=x, ylabel=y)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    _legend_below(figure, axes, ncols=3)
     return figure
 
 
-def two_ways(table, title, label="", names=("honest", "trapped")):
-    """A number made two ways, a row each: table [name, honest, trapped, change] and, where there
-    are intervals, [honest_low, honest_high, trapped_low, trapped_high, low, high].
+def two_ways(
+    table: pd.DataFrame,
+    title: str,
+    label: str = "",
+    names: tuple[str, str] = ("honest", "trapped"),
+) -> Figure:
+    """A number made two ways, a row each; the change stands at the right.
 
-    The change stands at the right, grey where its interval (low, high) holds zero.
+    Args:
+        table: columns name, honest, trapped, change and, where there are intervals, honest_low,
+            honest_high, trapped_low, trapped_high, and low and high of the change, which is grey
+            where these hold zero.
+        title: of the figure.
+        label: of the axis.
+        names: of the two ways.
     """
-    figure, axes = panels(title, WIDTH, 0.95 + 0.34 * len(table))
-    axes, rows = axes[0, 0], np.arange(len(table))
-    looks = zip(("honest", "trapped"), (-0.14, 0.14), (BLUE, ORANGE), "os", names, strict=True)
-    for column, shift, colour, marker, name in looks:
+    figure, grid = panels(title, WIDTH, 0.95 + 0.34 * len(table))
+    axes, rows = grid[0, 0], np.arange(len(table))
+    looks = (("honest", -0.14, BLUE, "o"), ("trapped", 0.14, ORANGE, "s"))
+    for (way, shift, colour, marker), name in zip(looks, names, strict=True):
         if "low" in table:
-            axes.hlines(
-                rows + shift, table[f"{column}_low"], table[f"{column}_high"], color=colour, lw=1.4
-            )
-        axes.scatter(
-            table[column], rows + shift, color=colour, marker=marker, s=24, zorder=3, label=name
-        )
-    for y, row in zip(rows, table.to_dict("records"), strict=True):
+            low, high = table[f"{way}_low"], table[f"{way}_high"]
+            axes.hlines(rows + shift, low, high, color=colour, lw=1.4)
+        look = {"color": colour, "marker": marker, "s": 24, "zorder": 3}
+        axes.scatter(table[way], rows + shift, label=name, **look)
+    for y, row in enumerate(table.to_dict("records")):
         clear, text = True, f"{row['change']:+.3f}"
         if "low" in row:
             clear = row["low"] > 0 or row["high"] < 0
             text += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
-        axes.text(
-            1.02,
-            y,
-            minus(text),
-            transform=axes.get_yaxis_transform(),
-            va="center",
-            color=INK if clear else GREY,
-        )
-    axes.text(
-        1.02, -0.75, "change", transform=axes.get_yaxis_transform(), va="center", style="italic"
-    )
+        _at_right(axes, y, text, color=INK if clear else GREY)
+    _at_right(axes, -0.75, "change", style="italic")
     axes.hlines(rows[:-1] + 0.5, 0, 1, "#E5E5E5", lw=0.6, transform=axes.get_yaxis_transform())
     axes.set(yticks=rows, yticklabels=table.name, xlabel=label, ylim=(len(table) - 0.4, -1.05))
     axes.tick_params(axis="y", length=0)
-    figure.legend(
-        *axes.get_legend_handles_labels(), ncols=2, handletextpad=0.2, loc="outside lower center"
-    )
+    _legend_below(figure, axes, ncols=2, handletextpad=0.2)
     return figure
 
 
-def tsne_panels(points, colourings, title="SynthME: clip embeddings, t-SNE", notes=None):
-    """A row per embedding, {name: (N, 2)}, and a column per colouring, {name: (N,) labels}.
+def tsne_panels(
+    points: Mapping[str, np.ndarray],
+    colourings: Mapping[str, Sequence],
+    title: str = "SynthME: clip embeddings, t-SNE",
+    notes: Mapping[tuple[str, str], str] | None = None,
+) -> Figure:
+    """A row of panels per embedding, a column per colouring.
 
-    `notes` {(row, column): text} stands in the corner of a panel, such as the purity.
+    Args:
+        points: place of each clip (N, 2), by name of the embedding.
+        colourings: label of each clip (N,), by name.
+        title: of the figure.
+        notes: a text in the corner of a panel, by embedding and colouring, such as the purity.
     """
     figure, axes = panels(title, WIDTH, 0.9 + 2.1 * len(points), len(points), len(colourings))
     for r, (embedding, at) in enumerate(points.items()):
         axes[r, 0].set_ylabel(embedding)
         for c, (name, labels) in enumerate(colourings.items()):
-            panel, labels = axes[r, c], np.asarray(labels).astype(str)
-            kinds = sorted(set(labels), key=lambda kind: (not kind.isdigit(), kind.zfill(3)))
-            many = mpl.colormaps["viridis"](np.linspace(0, 1, len(kinds)))
-            shades = dict(zip(kinds, OTHERS if len(kinds) <= len(OTHERS) else many, strict=False))
-            for kind in kinds:
-                x, y = at[labels == kind].T
-                colour = CLASS_COLOURS.get(kind, shades[kind])
-                panel.scatter(x, y, s=9, color=colour, lw=0, label=kind)
+            panel = axes[r, c]
+            kinds = _scatter_labels(panel, at, np.asarray(labels).astype(str))
             panel.set(title="" if r else name, xticks=[], yticks=[])
             panel.spines[:].set_visible(True)
             if notes:
                 panel.margins(y=0.15)
-                panel.text(
-                    0.02,
-                    0.98,
-                    notes[embedding, name],
-                    transform=panel.transAxes,
-                    va="top",
-                    fontsize=7,
-                    bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1},
-                )
-            if r == len(points) - 1 and len(kinds) <= len(OTHERS):
-                panel.legend(
-                    loc="upper center",
-                    bbox_to_anchor=(0.5, 0),
-                    ncols=3,
-                    handletextpad=0,
-                    columnspacing=0.6,
-                    markerscale=1.6,
-                )
+                box = {"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1}
+                place = {"transform": panel.transAxes, "va": "top"}
+                panel.text(0.02, 0.98, notes[embedding, name], fontsize=7, bbox=box, **place)
+            if r == len(points) - 1 and kinds <= len(SERIES):
+                below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 3}
+                panel.legend(handletextpad=0, columnspacing=0.6, markerscale=1.6, **below)
     return figure
+
+
+def _scatter_labels(panel: Axes, at: np.ndarray, labels: np.ndarray) -> int:
+    """Points (N, 2) coloured by their labels (N,); returns how many labels there are."""
+    kinds = sorted(set(labels), key=lambda kind: (not kind.isdigit(), kind.zfill(3)))
+    many = mpl.colormaps["viridis"](np.linspace(0, 1, len(kinds)))
+    shades = SERIES if len(kinds) <= len(SERIES) else many
+    for kind, shade in zip(kinds, shades, strict=False):
+        x, y = at[labels == kind].T
+        panel.scatter(x, y, s=9, color=CLASS_COLOURS.get(kind, shade), lw=0, label=kind)
+    return len(kinds)
+
+
+def _chance(line, chance: float | None) -> None:
+    """A dotted line at the level of chance, where there is one; `line` draws it."""
+    if chance is not None:
+        line(chance, color=GREY, ls=":", lw=1)
+
+
+def _at_right(axes: Axes, y: float, text: str, **options: Any) -> None:
+    """A text beside the axes, in the row `y`."""
+    side = axes.get_yaxis_transform()
+    axes.text(1.02, y, minus(text), transform=side, va="center", **options)
+
+
+def _legend_below(figure: Figure, axes: Axes, **options: Any) -> None:
+    """The legend of the axes, below the figure."""
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", **options)

@@ -8,10 +8,14 @@ where a figure came from and how to make it again. A figure made of synthetic da
 
 import json
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 
 import merclip_lib
@@ -19,114 +23,70 @@ from merclip_lib.files import replacing, write_text
 
 WIDTH = 7.16  # inches: two columns of an IEEE page; text is set at 8 pt at this width
 
-
-STYLE = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "legend.fontsize": 7.5,
-    "legend.frameon": False,
-    "figure.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "lines.linewidth": 1.4,
-    "figure.dpi": 110,
-    "savefig.dpi": 300,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "merclip",
-}
-
+STYLE = mpl.rc_params_from_file(
+    Path(__file__).with_name("merclip.mplstyle"), use_default_template=False
+)
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#E69F00", "#009E73", "#8A8A8A", "#222222"
-
-
-OTHERS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00", "#DDAA33", "#332288", "#882255")
-
-
-LOSSES = {
-    "align": "alignment loss",
-    "emotion": "emotion loss",
-    "accuracy": "training accuracy",
-    "motion": "motion loss",
-    "units": "action-unit loss",
-}  # how panels call columns
-
+SKY, VERMILION, PURPLE, YELLOW = "#56B4E9", "#D55E00", "#CC79A7", "#DDAA33"
+INDIGO, WINE = "#332288", "#882255"
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, INDIGO, WINE)
 
 CLASS_COLOURS = {
-    "anger": "#D55E00",
+    "anger": VERMILION,
     "disgust": GREEN,
-    "fear": "#CC79A7",
+    "fear": PURPLE,
     "happiness": ORANGE,
     "sadness": BLUE,
-    "surprise": "#56B4E9",
+    "surprise": SKY,
     "others": GREY,
     "other": GREY,
-    "contempt": "#882255",
-    "repression": "#332288",
-    "negative": "#882255",
-    "positive": "#DDAA33",
+    "contempt": WINE,
+    "repression": INDIGO,
+    "negative": WINE,
+    "positive": YELLOW,
 }
+REGION_COLOURS = {"forehead": BLUE, "left_cheek": ORANGE, "right_cheek": GREEN, "chin": PURPLE}
+AU_COLOURS = {"brows": BLUE, "eyes and cheeks": SKY, "nose": GREEN, "mouth and chin": ORANGE}
 
 
-REGION_COLOURS = {"forehead": BLUE, "left_cheek": ORANGE, "right_cheek": GREEN, "chin": "#CC79A7"}
+@dataclass(frozen=True)
+class Provenance:
+    """Where a figure came from and how to make it again.
 
+    Attributes:
+        notebook: its name, such as "05_train_loso".
+        parameters: those of the notebook that the figure depends on.
+        config_hash: name of the run that it shows.
+        synthetic: whether the data is SynthME's.
+    """
 
-AU_COLOURS = {"brows": BLUE, "eyes and cheeks": "#56B4E9", "nose": GREEN, "mouth and chin": ORANGE}
-
-
-def use_style():
-    """Set the style for all figures drawn from now on."""
-    mpl.rcParams.update(STYLE)
-
-
-def au_group(number):
-    """Part of the face that action unit `number` moves: a key of AU_COLOURS."""
-    parts = {"brows": (1, 2, 4), "eyes and cheeks": (5, 6, 7, 43, 45), "nose": (9, 38, 39)}
-    return next((part for part, units in parts.items() if int(number) in units), "mouth and chin")
-
-
-def minus(text):
-    """The number's text with a minus sign instead of a hyphen, as on the axes."""
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def panels(title, width, height, rows=1, columns=1, **options):
-    """A styled figure and its axes (rows, columns); made without pyplot, so that it shows once."""
-    use_style()
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **options)
-    figure.suptitle(title)
-    return figure, axes
-
-
-def _commit(folder):
-    """Commit that `folder` is checked out at, or "" outside git."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=folder, capture_output=True, text=True
-        )
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    notebook: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    config_hash: str = ""
+    synthetic: bool = True
 
 
 def save_figure(
-    figure, name, figures_dir, caption, notebook="", parameters=None, config_hash="", synthetic=True
-):
-    """Write `name`.png, `name`.pdf (no dates) and their entry in figures.json; return figure.
+    figure: Figure, name: str, figures_dir: str | Path, provenance: Provenance, caption: str
+) -> Figure:
+    """Write `name`.png, `name`.pdf (no dates) and their entry in figures.json; return the figure.
 
-    The entry holds notebook, the command that makes the figure again, parameters, config hash,
-    caption, library version and commit.
-    Raises ValueError when the title of a figure of synthetic data does not say SynthME, or that
-    of a figure of other data does.
+    The entry holds the provenance, the command that makes the figure again, the caption, and
+    version and commit of the library.
+
+    Args:
+        figure: what a function of this room drew.
+        name: name of the files.
+        figures_dir: their folder; it is made if need be.
+        provenance: where the figure came from.
+        caption: what it shows, for readers.
+
+    Raises:
+        ValueError: when the title of a figure of synthetic data does not say SynthME, or that of
+            a figure of other data does.
     """
+    synthetic, notebook = provenance.synthetic, provenance.notebook
     titles = [figure.get_suptitle()] + [axes.get_title() for axes in figure.axes]
     if synthetic != any("SynthME" in text for text in titles):
         raise ValueError(
@@ -134,7 +94,7 @@ def save_figure(
             f"a title says SynthME when, and only when, the data is synthetic."
         )
     folder = Path(figures_dir)
-    undated = {
+    undated: dict[str, dict] = {
         "png": {"Software": None},
         "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
     }
@@ -149,8 +109,8 @@ def save_figure(
     entries[name] = {
         "notebook": notebook,
         "command": f"merclip run --only {notebook[:2]}" if notebook else "",
-        "parameters": parameters or {},
-        "config_hash": config_hash,
+        "parameters": dict(provenance.parameters),
+        "config_hash": provenance.config_hash,
         "caption": caption,
         "synthetic": synthetic,
         "version": merclip_lib.__version__,
@@ -158,3 +118,45 @@ def save_figure(
     }
     write_text(ledger, json.dumps(entries, indent=1, sort_keys=True) + "\n")
     return figure
+
+
+def panels(
+    title: str, width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, np.ndarray]:
+    """A styled figure and its axes (rows, columns); made without pyplot, so that it shows once.
+
+    Args:
+        title: above all panels.
+        width: in inches.
+        height: in inches.
+        rows: of panels.
+        columns: of panels.
+        **options: what `Figure.subplots` takes.
+    """
+    mpl.rcParams.update(STYLE)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    figure.suptitle(title)
+    return figure, axes
+
+
+def au_group(number: int | str) -> str:
+    """Part of the face that action unit `number` moves: a key of AU_COLOURS."""
+    parts = {"brows": (1, 2, 4), "eyes and cheeks": (5, 6, 7, 43, 45), "nose": (9, 38, 39)}
+    return next((part for part, units in parts.items() if int(number) in units), "mouth and chin")
+
+
+def minus(text: str) -> str:
+    """The text with minus signs instead of hyphens, as on the axes."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _commit(folder: Path) -> str:
+    """Commit that `folder` is checked out at, or "" outside git."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=folder, capture_output=True, text=True
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

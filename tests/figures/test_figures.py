@@ -41,7 +41,7 @@ from merclip_lib.figures.faces import (
     overview,
     relevance_overlay,
 )
-from merclip_lib.figures.style import CLASS_COLOURS, REGION_COLOURS, save_figure
+from merclip_lib.figures.style import CLASS_COLOURS, REGION_COLOURS, Provenance, save_figure
 
 RNG = np.random.default_rng(0)
 CLASSES = ["anger", "disgust", "others"]
@@ -182,7 +182,7 @@ def test_every_class_and_region_has_a_colour_of_its_own():
 
 def test_saved_twice_gives_the_same_bytes(tmp_path):
     for folder in ("first", "second"):
-        save_figure(DRAWINGS["counts"](), "counts", tmp_path / folder, "Counts.")
+        save_figure(DRAWINGS["counts"](), "counts", tmp_path / folder, Provenance(), "Counts.")
     names = sorted(path.name for path in (tmp_path / "first").iterdir())
     assert names == ["counts.pdf", "counts.png", "figures.json"]
     for name in names:
@@ -192,18 +192,11 @@ def test_saved_twice_gives_the_same_bytes(tmp_path):
 
 def test_figures_json_keeps_other_entries_and_replaces_its_own(tmp_path):
     figure = DRAWINGS["motion"]()
-    save_figure(figure, "b", tmp_path, "Old.")
-    save_figure(figure, "a", tmp_path, "Other.")
+    save_figure(figure, "b", tmp_path, Provenance(), "Old.")
+    save_figure(figure, "a", tmp_path, Provenance(), "Other.")
     settings = Config()
-    save_figure(
-        figure,
-        "b",
-        tmp_path,
-        "New.",
-        notebook="03",
-        parameters={"seed": 0},
-        config_hash=config_hash(settings),
-    )
+    source = Provenance("03", {"seed": 0}, config_hash(settings))
+    save_figure(figure, "b", tmp_path, source, "New.")
     entries = json.loads((tmp_path / "figures.json").read_text())
     assert list(entries) == ["a", "b"]
     assert entries["b"] == {
@@ -221,8 +214,8 @@ def test_figures_json_keeps_other_entries_and_replaces_its_own(tmp_path):
 def test_title_must_agree_with_the_data(tmp_path):
     plain = curves(HISTORY, ["align"], "CASME II: losses")
     with pytest.raises(ValueError, match="SynthME"):
-        save_figure(plain, "x", tmp_path, "c")
-    save_figure(plain, "x", tmp_path, "c", synthetic=False)
+        save_figure(plain, "x", tmp_path, Provenance(), "c")
+    save_figure(plain, "x", tmp_path, Provenance(synthetic=False), "c")
     with pytest.raises(ValueError, match="disagree"):
-        save_figure(DRAWINGS["motion"](), "y", tmp_path, "c", synthetic=False)
+        save_figure(DRAWINGS["motion"](), "y", tmp_path, Provenance(synthetic=False), "c")
     assert not (tmp_path / "y.png").exists()
