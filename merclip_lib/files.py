@@ -59,23 +59,26 @@ def replacing_folder(path: str | Path, mark: str) -> Iterator[Path]:
 
     Args:
         path: the folder; an older one of the same kind is deleted at the end.
-        mark: a file that folders of this kind hold, so that no other folder is ever deleted.
+        mark: a file that every folder of this kind holds.
 
     Raises:
-        ValueError: if `path` holds something else, or as `writing`.
+        ValueError: as `check_output_folder` and `writing`.
     """
     path = Path(path)
-    with writing(path):
-        other = not (path / mark).is_file() and (
-            path.is_file() or path.is_dir() and any(path.iterdir())
-        )
-    if other:
-        raise ValueError(f"{path}: holds something else (no {mark}); name another folder")
+    check_output_folder(path, mark)
     with replacing(path) as temporary:
         remove(temporary)  # left by a killed process of the same number
         temporary.mkdir()
         yield temporary
         remove(path)
+
+
+def check_output_folder(path: Path, mark: str) -> None:
+    """Raise ValueError if `path` holds something without a file `mark`, which must not be lost."""
+    with writing(path):
+        occupied = path.is_file() or path.is_dir() and any(path.iterdir())
+    if occupied and not (path / mark).is_file():
+        raise ValueError(f"{path}: holds something else (no {mark}); name another folder")
 
 
 def write_text(path: str | Path, text: str) -> None:

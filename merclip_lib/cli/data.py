@@ -88,8 +88,8 @@ def _describe(given) -> int:
     from merclip_lib.files import write_csv
 
     table = read_table(given.table)
-    write_csv(annotation_report.sentences(table, given.style, str(given.table)), given.out)
-    print(annotation_report.sentences_said(table))
+    write_csv(annotation_report.sentences_of(table, given.style, str(given.table)), given.out)
+    print(annotation_report.unsaid_text(table))
     print(f"{len(table)} sentences in {given.out}")
     return 0
 

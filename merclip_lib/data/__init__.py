@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "annotations.read": ["read_annotations"],
         "annotations.report": ["manifest_report", "manifest_text"],
         "frames.align": ["find_eyes"],
-        "frames.decode": ["PictureSettings", "place"],
+        "frames.decode": ["PictureSettings", "crop_pictures"],
         "frames.prepare": ["prepare", "prepare_report"],
     },
 )

@@ -28,7 +28,8 @@ class ClipStore:
         folder: where it is.
         table: the clip table; row k describes clip k.
         frames: (N, T, H, W, 3) uint8, memory-mapped.
-        motion: (N, T, G, G, 2) float16, x and y displacement of each patch in pixels, or None.
+        motion: (N, T, G, G, 2) float16, displacement (x, y) of each patch since the onset as a
+            fraction of the picture, or None.
         meta: what the set is; its `hash` is a part of every run's.
     """
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merclip_lib.data.frames import align
-from merclip_lib.data.frames.decode import PictureSettings, place
+from merclip_lib.data.frames.decode import PictureSettings, crop_pictures
 from merclip_lib.synthme.draw import render_face
 
 SIZE, MARGIN = 96, 0.15
@@ -38,7 +38,7 @@ def turned(picture, degrees, scale=1.0):
 )
 def test_similarity_maps_the_eyes_to_their_places(between, left, size, margin):
     eyes = np.array([[z.real, z.imag] for z in (left, left + between)])
-    matrix = align.similarity(eyes, size, margin)
+    matrix = align.similarity_transform(eyes, size, margin)
     moved = eyes @ matrix[:, :2].T + matrix[:, 2]
     np.testing.assert_allclose(moved, align.eye_places(size, margin), atol=1e-6 * size)
     turn = matrix[:, :2] @ matrix[:, :2].T  # rotation times scale: no shear
@@ -66,26 +66,26 @@ def test_faces_that_fill_the_picture_or_are_grey_are_found():
 
 def test_turned_faces_come_out_alike(face):
     settings = PictureSettings(size=SIZE, length=1, align="opencv")
-    straight = place([face], settings)[0][0].astype(float)
+    straight = crop_pictures([face], settings)[0][0].astype(float)
     for degrees, scale in ((10, 1.2), (-10, 0.8)):
-        other = place([turned(face, degrees, scale)[0]], settings)[0][0].astype(float)
+        other = crop_pictures([turned(face, degrees, scale)[0]], settings)[0][0].astype(float)
         assert np.corrcoef(straight.ravel(), other.ravel())[0, 1] > 0.9
-        untouched = place([turned(face, degrees, scale)[0]], PictureSettings(size=SIZE, length=1))[
-            0
-        ][0]
+        untouched = crop_pictures(
+            [turned(face, degrees, scale)[0]], PictureSettings(size=SIZE, length=1)
+        )[0][0]
         assert np.corrcoef(straight.ravel(), untouched.ravel())[0, 1] < 0.8
 
 
 def test_a_still_clip_stays_still_and_motion_is_moved_along(face):
     settings = PictureSettings(size=SIZE, length=4, align="opencv")
-    clip, note = place([face] * 4, settings)
+    clip, note = crop_pictures([face] * 4, settings)
     assert note == "" and all(np.array_equal(clip[0], frame) for frame in clip)
     # A later spot is drawn where the transform of the onset puts it, and nothing else moves.
     spotted = face.copy()
     spotted[200:206, 225:231] = 255
-    moved = place([face, spotted], settings)[0].astype(int)
+    moved = crop_pictures([face, spotted], settings)[0].astype(int)
     changed = np.abs(moved[1] - moved[0]).max(2) > 8
-    matrix = align.similarity(align.find_eyes(face, "opencv"), SIZE, MARGIN)
+    matrix = align.similarity_transform(align.find_eyes(face, "opencv"), SIZE, MARGIN)
     x, y = matrix @ (227.5, 202.5, 1)
     rows, columns = changed.nonzero()
     assert abs(columns.mean() - x) < 1 and abs(rows.mean() - y) < 1
@@ -94,7 +94,7 @@ def test_a_still_clip_stays_still_and_motion_is_moved_along(face):
 
 def test_no_face(face):
     with pytest.raises(ValueError, match="no face found on the onset frame"):
-        place([np.full_like(face, 128)], PictureSettings(align="opencv"))
+        crop_pictures([np.full_like(face, 128)], PictureSettings(align="opencv"))
 
 
 def test_a_picture_that_shrinks_is_averaged():
@@ -122,7 +122,7 @@ def shaken(seed=3, frames=5):
 def test_stabilising_takes_head_motion_out(method):
     left = {}
     for stabilise in (False, True):
-        clip, note = place(shaken(), PictureSettings(128, 5, method, stabilise=stabilise))
+        clip, note = crop_pictures(shaken(), PictureSettings(128, 5, method, stabilise=stabilise))
         inner = clip[:, 16:-16, 16:-16].astype(float)
         left[stabilise] = np.abs(inner[1:] - inner[0]).mean()
         assert note == ""
@@ -133,7 +133,9 @@ def test_stabilising_gives_up_where_nothing_fits():
     """Noise against noise does not converge: the frame is kept as it is, and the note says so."""
     rng = np.random.default_rng(0)
     clip = [rng.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(3)]
-    stabilised, note = place([clip[0], clip[0], *clip[1:]], PictureSettings(64, 4, stabilise=True))
+    stabilised, note = crop_pictures(
+        [clip[0], clip[0], *clip[1:]], PictureSettings(64, 4, stabilise=True)
+    )
     assert note == "2 of 4 frames not stabilised"
     assert np.array_equal(stabilised[2], clip[1]) and np.array_equal(stabilised[3], clip[2])
 

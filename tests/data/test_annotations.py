@@ -147,7 +147,7 @@ def test_csv_with_own_headings_and_a_split(tmp_path):
 
 
 def test_unusable_files(tmp_path):
-    with pytest.raises(ValueError, match="casme2, samm"):
+    with pytest.raises(ValueError, match="did you mean 'casme'"):
         read_annotations(tmp_path / "x.xlsx", "casme4")
     with pytest.raises(ValueError, match="no such file"):
         read_annotations(tmp_path / "x.xlsx", "casme2")

@@ -295,7 +295,7 @@ def test_frames_of_a_video(tmp_path):
     for n in range(12):
         writer.write(np.full((32, 32, 3), 20 * n, np.uint8))
     writer.release()
-    found = find.moments(path, 3, 7, 5, "clip x")
+    found = find.choose_frames(path, 3, 7, 5, "clip x")
     clip, _ = read_clip(found, PictureSettings(16, 5))
     assert np.abs(clip[:, 8, 8, 0].astype(int) - [40, 60, 80, 100, 120]).max() <= 1
     with pytest.raises(ValueError, match="clip.avi ends before frame 100"):

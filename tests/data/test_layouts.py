@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merclip_lib.data.frames import find
-from merclip_lib.data.frames.find import Folders, frame_numbers
+from merclip_lib.data.frames.find import DataRoot, frame_numbers
 
 
 def draw(folder, names, shade=100):
@@ -38,21 +38,21 @@ def test_finds_the_folder(tmp_path, frames, folder):
     draw(tmp_path / folder, ["1.jpg"])
     draw(tmp_path / "other/sub99/EP02_01f", ["1.jpg"])
     draw(tmp_path / "other/s99/anger1_1", ["1.jpg"])
-    assert Folders(tmp_path).find(frames, "clip x") == (tmp_path / folder)
+    assert DataRoot(tmp_path).find(frames, "clip x") == (tmp_path / folder)
 
 
 def test_another_subject_is_no_substitute(tmp_path):
     draw(tmp_path / "Cropped/sub02/EP02_01f", ["1.jpg"])
     with pytest.raises(ValueError, match="clip x: no folder 'sub01/EP02_01f' below"):
-        Folders(tmp_path).find("sub01/EP02_01f", "clip x")
+        DataRoot(tmp_path).find("sub01/EP02_01f", "clip x")
 
 
 def test_two_versions_of_a_set_are_not_mixed(tmp_path):
     draw(tmp_path / "Cropped/sub01/EP02_01f", ["1.jpg"])
     draw(tmp_path / "CASME2-RAW/sub01/EP02_01f", ["1.jpg"])
     with pytest.raises(ValueError, match="may be .*RAW.* and .*Cropped.*; name a data root"):
-        Folders(tmp_path).find("sub01/EP02_01f", "clip x")
-    found = Folders(tmp_path / "Cropped").find("sub01/EP02_01f", "clip x")
+        DataRoot(tmp_path).find("sub01/EP02_01f", "clip x")
+    found = DataRoot(tmp_path / "Cropped").find("sub01/EP02_01f", "clip x")
     assert found == tmp_path / "Cropped/sub01/EP02_01f"
 
 
@@ -60,7 +60,7 @@ def test_two_versions_of_a_set_are_not_mixed(tmp_path):
 def test_paths_that_leave_the_root(tmp_path, frames):
     draw(tmp_path / "root/a", ["1.jpg"])
     with pytest.raises(ValueError, match="outside the data root"):
-        Folders(tmp_path / "root").find(frames, "clip x")
+        DataRoot(tmp_path / "root").find(frames, "clip x")
 
 
 def test_links_that_leave_the_root(tmp_path):
@@ -68,30 +68,30 @@ def test_links_that_leave_the_root(tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root/a").symlink_to(tmp_path / "elsewhere/a")
     with pytest.raises(ValueError, match="outside the data root; a link"):
-        Folders(tmp_path / "root").find("a", "clip x")
+        DataRoot(tmp_path / "root").find("a", "clip x")
 
 
 def test_no_root_no_frames_named_no_pictures(tmp_path):
     with pytest.raises(ValueError, match="no such folder"):
-        Folders(tmp_path / "nowhere")
+        DataRoot(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="write its folder in the column"):
-        Folders(tmp_path).find("", "clip x")
+        DataRoot(tmp_path).find("", "clip x")
     (tmp_path / "a").mkdir()
     (tmp_path / "a/notes.txt").write_text("nothing to see")
     with pytest.raises(ValueError, match="folder 'a' holds no frames"):
-        Folders(tmp_path).find("a", "clip x")
+        DataRoot(tmp_path).find("a", "clip x")
 
 
 def test_a_single_picture_is_no_clip(tmp_path):
     draw(tmp_path / "a", ["1.jpg"])
     with pytest.raises(ValueError, match="'a/1.jpg' is neither a folder nor a video"):
-        Folders(tmp_path).find("a/1.jpg", "clip x")
+        DataRoot(tmp_path).find("a/1.jpg", "clip x")
 
 
 def test_natural_order_and_files_that_are_no_frames(tmp_path):
     folder = draw(tmp_path / "a", ["img10.jpg", "img2.jpg", "img1.PNG"])
     (folder / "._img3.jpg").write_bytes(b"left by an archive")
-    assert [p.name for p in find.pictures(folder)] == ["img1.PNG", "img2.jpg", "img10.jpg"]
+    assert [p.name for p in find.list_pictures(folder)] == ["img1.PNG", "img2.jpg", "img10.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -105,17 +105,17 @@ def test_natural_order_and_files_that_are_no_frames(tmp_path):
 )
 def test_frame_numbers(tmp_path, names, numbers):
     folder = draw(tmp_path / "a", names)
-    assert frame_numbers(find.pictures(folder), "clip x") == numbers
+    assert frame_numbers(find.list_pictures(folder), "clip x") == numbers
 
 
 def test_two_pictures_of_one_number(tmp_path):
     folder = draw(tmp_path / "a", ["1.jpg", "1.png"])
     with pytest.raises(ValueError, match="1.jpg and 1.png have the same frame number"):
-        find.moments(folder, 1, 2, 2, "clip x")
+        find.choose_frames(folder, 1, 2, 2, "clip x")
 
 
 def taken(folder, onset, offset, length):
-    found = find.moments(folder, onset, offset, length, "clip x")
+    found = find.choose_frames(folder, onset, offset, length, "clip x")
     return [path.stem for path in found.files], found.numbering, found.missing
 
 
@@ -142,7 +142,7 @@ def test_renumbered_folder_is_the_clip(tmp_path):
 def test_a_small_part_of_the_clip_is_refused(tmp_path):
     folder = draw(tmp_path / "a", [f"{n}.jpg" for n in range(1, 13)])
     with pytest.raises(ValueError, match="only 3 of the 41 frames 10-50 are there"):
-        find.moments(folder, 10, 50, 4, "clip x")
+        find.choose_frames(folder, 10, 50, 4, "clip x")
 
 
 @given(
@@ -185,14 +185,14 @@ def video(tmp_path):
 
 def test_a_video_stands_for_a_folder(tmp_path, video):
     for frames in ("006/006_1_2", "006/006_1_2.avi"):
-        assert Folders(tmp_path / "root").find(frames, "clip x") == video
-    found = find.moments(video, 3, 7, 5, "clip x")
+        assert DataRoot(tmp_path / "root").find(frames, "clip x") == video
+    found = find.choose_frames(video, 3, 7, 5, "clip x")
     assert found.files == (video,) and found.positions == (2, 3, 4, 5, 6)
-    assert find.moments(video, 101, 112, 3, "clip x").positions == (0, 6, 11)
+    assert find.choose_frames(video, 101, 112, 3, "clip x").positions == (0, 6, 11)
 
 
 def test_a_broken_video(tmp_path):
     (tmp_path / "a.avi").write_bytes(b"RIFF but no more")
-    path = Folders(tmp_path).find("a", "clip x")
+    path = DataRoot(tmp_path).find("a", "clip x")
     with pytest.raises(ValueError, match="a.avi cannot be read as a video"):
-        find.moments(path, 1, 5, 3, "clip x")
+        find.choose_frames(path, 1, 5, 3, "clip x")

@@ -1,59 +1,79 @@
 """One row of an annotation file to one row of a clip table, or the reason why not.
 
-Values are text as `sheets` reads them. What can be mended is mended and said (an apex outside its
-clip is left empty, an onset or offset that cannot be right is taken from the pictures); what cannot
-be is refused with a ValueError that the reader puts into its report.
+Values are text as `sheets` reads them. What can be mended is mended and reported (an apex outside
+its clip is left empty, an onset or offset that cannot be right is taken from the pictures); what
+cannot be is refused with a ValueError that the reader puts into its report.
 """
 
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from merclip_lib.data.annotations import sheets
 from merclip_lib.data.annotations.releases import EMOTIONS, SMIC_EMOTIONS, Release
-from merclip_lib.data.frames import find
-from merclip_lib.data.frames.find import Folders, frame_numbers
+from merclip_lib.data.annotations.sheets import normalise
+from merclip_lib.data.frames.find import DataRoot, frame_numbers, list_pictures
 from merclip_lib.text import facs
 
 MISSING = frozenset({"", "/", "-", "?", "-1", "nan", "n/a", "na", "none", "null", "#n/a"})
 
 
+class FrameNumbers(NamedTuple):
+    """Onset, apex and offset of a clip, and what was repaired."""
+
+    onset: int
+    apex: int | None
+    offset: int
+    repairs: list[str]
+
+
 def clip_row(
-    values: dict[str, str], release: Release, dataset: str, folders: Folders | None
+    values: dict[str, str], release: Release, data_root: DataRoot | None
 ) -> tuple[dict, str]:
-    """One row of the clip table and what was repaired ("" if nothing); ValueError drops it."""
+    """Make the row of a clip table from a row of an annotation file.
+
+    Args:
+        values: field -> text of its cell.
+        release: how the dataset writes its annotations.
+        data_root: the pictures, by which wrong frame numbers are repaired.
+
+    Returns:
+        The row (column -> value) and what was repaired, "" if nothing.
+
+    Raises:
+        ValueError: with the reason why the row cannot be taken.
+    """
     clip = values.get("clip", "")
     if not clip:
         raise ValueError("no clip name")
     if values.get("kind", "").lower().startswith("macro"):
         raise ValueError("a macro-expression")
     subject = _subject(values.get("subject", ""), release.subject)
-    written = _emotion_written(values, dataset)
+    written = _written_emotion(values, release.dataset)
     emotion = EMOTIONS.get(written, written)
-    emotion = release.emotions.get(emotion, emotion)
     frames = release.frames.format(subject=subject, clip=clip, emotion=written)
-    own = folders if release.own_folder else None
-    onset, apex, offset, repairs = _frame_numbers(values, release, lambda: _span_found(own, frames))
+    root = data_root if release.folder_per_clip else None
+    numbers = _frame_numbers(values, release, lambda: _span_below(root, frames))
     annotation = values.get("action_units", "")
     if annotation.lower() in MISSING:
         annotation = ""
     facs.parse(annotation)
     row = {
-        "clip_id": f"{dataset}_{subject}_{clip}_{onset}",
-        "dataset": dataset,
+        "clip_id": f"{release.dataset}_{subject}_{clip}_{numbers.onset}",
+        "dataset": release.dataset,
         "subject": subject,
         "clip": clip,
-        "onset": onset,
-        "apex": apex,
-        "offset": offset,
+        "onset": numbers.onset,
+        "apex": numbers.apex,
+        "offset": numbers.offset,
         "fps": release.fps,
         "action_units": annotation,
-        "emotion": emotion,
+        "emotion": release.emotions.get(emotion, emotion),
         "frames": frames,
     }
     if "split" in values:
         row["split"] = split_named(values["split"]) or values["split"]
-    return row, "; ".join(repairs)
+    return row, "; ".join(numbers.repairs)
 
 
 def _subject(text: str, form: str) -> str:
@@ -68,14 +88,14 @@ def _subject(text: str, form: str) -> str:
     return form.format(int(number[1]))
 
 
-def person_key(text: str, form: str) -> str:
+def subject_key(text: str, form: str) -> str:
     """What two spellings of one subject share: "1", "01" and "sub01", or "spNO.1" and "spno.01"."""
     if form and (number := re.search(r"([0-9]{1,9})$", text)):
         return str(int(number[1]))
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", text.lower())
 
 
-def _emotion_written(values: dict[str, str], dataset: str) -> str:
+def _written_emotion(values: dict[str, str], dataset: str) -> str:
     """The emotion as the file has it, in lower case; SMIC's may be in the clip's name alone."""
     written = values.get("emotion", "").lower()
     if written in MISSING and dataset == "smic":
@@ -88,18 +108,17 @@ def _emotion_written(values: dict[str, str], dataset: str) -> str:
 
 def _frame_numbers(
     values: dict[str, str], release: Release, find_span: Callable[[], tuple[int, int] | None]
-) -> tuple[int, int | None, int, list[str]]:
-    """Onset, apex (None if there is none), offset, and what was repaired."""
-    onset, apex, offset = (_frame(values, name) for name in ("onset", "apex", "offset"))
+) -> FrameNumbers:
+    """Frame numbers that can be right; `find_span` takes onset and offset from the pictures."""
+    onset, apex, offset = (_frame_number(values, name) for name in ("onset", "apex", "offset"))
     repairs = []
     if onset is not None and onset < release.first_frame:
         repairs.append(f"onset {onset} becomes {release.first_frame}, the first picture")
         apex = release.first_frame if apex == onset else apex
         onset = release.first_frame
-    wrong = "no onset" if onset is None else "no offset" if offset is None else ""
-    if not wrong and offset < onset:
+    if onset is None or offset is None or offset < onset:
         wrong = f"offset {offset} is before onset {onset}"
-    if wrong:
+        wrong = "no onset" if onset is None else "no offset" if offset is None else wrong
         span = find_span()
         if span is None:
             raise ValueError(wrong)
@@ -110,10 +129,10 @@ def _frame_numbers(
     elif apex is not None and not onset <= apex <= offset:
         repairs.append(f"apex {apex} outside {onset}-{offset}, left empty")
         apex = None
-    return onset, apex, offset, repairs
+    return FrameNumbers(onset, apex, offset, repairs)
 
 
-def _frame(values: dict[str, str], name: str) -> int | None:
+def _frame_number(values: dict[str, str], name: str) -> int | None:
     """A frame number, None where the cell says that there is none."""
     text = values.get(name, "")
     if text.lower() in MISSING:
@@ -125,17 +144,17 @@ def _frame(values: dict[str, str], name: str) -> int | None:
 
 def picture_span(folder: Path) -> tuple[int, int] | None:
     """Frame numbers of a folder's first and last picture, None where there are none."""
-    files = find.pictures(folder)
+    files = list_pictures(folder)
     numbers = frame_numbers(files, folder.name) if files else None
     return (min(numbers), max(numbers)) if numbers else None
 
 
-def _span_found(folders: Folders | None, frames: str) -> tuple[int, int] | None:
-    """The span of a clip's own folder, None where it is not found or is a video."""
-    if folders is None:
+def _span_below(data_root: DataRoot | None, frames: str) -> tuple[int, int] | None:
+    """The span of a clip's folder, None where it is not found or is a video."""
+    if data_root is None:
         return None
     try:
-        folder = folders.find(frames, "")
+        folder = data_root.find(frames, "")
         return picture_span(folder) if folder.is_dir() else None
     except ValueError:
         return None
@@ -143,7 +162,5 @@ def _span_found(folders: Folders | None, frames: str) -> tuple[int, int] | None:
 
 def split_named(text: str) -> str:
     """`train`, `test_a` or `test_b` where the text says so ("testA", "DFME_test_B"), else ""."""
-    name = sheets.plain(text)
-    return next(
-        (split for split in ("test_a", "test_b", "train") if split.replace("_", "") in name), ""
-    )
+    splits = ("test_a", "test_b", "train")
+    return next((name for name in splits if name.replace("_", "") in normalise(text)), "")

@@ -8,24 +8,29 @@ Next step: `report.describe_table` and `tasks.compare_totals`.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from merclip_lib.data.annotations import sheets
-from merclip_lib.data.annotations.releases import RELEASES, Release
-from merclip_lib.data.annotations.rows import clip_row, person_key, picture_span, split_named
-from merclip_lib.data.frames.find import Folders
+from merclip_lib.data.annotations.clip_row import clip_row, picture_span, split_named, subject_key
+from merclip_lib.data.annotations.releases import NAMES, RELEASES, Release
+from merclip_lib.data.annotations.sheets import Fields, Sheet, find_fields, normalise, read_sheets
+from merclip_lib.data.frames.find import DataRoot
 from merclip_lib.data.table import COLUMNS, check_table
 from merclip_lib.data.tasks import casme2_coding
+from merclip_lib.files import did_you_mean
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A checked clip table, the report (row, outcome, reason), for CASME II the coding, and notes.
+    """What was read of an annotation file.
 
-    The notes say how the file was read: which sheet, which header row, what was left unread.
+    Attributes:
+        table: the checked clip table.
+        report: columns row, outcome (kept, repaired, dropped) and reason.
+        coding: for CASME II "2014", "2019" or "unknown".
+        notes: which sheet was read, which header row, what was left unread.
     """
 
     table: pd.DataFrame
@@ -48,85 +53,82 @@ def read_annotations(
     split: str = "",
     data_root: str | Path | None = None,
 ) -> Reading:
-    """Read the official annotation file (xlsx, xls or csv) of one dataset.
+    """Read the official annotation file of one dataset.
 
-    columns: heading of a field where your release names it otherwise, such as
-    {"emotion": "Objective class"}. split: adds a column `split` with this value (DFME comes as
-    three files; its own column and the file's name are looked at first). data_root: the pictures;
-    they mend an onset or offset that cannot be right. Rows in the report are those of the file.
-    Raises ValueError for an unknown dataset, a file that cannot be read, a missing heading, or a
-    file without a usable row.
+    Args:
+        path: xlsx, xls or csv.
+        dataset: a key of RELEASES.
+        columns: heading of a field where your release names it otherwise, such as
+            {"emotion": "Objective class"}.
+        split: adds a column `split` with this value (DFME comes as three files; its own column and
+            the file's name are looked at first).
+        data_root: the pictures; they mend an onset or offset that cannot be right.
+
+    Returns:
+        The clip table and what became of each row; rows are numbered as in the file.
+
+    Raises:
+        ValueError: for an unknown dataset, a file that cannot be read or is another set's, a
+            missing heading, or a file without a usable row.
     """
-    release, path = _release(dataset), Path(path)
-    wanted = dict(release.columns)
-    for name, heading in (columns or {}).items():
-        if name not in wanted:
-            raise ValueError(f"columns= names {name!r}; fields are {', '.join(wanted)}")
-        if not sheets.plain(heading):
-            raise ValueError(f"columns= gives {name} the heading {heading!r}, which has no letters")
-        wanted[name] = (sheets.plain(heading),)
-    found = sheets.read_sheets(path)
-    place = sheets.find(found, wanted, path, release.order)
-    people = _folders_of_people(found) if dataset == "casme2sq" else {}
-    further = _further_spans(place) if dataset == "smic" else []
-    gathered = _Gathered(release, dataset, data_root)
-    _refuse_other_set(place, dataset, path)
-    for number, row in enumerate(place.sheet.rows[place.header + 1 :], start=place.header + 2):
-        values = {name: row[column] for name, column in place.column.items() if column < len(row)}
+    release, path = _with_headings(_release(dataset), columns or {}), Path(path)
+    sheets = read_sheets(path)
+    fields = find_fields(sheets, release, path)
+    _refuse_other_set(fields, dataset, path)
+    subject_folders = _subject_folders(sheets) if dataset == "casme2sq" else {}
+    further_spans = _further_spans(fields) if dataset == "smic" else []
+    collected = _CollectedRows(release, data_root)
+    for number, row in fields.rows():
+        values = {name: row[column] for name, column in fields.column.items()}
         if not any(values.values()):
             continue
-        values["subject"] = people.get(values.get("subject", ""), values.get("subject", ""))
-        gathered.add(number, values)
-        for onset, offset in further:
-            if onset < len(row) and offset < len(row) and row[onset] and row[offset]:
-                gathered.add(number, values | {"onset": row[onset], "offset": row[offset]})
-    notes = [
-        f"{path.name}, sheet {place.sheet.name!r}: "
-        + (
-            f"header in row {place.header + 1}"
-            if place.header >= 0
-            else "no header, columns taken in the official order"
-        )
-    ]
-    others = [sheet.name for sheet in found if sheet is not place.sheet]
-    if others:
-        notes.append(f"sheets read for names at most: {', '.join(others)}")
-    if "split" in wanted and "split" not in place.column:
+        values["subject"] = subject_folders.get(values["subject"], values["subject"])
+        collected.add(number, values)
+        for onset, offset in further_spans:
+            if row[onset] and row[offset]:
+                collected.add(number, values | {"onset": row[onset], "offset": row[offset]})
+    if "split" in release.headings and "split" not in fields.column:
         split = split or split_named(path.stem)
-    return gathered.reading(str(path), split, notes)
+    return collected.reading(str(path), split, _notes(path, fields, sheets))
 
 
 def read_folders(root: str | Path, dataset: str) -> Reading:
-    """SMIC-HS without an annotation file: subject/micro/emotion/clip/pictures, below any folder.
+    """Read SMIC-HS without an annotation file: subject/micro/emotion/clip, below any folder.
 
     The folders say all that a task needs; onset and offset are the numbers of the first and last
-    picture. "Rows" in the report count the clip folders in order. Raises ValueError where there
-    are none, or for another dataset.
+    picture.
+
+    Returns:
+        As `read_annotations`; rows of the report count the clip folders in order.
+
+    Raises:
+        ValueError: where there are no such folders, or for another dataset.
     """
     release, root = _release(dataset), Path(root)
     if dataset != "smic":
-        raise ValueError(
-            f"{dataset} needs its annotation file (--annotations); folders say too little"
-        )
-    gathered = _Gathered(release, dataset, None)
+        raise ValueError(f"{dataset}: folders say too little; give its file with --annotations")
+    collected = _CollectedRows(release, None)
     folders = [path for path in root.glob("**/micro/*/*") if path.is_dir()]
     for number, folder in enumerate(sorted(folders), start=1):
         subject, _, emotion, clip = folder.relative_to(root.parent).parts[-4:]
-        span = picture_span(folder)
-        values = {"subject": subject, "clip": clip, "emotion": emotion, "onset": "", "offset": ""}
-        if span:
-            values |= {"onset": str(span[0]), "offset": str(span[1])}
-        gathered.add(number, values, frames=folder.relative_to(root).as_posix())
-    if not gathered.report:
+        onset, offset = picture_span(folder) or ("", "")
+        values = {"subject": subject, "clip": clip, "emotion": emotion}
+        values |= {"onset": str(onset), "offset": str(offset)}
+        collected.add(number, values, frames=folder.relative_to(root).as_posix())
+    if not collected.report:
         raise ValueError(
             f"{root}: no folder subject/micro/emotion/clip below it; name the folder that holds "
             "the subjects s1, s2, ... of SMIC-HS"
         )
-    return gathered.reading(str(root), "", [f"{root}: read from its folders, no annotation file"])
+    return collected.reading(str(root), "", [f"{root}: read from its folders, no annotation file"])
 
 
 def join(readings: Sequence[Reading]) -> Reading:
-    """One reading of several files of the same set (DFME's three); ids must differ."""
+    """Make one reading of several files of the same set (DFME's three).
+
+    Raises:
+        ValueError: if a clip is in two of them.
+    """
     table = pd.concat([reading.table for reading in readings], ignore_index=True)
     report = pd.concat([reading.report for reading in readings], ignore_index=True)
     notes = tuple(note for reading in readings for note in reading.notes)
@@ -135,88 +137,107 @@ def join(readings: Sequence[Reading]) -> Reading:
 
 def _release(dataset: str) -> Release:
     if dataset not in RELEASES:
-        raise ValueError(f"dataset {dataset!r} is unknown; use one of {', '.join(RELEASES)}")
+        raise ValueError(f"dataset {dataset!r} is unknown{did_you_mean(dataset, RELEASES)}")
     return RELEASES[dataset]
 
 
-def _refuse_other_set(place: sheets.Place, dataset: str, path: Path) -> None:
+def _with_headings(release: Release, columns: Mapping[str, str]) -> Release:
+    """The release with the given headings in place of those it accepts."""
+    headings = dict(release.headings)
+    for name, heading in columns.items():
+        if name not in headings:
+            raise ValueError(f"columns= names {name!r}; fields are {', '.join(headings)}")
+        headings[name] = normalise(heading)
+        if not headings[name]:
+            raise ValueError(f"columns= gives {name} the heading {heading!r}, which has no letters")
+    return replace(release, headings=headings)
+
+
+def _notes(path: Path, fields: Fields, sheets: list[Sheet]) -> list[str]:
+    """How the file was read."""
+    header = f"header in row {fields.header + 1}"
+    if fields.header < 0:
+        header = "no header, columns taken in the official order"
+    notes = [f"{path.name}, sheet {fields.sheet.name!r}: {header}"]
+    others = [sheet.name for sheet in sheets if sheet is not fields.sheet]
+    if others:
+        notes.append(f"sheets read for names at most: {', '.join(others)}")
+    return notes
+
+
+def _refuse_other_set(fields: Fields, dataset: str, path: Path) -> None:
     """ValueError where clips or subjects bear another set's names and none this set's."""
-    shown = [
-        row[place.column[name]]
-        for row in place.sheet.rows[place.header + 1 :]
-        for name in ("clip", "subject")
-        if place.column.get(name, len(row)) < len(row)
-    ]
+    columns = [fields.column[name] for name in ("clip", "subject")]
+    shown = [row[column] for _, row in fields.rows() for column in columns]
     fits = {
-        name: [text for text in shown if re.fullmatch(release.names, text, re.IGNORECASE)]
-        for name, release in RELEASES.items()
-        if release.names
+        name: [text for text in shown if re.fullmatch(pattern, text, re.IGNORECASE)]
+        for name, pattern in NAMES.items()
     }
-    for name, found in fits.items():
-        if found and 4 * len(found) >= len(shown) and not fits.get(dataset):  # half of the rows
+    for name, texts in fits.items():
+        if texts and 4 * len(texts) >= len(shown) and not fits.get(dataset):  # half of the rows
             raise ValueError(
-                f"{path}, sheet {place.sheet.name!r}: {found[0]!r} is a name of {name}, not of "
+                f"{path}, sheet {fields.sheet.name!r}: {texts[0]!r} is a name of {name}, not of "
                 f"{dataset}; give the annotation file of {dataset}, or `merclip manifest {name}`"
             )
 
 
-class _Gathered:
-    """Rows so far and what became of each."""
+class _CollectedRows:
+    """Rows of the clip table so far, and what became of each row of the file."""
 
-    def __init__(self, release: Release, dataset: str, root: str | Path | None):
-        self.release, self.dataset = release, dataset
-        self.folders = Folders(root) if root else None
+    def __init__(self, release: Release, data_root: str | Path | None):
+        self.release = release
+        self.data_root = DataRoot(data_root) if data_root else None
         self.rows: list[dict] = []
         self.report: list[tuple[int, str, str]] = []
-        self.seen: dict[str, int] = {}
-        self.people: dict[str, tuple[str, int]] = {}
+        self.row_of_clip: dict[str, int] = {}
+        self.first_spelling: dict[str, tuple[str, int]] = {}  # subject -> its text, its row
 
     def add(self, number: int, values: dict[str, str], frames: str = "") -> None:
-        text = values.get("subject", "")
-        key = person_key(text, self.release.subject)
-        first, where = self.people.setdefault(key, (text, number))
-        spelt = "" if first == text else f"subject {text!r} is the {first!r} of row {where}"
-        values = values | {"subject": first}
+        """Take a row of the file, or drop it; either way it is reported."""
+        text = values["subject"]
+        key = subject_key(text, self.release.subject)
+        first, first_row = self.first_spelling.setdefault(key, (text, number))
+        spelling = "" if first == text else f"subject {text!r} is the {first!r} of row {first_row}"
         try:
-            row, repair = clip_row(values, self.release, self.dataset, self.folders)
-            if row["clip_id"] in self.seen:
-                raise ValueError(f"same clip as row {self.seen[row['clip_id']]}")
+            row, repair = clip_row(values | {"subject": first}, self.release, self.data_root)
+            if row["clip_id"] in self.row_of_clip:
+                raise ValueError(f"same clip as row {self.row_of_clip[row['clip_id']]}")
         except ValueError as problem:
             self.report.append((number, "dropped", str(problem)))
             return
-        self.seen[row["clip_id"]] = number
+        self.row_of_clip[row["clip_id"]] = number
         self.rows.append(row | ({"frames": frames} if frames else {}))
-        repair = "; ".join(filter(None, [spelt, repair]))
-        self.report.append((number, "repaired" if repair else "kept", repair))
+        reason = "; ".join(filter(None, [spelling, repair]))
+        self.report.append((number, "repaired" if reason else "kept", reason))
 
     def reading(self, where: str, split: str, notes: list[str]) -> Reading:
+        """All rows as a checked table; ValueError if there are none."""
         if not self.rows:
             first = self.report[0] if self.report else None
             reason = f"; row {first[0]}: {first[2]}" if first else ""
             raise ValueError(f"{where}: no row under the header is usable{reason}")
-        names = [*COLUMNS, *(["split"] if "split" in self.rows[0] else [])]
-        table = pd.DataFrame(self.rows, columns=names)
+        further = ["split"] if "split" in self.rows[0] else []
+        table = pd.DataFrame(self.rows, columns=[*COLUMNS, *further])
         if split:
             table["split"] = split
         table = check_table(table, where)
-        coding = ""
-        if self.dataset == "casme2":
-            coding = casme2_coding(table) or "unknown"
+        coding = casme2_coding(table) or "unknown"
         report = pd.DataFrame(self.report, columns=["row", "outcome", "reason"])
-        return Reading(table, report, coding, tuple(notes))
+        is_casme2 = self.release.dataset == "casme2"
+        return Reading(table, report, coding if is_casme2 else "", tuple(notes))
 
 
-def _folders_of_people(found: list[sheets.Sheet]) -> dict[str, str]:
+def _subject_folders(sheets: list[Sheet]) -> dict[str, str]:
     """CAS(ME)^2 counts subjects 1 to 22; a further sheet names their folders s15, s16, ..."""
-    rows = [row for sheet in found[1:] for row in sheet.rows if len(row) >= 3]
+    rows = [row for sheet in sheets[1:] for row in sheet.rows if len(row) >= 3]
     return {row[2]: row[1] for row in rows if re.fullmatch(r"s[0-9]+", row[1])}
 
 
-def _further_spans(place: sheets.Place) -> list[tuple[int, int]]:
+def _further_spans(fields: Fields) -> list[tuple[int, int]]:
     """Columns of the second and later expressions of a SMIC video: `OnsetF2`, `OffsetF2`, ..."""
-    stems = [re.sub(r"[0-9]+$", "", heading) for heading in place.headings()]
-    columns = []
-    for name in ("onset", "offset"):
-        first = place.column[name]
-        columns.append([k for k, stem in enumerate(stems) if k > first and stem == stems[first]])
-    return list(zip(*columns, strict=False))
+    stems = [re.sub(r"[0-9]+$", "", heading) for heading in fields.headings()]
+
+    def later(first: int) -> list[int]:
+        return [k for k, stem in enumerate(stems) if k > first and stem == stems[first]]
+
+    return list(zip(later(fields.column["onset"]), later(fields.column["offset"]), strict=False))

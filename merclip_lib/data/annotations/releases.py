@@ -7,119 +7,78 @@ read them describe; where releases differ, several headings are accepted.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# field -> accepted headings, as `sheets.normalise` makes them; "-": the field may be absent
+_HEADINGS = {
+    "onset": "onsetframe onset onsetf onsetf1 onsetnumber firstframe firstf",
+    "apex": "apexframe apex apexf apexf1 apexnumber -",
+    "offset": "offsetframe offset offsetf offsetf1 offsetnumber lastframe lastf",
+    "subject": "subject subjectid subid subjectno participant sub",
+    "clip": "filename foldname clip file video videoname name",
+    "action_units": "actionunits actionunit aus au facs",
+    "emotion": "estimatedemotion emotion emotions label emotionlabel",
+}
+
 
 @dataclass(frozen=True)
 class Release:
     """How one dataset writes its annotations.
 
-    columns: field -> accepted headings, plain (see `sheets.plain`); "" among them marks a field
-    that may be absent. subject: format of the subject's number, "" keeps the text. frames: where
-    a clip's pictures lie below the data root, `emotion` as the file has it. order: the fields
-    column by column, where the official file has no header. emotions: names that the set writes
-    in more than one way. own_folder: the folder holds this clip alone, so that its first and last
-    picture can stand in for an onset or offset that the file gets wrong. first_frame: the number
-    of a video's first picture. names: a pattern of the set's own clip or subject names, by which
-    a file of another set is recognised.
+    Attributes:
+        dataset: its name in clip tables.
+        fps: frames per second.
+        subject: format of the subject's number; "" keeps the text.
+        frames: where a clip's pictures lie below the data root, `emotion` as the file has it.
+        emotions: names that the set writes in more than one way.
+        headings: field -> accepted headings; "-" among them marks a field that may be absent.
+        order: the fields column by column, where the official file has no header; "" is skipped.
+        folder_per_clip: a folder holds one clip alone, so that its first and last picture can stand
+            in for an onset or offset that the file gets wrong.
+        first_frame: the number of a video's first picture.
     """
 
-    columns: Mapping[str, tuple[str, ...]]
+    dataset: str
     fps: int
     subject: str = ""
     frames: str = "{subject}/{clip}"
+    emotions: Mapping[str, str] = field(default_factory=lambda: {"other": "others"})
+    headings: Mapping[str, str] = field(default_factory=lambda: _HEADINGS)
     order: tuple[str, ...] = ()
-    emotions: Mapping[str, str] = field(default_factory=dict)
-    own_folder: bool = True
+    folder_per_clip: bool = True
     first_frame: int = 0
-    names: str = ""
 
 
-_COMMON = {
-    "onset": ("onsetframe", "onset", "onsetf", "onsetf1", "onsetnumber", "firstframe", "firstf"),
-    "apex": ("apexframe", "apex", "apexf", "apexf1", "apexnumber", ""),
-    "offset": (
-        "offsetframe",
-        "offset",
-        "offsetf",
-        "offsetf1",
-        "offsetnumber",
-        "lastframe",
-        "lastf",
-    ),
-    "subject": ("subject", "subjectid", "subid", "subjectno", "participant", "sub"),
-    "clip": ("filename", "foldname", "clip", "file", "video", "videoname", "name"),
-    "action_units": ("actionunits", "actionunit", "aus", "au", "facs"),
-    "emotion": ("estimatedemotion", "emotion", "emotions", "label", "emotionlabel"),
-}
-
-
-_CASME2SQ = ("subject", "clip", "onset", "apex", "offset", "action_units", "emotion", "kind", "")
-
-
-_OTHERS = {"other": "others"}
-
-
+_SMIC = _HEADINGS | {"action_units": "-", "emotion": _HEADINGS["emotion"] + " -"}
+_DFME = _HEADINGS | {"split": "split set subset partition -"}
+_CASME2SQ = _HEADINGS | {"kind": "expressiontype type microormacro -"}
+_NO_HEADER = ("subject", "clip", "onset", "apex", "offset", "action_units", "emotion", "kind", "")
+_REPRESSION = {"others": "repression", "other": "repression"}  # as the paper of MMEW says
 RELEASES = {
-    "casme2": Release(
-        _COMMON, 200, "{:02d}", "sub{subject}/{clip}", emotions=_OTHERS, names=r"EP\d+_\d+f?"
-    ),
-    "samm": Release(_COMMON, 200, "{:03d}", emotions={"others": "other"}, names=r"\d{3}_\d+_\d+"),
-    "smic": Release(
-        _COMMON | {"action_units": ("",), "emotion": (*_COMMON["emotion"], "")},
-        100,
-        "s{:d}",
-        "{subject}/micro/{emotion}/{clip}",
-        names=r"s\d+_(ne|po|sur)_\d+",
-    ),
-    "casme3": Release(
-        _COMMON,
-        30,
-        frames="{subject}/{clip}/color",
-        emotions=_OTHERS,
-        own_folder=False,
-        first_frame=1,
-        names=r"spNO\.\d+",
-    ),
-    "dfme": Release(
-        _COMMON | {"split": ("split", "set", "subset", "partition", "")},
-        200,
-        frames="{clip}",
-        emotions=_OTHERS,
-    ),
-    # The sheet's `others` are the paper's repression.
-    "mmew": Release(
-        _COMMON,
-        90,
-        "{:02d}",
-        "{emotion}/{clip}",
-        emotions={"others": "repression", "other": "repression"},
-    ),
-    "4dme": Release(_COMMON, 60, emotions=_OTHERS),
-    "casme": Release(
-        _COMMON, 60, "{:02d}", "sub{subject}/{clip}", emotions=_OTHERS, names=r"EP\d+_\d+f?"
-    ),
-    "casme2sq": Release(
-        _COMMON | {"kind": ("expressiontype", "type", "microormacro", "")},
-        30,
-        order=_CASME2SQ,
-        emotions=_OTHERS,
-        own_folder=False,
-    ),
+    release.dataset: release
+    for release in (
+        Release("casme2", 200, "{:02d}", "sub{subject}/{clip}"),
+        Release("samm", 200, "{:03d}", emotions={"others": "other"}),
+        Release("smic", 100, "s{:d}", "{subject}/micro/{emotion}/{clip}", {}, _SMIC),
+        Release("casme3", 30, "", "{subject}/{clip}/color", folder_per_clip=False, first_frame=1),
+        Release("dfme", 200, frames="{clip}", headings=_DFME),
+        Release("mmew", 90, "{:02d}", "{emotion}/{clip}", _REPRESSION),
+        Release("4dme", 60),
+        Release("casme", 60, "{:02d}", "sub{subject}/{clip}"),
+        Release("casme2sq", 30, headings=_CASME2SQ, order=_NO_HEADER, folder_per_clip=False),
+    )
 }
-
-
+# Patterns of clip or subject names, by which the file of another set is recognised.
+NAMES = {
+    "casme2": r"EP\d+_\d+f?",
+    "samm": r"\d{3}_\d+_\d+",
+    "smic": r"s\d+_(ne|po|sur)_\d+",
+    "casme3": r"spNO\.\d+",
+    "casme": r"EP\d+_\d+f?",
+}
 # Other spellings seen in the files.
 EMOTIONS = {
-    "happy": "happiness",
-    "happyness": "happiness",
-    "happyiness": "happiness",
-    "sad": "sadness",
-    "angry": "anger",
-    "disgusted": "disgust",
-    "surprised": "surprise",
-    "suprise": "surprise",
-    "feared": "fear",
+    **dict.fromkeys(("happy", "happyness", "happyiness"), "happiness"),
+    **dict.fromkeys(("surprised", "suprise"), "surprise"),
+    **{"sad": "sadness", "angry": "anger", "disgusted": "disgust", "feared": "fear"},
 }
-
-
 # SMIC names its clips s1_ne_01, s1_po_01, s1_sur_01.
 SMIC_EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}

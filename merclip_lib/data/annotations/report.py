@@ -1,105 +1,113 @@
 """What a clip table holds, what became of each row of its source, and whether totals are right.
 
-A report is a plain dict (`merclip manifest --json` prints it) and `manifest_text` says it in
-lines. The expected totals are those of the cards in data/cards/; where a table differs, figures from it
-cannot be compared with published ones, and the report says by how much.
+A report is a plain dict (`merclip manifest --json` prints it) and `manifest_text` puts it into
+lines. The expected totals are those of the cards in data/cards/; where a table differs, figures
+from it cannot be compared with published ones, and the report says by how much.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from merclip_lib.data import tasks
 from merclip_lib.data.annotations.read import Reading
-from merclip_lib.data.frames.find import Folders
-from merclip_lib.data.table import hash_ids
-from merclip_lib.data.tasks import (
-    TASKS,
-    apply_task,
-    casme2_coding,
-    compare_totals,
-    database,
-    read_card,
-    relabelled,
-)
+from merclip_lib.data.frames.find import DataRoot
+from merclip_lib.data.table import hash_ids, people
+from merclip_lib.data.tasks import TASKS, casme2_coding, compare_totals, database, read_card
 from merclip_lib.text import facs
-from merclip_lib.text.facs import ActionUnit
 from merclip_lib.text.sentences import describe, is_mentioned
 
 
 def describe_table(table: pd.DataFrame) -> dict:
-    """Clips, people, emotions, action units, sentences without words, and lengths of a table."""
-    units: Counter = Counter()
-    unsaid: Counter = Counter()
-    wordless = uncoded = 0
-    for annotation in table["action_units"]:
-        parsed = facs.parse(annotation)
-        said = [unit for unit in parsed if is_mentioned(unit)]
-        units.update({unit.number for unit in parsed})
-        unsaid.update({_code(unit) for unit in parsed if not is_mentioned(unit)})
-        uncoded += not parsed
-        wordless += bool(parsed) and not said
+    """Clips, people, emotions, action units, sentences without words, and lengths of a table.
+
+    Each number of an action unit counts the clips that have it; `action_units_unsaid` are those
+    that no sentence mentions, and `ids` stands for the set of clips.
+    """
+    annotations = [facs.parse(annotation) for annotation in table["action_units"]]
+    numbers = _clips_with({unit.number for unit in units} for units in annotations)
+    unsaid = [{_code(u) for u in units if not is_mentioned(u)} for units in annotations]
+    wordless = [bool(units) and not any(map(is_mentioned, units)) for units in annotations]
     length = table["offset"] - table["onset"] + 1
+    shortest, median, longest = int(length.min()), float(length.median()), int(length.max())
     return {
         "clips": len(table),
-        "subjects": len(table[["dataset", "subject"]].drop_duplicates()),
+        "subjects": people(table).nunique(),
         "emotions": _counts(table["emotion"]),
-        "action_units": {str(number): units[number] for number in sorted(units)},
-        "action_units_unsaid": {code: unsaid[code] for code in sorted(unsaid)},
-        "clips_without_action_units": uncoded,
-        "clips_with_unsaid_units_alone": wordless,
+        "action_units": {str(number): clips for number, clips in numbers.items()},
+        "action_units_unsaid": _clips_with(unsaid),
+        "clips_without_action_units": sum(not units for units in annotations),
+        "clips_with_unsaid_units_alone": sum(wordless),
         "apex_missing": int(table["apex"].isna().sum()),
-        "frames_per_clip": {
-            "shortest": int(length.min()),
-            "median": float(length.median()),
-            "longest": int(length.max()),
-        },
+        "frames_per_clip": {"shortest": shortest, "median": median, "longest": longest},
         "ids": hash_ids(table["clip_id"]),
     }
 
 
-def _code(unit: ActionUnit) -> str:
+def _code(unit: facs.ActionUnit) -> str:
     return f"{unit.number}(k)" if unit.marked_k else str(unit.number)
+
+
+def _clips_with(units_of_clips: Iterable[set]) -> dict[Any, int]:
+    """Action unit -> number of clips that have it."""
+    return dict(sorted(Counter(unit for units in units_of_clips for unit in units).items()))
 
 
 def _counts(values: pd.Series) -> dict[str, int]:
     return {str(name): int(count) for name, count in sorted(values.value_counts().items())}
 
 
-def sentences(table: pd.DataFrame, style: str = "phrases", where: str = "") -> pd.DataFrame:
-    """The sentence of every clip: columns clip_id, action_units, sentence.
+def sentences_of(table: pd.DataFrame, style: str = "phrases", where: str = "") -> pd.DataFrame:
+    """The sentence of every clip.
 
-    Raises ValueError as `describe` does, naming the row of the table.
+    Args:
+        table: a clip table.
+        style: one of `text.sentences.STYLES`.
+        where: the table's file, for messages.
+
+    Returns:
+        Columns clip_id, action_units, sentence.
+
+    Raises:
+        ValueError: as `text.describe`, naming the row of the table.
     """
     rows = zip(table["action_units"], table["emotion"], strict=True)
-    said = [
+    sentences = [
         describe(annotation, style, emotion, f"{where}, row {number}")
         for number, (annotation, emotion) in enumerate(rows, start=2)
     ]
-    return table[["clip_id", "action_units"]].assign(sentence=said)
+    return table[["clip_id", "action_units"]].assign(sentence=sentences)
 
 
-def sentences_said(table: pd.DataFrame) -> str:
-    """What the sentences leave unsaid, in lines."""
-    held = describe_table(table)
-    return "\n".join(_unsaid(held)) or "every action unit is said"
+def unsaid_text(table: pd.DataFrame) -> str:
+    """What the sentences of a table leave out, in lines."""
+    return "\n".join(_unsaid_lines(describe_table(table))) or "every action unit is said"
 
 
 def manifest_report(reading: Reading, dataset: str, data_root: Path | None = None) -> dict:
-    """The account of one reading: every row that was not simply kept, the table, the totals."""
-    notable = reading.report[reading.report["outcome"] != "kept"]
-    report = {
+    """Account for one reading: rows that were not simply kept, the table, the totals.
+
+    Args:
+        reading: what `read_annotations` or `read_folders` returned.
+        dataset: its name, and that of its card.
+        data_root: the pictures; where given, the report counts the clips that have theirs.
+    """
+    changed = reading.report[reading.report["outcome"] != "kept"]
+    report: dict[str, Any] = {
         "dataset": dataset,
         "notes": list(reading.notes),
         "rows": reading.counts(),
-        "changes": notable.to_dict("records"),
+        "changes": changed.to_dict("records"),
         "table": describe_table(reading.table),
     }
     if reading.coding:
         report["coding"] = reading.coding
         report["relabelled"] = _relabelled(reading.table)
     if data_root is not None:
-        report["frames"] = _frames(reading.table, Path(data_root))
+        report["frames"] = _frames(reading.table, data_root)
     card = read_card(dataset)
     report["expected"] = _table_totals(card.get("table", {}), report)
     for name in card.get("tasks", {}):
@@ -108,12 +116,23 @@ def manifest_report(reading: Reading, dataset: str, data_root: Path | None = Non
 
 
 def task_report(table: pd.DataFrame, name: str) -> tuple[dict, pd.DataFrame]:
-    """What a task makes of a table, and the rows it takes (with their class in `label`)."""
-    chosen = apply_task(table, name)
-    report = {
+    """Account for what a task makes of a table.
+
+    Returns:
+        The report, and the rows that the task takes (with their class in `label`).
+
+    Raises:
+        ValueError: as `tasks.apply_task`.
+    """
+    chosen = tasks.apply_task(table, name)
+    in_databases = table[database(table["dataset"]).isin(TASKS[name].databases)]
+    left_out = in_databases[~in_databases.index.isin(chosen.index)]
+    taken = set(chosen["dataset"] + chosen["emotion"])
+    by_name = (left_out["dataset"] + left_out["emotion"]).isin(taken)
+    report: dict[str, Any] = {
         "task": name,
         "clips": len(chosen),
-        "subjects": len(chosen[["dataset", "subject"]].drop_duplicates()),
+        "subjects": people(chosen).nunique(),
         "classes": {c: int((chosen["label"] == c).sum()) for c in TASKS[name].classes},
         "databases": {
             str(part): {
@@ -125,18 +144,14 @@ def task_report(table: pd.DataFrame, name: str) -> tuple[dict, pd.DataFrame]:
         },
         "ids": hash_ids(chosen["clip_id"]),
         "notes": [],
+        "left_out": _counts(left_out["emotion"]),
+        "left_out_by_name": left_out.loc[by_name, "clip_id"].tolist(),
     }
-    own = table[database(table["dataset"]).isin(TASKS[name].databases)]
-    out = own[~own.index.isin(chosen.index)]
-    alike = (out["dataset"] + out["emotion"]).isin(set(chosen["dataset"] + chosen["emotion"]))
-    report["left_out"] = _counts(out["emotion"])
-    report["left_out_by_name"] = out.loc[alike, "clip_id"].tolist()
     if "casme2" in report["databases"]:
         report["coding"] = casme2_coding(table) or "unknown"
         report["relabelled"] = _relabelled(table)
-    report["expected"] = []
-    if not name.startswith("synthme"):
-        report["expected"] = _task_totals(table, name, report["notes"])
+    synthetic = name.startswith("synthme")
+    report["expected"] = [] if synthetic else _task_totals(table, name, report["notes"])
     return report, chosen
 
 
@@ -150,16 +165,16 @@ def differences(report: dict) -> list[str]:
 
 
 def _relabelled(table: pd.DataFrame) -> list[str]:
-    """Names of the three clips on which the codings of CASME II disagree, as far as told."""
-    return table.loc[relabelled(table), "clip_id"].tolist()
+    """Names of the three clips on which the codings of CASME II disagree, as far as known."""
+    return table.loc[tasks.relabelled(table), "clip_id"].tolist()
 
 
 def _frames(table: pd.DataFrame, root: Path) -> dict:
     """How many clips have their pictures or video below the root, as `merclip prepare` looks."""
-    folders, missing = Folders(root), []
+    data_root, missing = DataRoot(root), []
     for clip_id, frames in zip(table["clip_id"], table["frames"], strict=True):
         try:
-            folders.find(frames, f"clip {clip_id}")
+            data_root.find(frames, f"clip {clip_id}")
         except ValueError as problem:
             missing.append(str(problem))
     return {"found": len(table) - len(missing), "missing": len(missing), "first": missing[:5]}
@@ -167,22 +182,16 @@ def _frames(table: pd.DataFrame, root: Path) -> dict:
 
 def _table_totals(expected: dict, report: dict) -> list[dict]:
     """Totals of the whole table; a card states those that are known."""
-    found = report["table"]
-    lines = [("rows", expected["rows"], report["rows"]["read"])] if "rows" in expected else []
-    lines += [
-        (name, expected[name], found[name]) for name in ("clips", "subjects") if name in expected
-    ]
+    table = report["table"]
+    counted = {"rows": report["rows"]["read"], **{k: table[k] for k in ("clips", "subjects")}}
+    lines = [(name, expected[name], count) for name, count in counted.items() if name in expected]
     codings = expected.get("emotions_by_coding", {})
-    emotions = expected.get("emotions") or codings.get(
-        report.get("coding"), codings.get("2019", {})
-    )
-    if emotions:
-        names = sorted({*emotions, *found["emotions"]})
-        lines += [(name, emotions.get(name, 0), found["emotions"].get(name, 0)) for name in names]
-    return [
-        {"part": "table", "quantity": name, "expected": wanted, "found": is_now}
-        for name, wanted, is_now in lines
-    ]
+    of_coding = codings.get(report.get("coding"), codings.get("2019", {}))
+    if emotions := expected.get("emotions") or of_coding:
+        names = sorted({*emotions, *table["emotions"]})
+        lines += [(name, emotions.get(name, 0), table["emotions"].get(name, 0)) for name in names]
+    keys = ("part", "quantity", "expected", "found")
+    return [dict(zip(keys, ("table", *line), strict=True)) for line in lines]
 
 
 def _task_totals(table: pd.DataFrame, name: str, notes: list[str]) -> list[dict]:
@@ -202,31 +211,8 @@ def _task_totals(table: pd.DataFrame, name: str, notes: list[str]) -> list[dict]
 
 
 def manifest_text(report: dict) -> str:
-    """The report in lines for a reader."""
-    lines = list(report["notes"])
-    if "rows" in report:
-        rows = report["rows"]
-        lines.append(
-            f"{report['dataset']}: {rows['read']} rows read, {rows['kept']} kept "
-            f"({rows['repaired']} of them repaired), {rows['dropped']} dropped"
-        )
-        lines += [f"  row {c['row']} {c['outcome']}: {c['reason']}" for c in report["changes"]]
-        lines += _said(report["table"])
-    else:
-        lines.append(
-            f"{report['task']}: {report['clips']} clips, {report['subjects']} subjects, "
-            f"ids {report['ids']}"
-        )
-        lines.append(f"  classes: {_list(report['classes'])}")
-        for part, held in report["databases"].items():
-            lines.append(
-                f"  {part}: {held['clips']} clips, {held['subjects']} subjects; "
-                f"{_list(held['classes'])}"
-            )
-        if report["left_out"]:
-            lines.append(f"  left out: {_list(report['left_out'])}")
-        if report["left_out_by_name"]:
-            lines.append(f"  of these by name: {', '.join(report['left_out_by_name'])}")
+    """Put a report of `manifest_report` or `task_report` into lines for a reader."""
+    lines = [*report["notes"], *(_reading_lines if "rows" in report else _task_lines)(report)]
     if "coding" in report:
         lines.append(
             f"CASME II in the coding of {report['coding']}; the codings of 2014 and 2019 "
@@ -236,28 +222,47 @@ def manifest_text(report: dict) -> str:
         frames = report["frames"]
         lines.append(f"frames: {frames['found']} clips found, {frames['missing']} not")
         lines += [f"  {problem}" for problem in frames["first"]]
-    wrong = differences(report)
-    if report["expected"]:
-        lines.append(
-            f"expected totals: {len(report['expected']) - len(wrong)} of "
-            f"{len(report['expected'])} agree"
-        )
+    wrong, total = differences(report), len(report["expected"])
+    if total:
+        lines.append(f"expected totals: {total - len(wrong)} of {total} agree")
     return "\n".join([*lines, *(f"  {line}" for line in wrong)])
 
 
-def _said(table: dict) -> list[str]:
-    frames = table["frames_per_clip"]
-    lines = [
+def _reading_lines(report: dict) -> list[str]:
+    rows, table = report["rows"], report["table"]
+    length = table["frames_per_clip"]
+    return [
+        f"{report['dataset']}: {rows['read']} rows read, {rows['kept']} kept "
+        f"({rows['repaired']} of them repaired), {rows['dropped']} dropped",
+        *(f"  row {c['row']} {c['outcome']}: {c['reason']}" for c in report["changes"]),
         f"{table['clips']} clips, {table['subjects']} subjects, ids {table['ids']}",
         f"  emotions: {_list(table['emotions'])}",
-        "  frames a clip: {shortest} to {longest}, median {median:g}".format(**frames),
+        f"  frames a clip: {length['shortest']} to {length['longest']}, "
+        f"median {length['median']:g}",
         f"  clips without apex: {table['apex_missing']}",
         f"  action units: {_list(table['action_units']) or 'none'}",
+        *(f"  {line}" for line in _unsaid_lines(table)),
     ]
-    return lines + [f"  {line}" for line in _unsaid(table)]
 
 
-def _unsaid(table: dict) -> list[str]:
+def _task_lines(report: dict) -> list[str]:
+    lines = [
+        f"{report['task']}: {report['clips']} clips, {report['subjects']} subjects, "
+        f"ids {report['ids']}",
+        f"  classes: {_list(report['classes'])}",
+    ]
+    for part, held in report["databases"].items():
+        counts = f"{held['clips']} clips, {held['subjects']} subjects"
+        lines.append(f"  {part}: {counts}; {_list(held['classes'])}")
+    if report["left_out"]:
+        lines.append(f"  left out: {_list(report['left_out'])}")
+    if report["left_out_by_name"]:
+        lines.append(f"  of these by name: {', '.join(report['left_out_by_name'])}")
+    return lines
+
+
+def _unsaid_lines(table: dict) -> list[str]:
+    """What the sentences leave out, of what `describe_table` counted."""
     lines = []
     if table["action_units_unsaid"]:
         lines.append(f"not said in sentences: {_list(table['action_units_unsaid'])} (clips)")
@@ -267,5 +272,5 @@ def _unsaid(table: dict) -> list[str]:
     return lines
 
 
-def _list(counts: dict) -> str:
+def _list(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())

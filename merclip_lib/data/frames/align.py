@@ -14,31 +14,28 @@ import cv2
 import numpy as np
 
 METHODS = ("none", "opencv", "mediapipe")
-
-
 _SIDE = 640  # pixels of the square picture that the detector sees
-
-
 _FACE = 300  # pixels of the face in which eyes are looked for
-
-
 _LOOKS = 3  # looks at a face, each at the eyes that the one before found
-
-
 _CLOSE = 0.34  # margin around the face from the second look on: eyes 102 pixels apart
-
-
 _ECC_STEPS, _ECC_CHANGE, _ECC_BLUR = 100, 1e-5, 5
-
-
 _LARGEST_SHIFT = 0.1  # of the picture; ECC that moves a face further has gone astray
 
 
 def find_eyes(picture: np.ndarray, method: str, model: str = "") -> np.ndarray:
-    """Centres of both eyes, (2, 2) as x and y in pixels, the one on the left of the picture first.
+    """Find the centres of both eyes of the largest face.
 
-    `picture` is RGB uint8 (H, W, 3). `opencv` uses the Haar cascades that come with the
-    package; `mediapipe` the FaceLandmarker file `model`. Raises ValueError where no face is found.
+    Args:
+        picture: RGB uint8 (H, W, 3).
+        method: `opencv` uses the Haar cascades that come with the package, `mediapipe` the
+            FaceLandmarker file `model`.
+        model: MediaPipe's model file.
+
+    Returns:
+        (2, 2) as x and y in pixels, the eye on the left of the picture first.
+
+    Raises:
+        ValueError: where no face is found.
     """
     return _eyes_mediapipe(picture, model) if method == "mediapipe" else _eyes_opencv(picture)
 
@@ -59,7 +56,7 @@ def _eyes_opencv(picture: np.ndarray) -> np.ndarray:
     else:
         raise ValueError("no face found on the onset frame")
     for _ in range(_LOOKS - 1):
-        again = _detect(picture, similarity(eyes, _SIDE, _CLOSE))
+        again = _detect(picture, similarity_transform(eyes, _SIDE, _CLOSE))
         eyes = eyes if again is None else again
     return eyes
 
@@ -73,15 +70,15 @@ def _detect(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray | None:
         upper = grey[top : top + 6 * side // 10, left : left + side]
         zoom = _FACE / side
         upper = cv2.resize(upper, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
-        found = _cascade("eye").detectMultiScale(upper, 1.03, 3, minSize=(_FACE // 8,) * 2)
-        eyes = _pair(np.array(found, float).reshape(-1, 4))
+        boxes = _cascade("eye").detectMultiScale(upper, 1.03, 3, minSize=(_FACE // 8, _FACE // 8))
+        eyes = _likeliest_pair(np.array(boxes, float).reshape(-1, 4))
         if eyes is not None:
             back = cv2.invertAffineTransform(matrix)
             return (eyes / zoom + (left, top)) @ back[:, :2].T + back[:, 2]
     return None
 
 
-def _pair(boxes: np.ndarray) -> np.ndarray | None:
+def _likeliest_pair(boxes: np.ndarray) -> np.ndarray | None:
     """Centres of the two boxes (x, y, width, height) that lie most like eyes in a face, or None."""
     centres, widths = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2]
     best, least = None, np.inf
@@ -97,11 +94,12 @@ def _pair(boxes: np.ndarray) -> np.ndarray | None:
 
 @lru_cache(maxsize=2)
 def _cascade(name: str) -> cv2.CascadeClassifier:
-    return cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_{name}.xml")
+    folder = cv2.data.haarcascades  # type: ignore[attr-defined]  # OpenCV's stubs lack it
+    return cv2.CascadeClassifier(f"{folder}haarcascade_{name}.xml")
 
 
 def check_method(method: str, model: str = "") -> None:
-    """ValueError unless the method is known and what it needs is there."""
+    """Raise ValueError unless the method is known and what it needs is there."""
     if method not in METHODS:
         raise ValueError(f"align is {method!r}; choose one of {', '.join(METHODS)}")
     if method == "mediapipe":
@@ -139,16 +137,21 @@ def _eyes_mediapipe(picture: np.ndarray, model: str) -> np.ndarray:
 
 
 def eye_places(size: int, margin: float) -> np.ndarray:
-    """Where the eyes come to lie in a crop of `size` pixels, (2, 2) as x and y.
+    """Where the eyes come to lie in a crop.
 
-    `margin` is the share of the crop left free on each side: 0 cuts at brows' ends and below the
-    lip, 0.15 shows the face from hair line to chin.
+    Args:
+        size: pixels of both sides of the crop.
+        margin: share of the crop left free on each side: 0 cuts at brows' ends and below the lip,
+            0.15 shows the face from hair line to chin.
+
+    Returns:
+        (2, 2) as x and y in pixels.
     """
     return size * (0.5 + (1 - 2 * margin) * np.array([[-0.25, -0.2], [0.25, -0.2]]))
 
 
-def similarity(eyes: np.ndarray, size: int, margin: float) -> np.ndarray:
-    """Rotation, scale and shift (2, 3) that put the eyes at `eye_places`.
+def similarity_transform(eyes: np.ndarray, size: int, margin: float) -> np.ndarray:
+    """The rotation, scale and shift (2, 3) that put the eyes at `eye_places`.
 
     In complex numbers a similarity is z -> a z + b, and two points fix a and b.
     """
@@ -174,23 +177,29 @@ def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 
 
 def rigid_motion(crops: list[np.ndarray]) -> tuple[list[np.ndarray], int]:
-    """Per crop the rigid motion (3, 3) from the first crop to it, and how many were not found.
+    """Estimate the head's rigid motion since the first crop.
 
-    A frame whose motion ECC cannot find (no convergence, or a tenth of the picture away) gets the
-    identity: it is left as it is.
+    Args:
+        crops: RGB uint8 (S, S, 3).
+
+    Returns:
+        Per crop the motion (3, 3) from the first crop to it, and for how many ECC failed (no
+        convergence, or a tenth of the picture away); these get the identity.
     """
     first, *others = [cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) for crop in crops]
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _ECC_STEPS, _ECC_CHANGE)
-    found, failed = [np.eye(3)], 0
+    corners = np.array([[0, len(first)], [0, len(first)], [1, 1]])
+    motions, failed = [np.eye(3)], 0
     for other in others:
-        motion = np.eye(2, 3, dtype=np.float32)
+        motion: np.ndarray = np.eye(2, 3, dtype=np.float32)
         try:
-            cv2.findTransformECC(first, other, motion, cv2.MOTION_EUCLIDEAN, stop, None, _ECC_BLUR)
+            cv2.findTransformECC(  # type: ignore[call-overload]  # the stubs refuse "no mask"
+                first, other, motion, cv2.MOTION_EUCLIDEAN, stop, None, _ECC_BLUR
+            )
         except cv2.error:
             motion = np.full((2, 3), np.nan, np.float32)
-        corners = motion @ np.array([[0, len(first)], [0, len(first)], [1, 1]])
-        shift = np.abs(corners - [[0, len(first)], [0, len(first)]]).max()
-        if not shift <= _LARGEST_SHIFT * len(first):
+        shift = np.abs(motion @ corners - corners[:2]).max()
+        if not shift <= _LARGEST_SHIFT * len(first):  # so that NaN fails as well
             motion, failed = np.eye(2, 3), failed + 1
-        found.append(np.vstack([motion, [0, 0, 1]]))
-    return found, failed
+        motions.append(np.vstack([motion, [0, 0, 1]]))
+    return motions, failed

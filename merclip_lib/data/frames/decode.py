@@ -1,4 +1,4 @@
-"""One clip from its files: pictures decoded, cropped, aligned, the same way for all frames."""
+"""A clip's files to its pixels: pictures decoded, cropped, aligned, the same way for all frames."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,18 +8,22 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from merclip_lib.data.frames import align
-from merclip_lib.data.frames.find import Moments
+from merclip_lib.data.frames.find import ChosenFrames
 
 
 @dataclass(frozen=True)
 class PictureSettings:
     """What is made of each clip.
 
-    size: pixels of both sides. length: frames kept; training samples from them. align: `none`
-    (short side resized, centre cropped, as the paper does with the cropped versions of the sets),
-    `opencv` or `mediapipe` (see merclip_lib.align). margin: share of an aligned crop left around
-    the face. grey: colour taken away (three equal channels). stabilise: rigid head motion taken
-    out. landmark_model: MediaPipe's model file.
+    Attributes:
+        size: pixels of both sides.
+        length: frames that are stored; training samples from them.
+        align: `none` (short side resized, centre cropped, as the paper does with the cropped
+            versions of the sets), `opencv` or `mediapipe`, see `align.find_eyes`.
+        margin: share of an aligned crop left around the face.
+        grey: colour taken away (three equal channels).
+        stabilise: rigid head motion taken out.
+        landmark_model: MediaPipe's model file.
     """
 
     size: int = 224
@@ -31,7 +35,7 @@ class PictureSettings:
     landmark_model: str = ""
 
     def check(self) -> None:
-        """ValueError for values that make no clip."""
+        """Raise ValueError for values that make no clip."""
         if self.size < 8 or self.length < 1:
             raise ValueError(f"size {self.size} and frames {self.length}: at least 8 and 1")
         if not -0.5 < self.margin < 0.45:
@@ -40,14 +44,20 @@ class PictureSettings:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """One picture as RGB uint8 (H, W, 3); ValueError for a damaged or cut-off file.
+    """Read one picture.
 
     Grey becomes three equal channels, transparency is dropped, and of 16 bits the upper 8 are
-    kept: the same rule for all frames, so no flicker comes in.
+    taken: the same rule for all frames, so no flicker comes in.
+
+    Returns:
+        RGB uint8 (H, W, 3), turned upright as the file says.
+
+    Raises:
+        ValueError: for a damaged or cut-off file.
     """
     try:
-        with Image.open(path) as picture:
-            picture = ImageOps.exif_transpose(picture)
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
             if picture.mode.startswith("I"):
                 grey = (np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
                 return np.repeat(grey[..., None], 3, axis=2)
@@ -60,62 +70,69 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def read_video(path: Path, positions: tuple[int, ...]) -> list[np.ndarray]:
-    """Frames at `positions` (0 the first) of a video as RGB uint8; ValueError if it ends before."""
-    wanted, kept = set(positions), {}
+    """Read the frames at `positions` (0 the first) of a video, each RGB uint8 (H, W, 3).
+
+    Raises:
+        ValueError: if it ends before the last of them.
+    """
+    wanted = set(positions)
+    frames: dict[int, np.ndarray] = {}
     video = cv2.VideoCapture(str(path))
     for position in range(max(positions) + 1):
         if not video.grab():
             break
         if position in wanted:
-            kept[position] = cv2.cvtColor(video.retrieve()[1], cv2.COLOR_BGR2RGB)
+            frames[position] = cv2.cvtColor(video.retrieve()[1], cv2.COLOR_BGR2RGB)
     video.release()
-    if len(kept) < len(wanted):
+    if len(frames) < len(wanted):
         raise ValueError(f"{path.name} ends before frame {max(positions) + 1}; copy it again")
-    return [kept[position] for position in positions]
+    return [frames[position] for position in positions]
 
 
-def fit(picture: np.ndarray, size: int) -> np.ndarray:
-    """Short side resized (bilinear, as in the paper), centre cropped: (size, size, 3)."""
-    height, width = picture.shape[:2]
-    scale = size / min(height, width)
-    wide, high = max(size, round(width * scale)), max(size, round(height * scale))
-    picture = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_LINEAR)
-    top, left = (high - size) // 2, (wide - size) // 2
-    return picture[top : top + size, left : left + size]
+def read_clip(chosen: ChosenFrames, settings: PictureSettings) -> tuple[np.ndarray, str]:
+    """Read one clip and crop it.
 
+    Returns:
+        The clip (length, size, size, 3) uint8, and a note, "" if there is nothing to say.
 
-def read_clip(moments: Moments, settings: PictureSettings) -> tuple[np.ndarray, str]:
-    """One clip (length, size, size, 3) uint8, and a note ("" if there is nothing to say).
-
-    Raises ValueError for frames that cannot be read or differ in size, and for a missing face.
+    Raises:
+        ValueError: for frames that cannot be read or differ in size, and for a missing face.
     """
-    if moments.positions:
-        pictures = read_video(moments.files[0], moments.positions)
+    if chosen.positions:
+        pictures = read_video(chosen.files[0], chosen.positions)
     else:
-        read = {path: read_picture(path) for path in dict.fromkeys(moments.files)}
-        pictures = [read[path] for path in moments.files]
+        by_file = {path: read_picture(path) for path in dict.fromkeys(chosen.files)}
+        pictures = [by_file[path] for path in chosen.files]
     shapes = {picture.shape[:2] for picture in pictures}
     if len(shapes) > 1:
         sizes = " and ".join(f"{wide} x {high}" for high, wide in sorted(shapes)[:2])
         raise ValueError(f"frames differ in size ({sizes} pixels); copy them again")
-    return place(pictures, settings)
+    return crop_pictures(pictures, settings)
 
 
-def place(pictures: list[np.ndarray], settings: PictureSettings) -> tuple[np.ndarray, str]:
-    """Pictures of one clip, cropped, aligned and stabilised as the settings say, and a note.
+def crop_pictures(pictures: list[np.ndarray], settings: PictureSettings) -> tuple[np.ndarray, str]:
+    """Crop, align and stabilise the pictures of one clip, as the settings say.
 
     With alignment all frames get the same similarity transform, found on the first; with
     `stabilise` it is joined with each frame's rigid motion, so pixels are interpolated once.
+
+    Args:
+        pictures: RGB uint8 (H, W, 3), all of one size, the onset first.
+        settings: `length` is not looked at.
+
+    Returns:
+        The clip (len(pictures), size, size, 3) uint8, and a note, "" if there is nothing to say.
+
+    Raises:
+        ValueError: where no face is found on the first picture.
     """
     size, note = settings.size, ""
     if settings.align == "none":
-        pictures, matrix = [fit(picture, size) for picture in pictures], np.eye(2, 3)
-    else:
-        eyes = align.find_eyes(pictures[0], settings.align, settings.landmark_model)
-        matrix = align.similarity(eyes, size, settings.margin)
-    if settings.align == "none" and not settings.stabilise:
+        pictures, matrix = [crop_centre(picture, size) for picture in pictures], np.eye(2, 3)
         clip = np.stack(pictures)
     else:
+        eyes = align.find_eyes(pictures[0], settings.align, settings.landmark_model)
+        matrix = align.similarity_transform(eyes, size, settings.margin)
         clip = np.stack([align.warp(picture, matrix, size) for picture in pictures])
     if settings.stabilise:
         motions, failed = align.rigid_motion(list(clip))
@@ -127,3 +144,13 @@ def place(pictures: list[np.ndarray], settings: PictureSettings) -> tuple[np.nda
         grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip])
         clip = np.repeat(grey[..., None], 3, axis=3)
     return clip, note
+
+
+def crop_centre(picture: np.ndarray, size: int) -> np.ndarray:
+    """Short side resized (bilinear, as in the paper), centre cropped: (size, size, 3)."""
+    height, width = picture.shape[:2]
+    scale = size / min(height, width)
+    wide, high = max(size, round(width * scale)), max(size, round(height * scale))
+    picture = cv2.resize(picture, (wide, high), interpolation=cv2.INTER_LINEAR)
+    top, left = (high - size) // 2, (wide - size) // 2
+    return picture[top : top + size, left : left + size]
