@@ -1,8 +1,8 @@
 """SynthME: drawn faces that move their muscles as a plan says, so that the truth is known.
 
 Not in the paper: it takes the place of licensed films. `plan` says who shows what and when,
-`face` and `paint` draw a person, `motion` moves it, `draw` makes a clip store. A notebook may use
-the names below.
+`traits`, `paint` and `face` make a person, `motion` moves the face, `draw` makes a clip store. A
+notebook may use the names below.
 """
 
 import lazy_loader

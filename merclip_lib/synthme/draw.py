@@ -1,29 +1,32 @@
-"""SynthME: embedded sets of synthetic micro-expressions whose truth is known.
+"""Drawing SynthME: a plan becomes frames, true motion and a clip store.
 
-A set is a plan (a clip table drawn from a seed: who shows which action units, how strongly, when)
-and a drawing of that plan. Emotions choose action units through FACS-based tables that overlap
-between classes, with habits per subject, one-sided variants and an annotator's label noise.
-Left is LEFT IN THE PICTURE, so a flipped `L12` is an `R12`. The same seed gives the same bytes
-whatever the number of processes.
+The same seed gives the same bytes whatever the number of processes.
 """
 
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from merclip_lib.synthme.face import UNITS, Face, draw_face
-from merclip_lib.synthme.motion import SIDED, animate, perform, still, wander
+from merclip_lib.synthme.action_units import SIDED, UNITS
+from merclip_lib.synthme.face import Face, draw_face
+from merclip_lib.synthme.motion import Expression, perform, still, wander
 from merclip_lib.synthme.plan import DRAWING, FPS, STUDY, FaceSet, generator, plan_set, set_hash
 from merclip_lib.text import facs
+
+if TYPE_CHECKING:  # torch comes with it; the drawing processes do without
+    from merclip_lib.data.store import ClipStore
+
+Clip = tuple[np.ndarray, np.ndarray]  # frames and motion
 
 
 @lru_cache(maxsize=4)
@@ -31,12 +34,17 @@ def _subject(seed: int, subject: int, size: int) -> Face:
     return draw_face(seed, subject, size)
 
 
-def draw_clip(face_set: FaceSet, row) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one row of the plan (a mapping or a Series).
+def draw_clip(face_set: FaceSet, row: Mapping | pd.Series) -> Clip:
+    """Draw one row of the plan.
 
-    Returns frames uint8 (T, H, W, 3), sampled uniformly from onset to offset, both included, and
-    motion float32 (T, G, G, 2): displacement (x, y) of each patch since the onset as a fraction of
-    the picture, the expression alone, without head drift or blinks.
+    Args:
+        face_set: the set of the plan.
+        row: as `plan_set` makes it.
+
+    Returns:
+        Frames uint8 (T, H, W, 3), sampled uniformly from onset to offset, both included, and
+        motion float32 (T, G, G, 2): displacement (x, y) of each patch since the onset as a
+        fraction of the picture, the expression alone, without head drift or blinks.
     """
     subject, clip = int(row["subject"][len(face_set.prefix) :]) - 1, int(row["clip"][1:]) - 1
     units, strengths = [], []
@@ -44,24 +52,30 @@ def draw_clip(face_set: FaceSet, row) -> tuple[np.ndarray, np.ndarray]:
         code, strength = item.split(":")
         units.append((int(code.lstrip("LR")), {"L": "left", "R": "right"}.get(code[0], "")))
         strengths.append(float(strength))
+    apex = (row["apex"] - row["onset"]) / (row["offset"] - row["onset"])
     rng = generator(face_set, subject, 1000 + clip)
     nuisance = wander(face_set.frames, rng, face_set.drift, face_set.sensor_noise)
-    apex = (row["apex"] - row["onset"]) / (row["offset"] - row["onset"])
     face = _subject(face_set.seed, subject, face_set.size)
-    return perform(face, units, strengths, apex, nuisance, rng, face_set.grid)
+    return perform(face, Expression(units, strengths, apex), nuisance, rng, face_set.grid)
 
 
-def _draw_rows(face_set: FaceSet, rows: list[dict]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _draw_rows(face_set: FaceSet, rows: list[dict]) -> list[Clip]:
     cv2.setNumThreads(1)
     return [draw_clip(face_set, row) for row in rows]
 
 
 def draw_table(
     face_set: FaceSet, table: pd.DataFrame, workers: int | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[Clip]:
     """Draw rows of a plan in table order, a subject at a time.
 
-    `workers` is the number of processes (default: one per core).
+    Args:
+        face_set: the set of the plan.
+        table: the plan, or rows of it.
+        workers: number of processes; None is one per core.
+
+    Yields:
+        Frames and motion of each row, as `draw_clip`.
     """
     chunks = [group.to_dict("records") for _, group in table.groupby("subject", sort=False)]
     workers = min(workers or os.cpu_count() or 1, len(chunks))
@@ -71,19 +85,22 @@ def draw_table(
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        for items in pool.map(_draw_rows, [face_set] * len(chunks), chunks):
-            yield from items
+        for clips in pool.map(_draw_rows, [face_set] * len(chunks), chunks):
+            yield from clips
 
 
-def draw_set(face_set: FaceSet, folder: str | Path, workers: int | None = None):
-    """The set as a clips.ClipStore in `folder`.
+def draw_set(face_set: FaceSet, folder: str | Path, workers: int | None = None) -> "ClipStore":
+    """The set as a clip store, drawn only when the folder holds none, or one with another hash.
 
-    Drawn only when the folder holds no set, or one with another hash; `workers` as in draw_table.
+    Args:
+        face_set: what defines the set.
+        folder: of the store.
+        workers: number of processes; None is one per core.
+
+    Raises:
+        ValueError: the folder holds something else, or cannot be written.
     """
-    from merclip_lib.data.store import (
-        open_store,
-        write_store,
-    )  # torch comes with it; the drawing processes do without
+    from merclip_lib.data.store import open_store, write_store
 
     meta_file = Path(folder) / "meta.json"
     wanted = set_hash(face_set)
@@ -93,15 +110,24 @@ def draw_set(face_set: FaceSet, folder: str | Path, workers: int | None = None):
     meta = asdict(face_set) | {"hash": wanted, "drawing": DRAWING, "fps": FPS, "synthetic": True}
     shape = (face_set.frames, face_set.size, face_set.size, 3)
     motion_shape = (face_set.frames, face_set.grid, face_set.grid, 2)
-    items = draw_table(face_set, table, workers)
-    return write_store(folder, table, items, meta, shape, motion_shape)
+    clips = draw_table(face_set, table, workers)
+    return write_store(folder, table, clips, meta, shape, motion_shape)
 
 
 def render_face(subject: int, size: int = 160, face_set: FaceSet = STUDY) -> np.ndarray:
-    """Neutral face of a subject of a set (0 is the first), uint8 (size, size, 3)."""
+    """The neutral face of a person.
+
+    Args:
+        subject: number in the set, 0 is the first.
+        size: pixels, both sides.
+        face_set: the set.
+
+    Returns:
+        A picture uint8 (size, size, 3).
+    """
     face = _subject(face_set.seed, subject, size)
     rng = generator(face_set, subject, 5)
-    return animate(face, [(4, "")], np.zeros((1, 1)), still(1), rng, grid=1)[0][0]
+    return perform(face, Expression([(4, "")], [0.0], 0.5), still(1), rng, grid=1)[0][0]
 
 
 def draw_expression(
@@ -111,12 +137,22 @@ def draw_expression(
     size: int = 160,
     frames: int = 16,
     nuisance: bool = True,
-    face_set: FaceSet = STUDY,
 ) -> np.ndarray:
-    """A clip of a subject of a set showing the annotated units, apex in the middle.
+    """A clip of a person of the study showing annotated units, apex in the middle.
 
-    Returns uint8 (frames, size, size, 3); `nuisance` adds head drift, light and noise. Raises
-    ValueError for an annotation that facs.parse refuses or a unit these faces cannot show.
+    Args:
+        subject: number in `STUDY`, 0 is the first.
+        action_units: an annotation, see `text.parse`.
+        intensity: of every unit at the apex, 1 = as strong as a face can.
+        size: pixels, both sides.
+        frames: T.
+        nuisance: whether head drift, flickering light, blinks and noise are added.
+
+    Returns:
+        Frames uint8 (T, size, size, 3).
+
+    Raises:
+        ValueError: the annotation cannot be read, or has a unit that these faces cannot show.
     """
     units = []
     for unit in facs.parse(action_units, where="draw_expression"):
@@ -126,9 +162,7 @@ def draw_expression(
                 f"they show {UNITS}, on one side only {SIDED}"
             )
         units.append((unit.number, unit.side))
-    rng = generator(face_set, subject, 5)
-    around = still(frames)
-    if nuisance:
-        around = wander(frames, rng, face_set.drift, face_set.sensor_noise)
-    face = _subject(face_set.seed, subject, size)
-    return perform(face, units, [intensity] * len(units), 0.5, around, rng, grid=1)[0]
+    rng = generator(STUDY, subject, 5)
+    around = wander(frames, rng, STUDY.drift, STUDY.sensor_noise) if nuisance else still(frames)
+    expression = Expression(units, [intensity] * len(units), 0.5)
+    return perform(_subject(STUDY.seed, subject, size), expression, around, rng, grid=1)[0]

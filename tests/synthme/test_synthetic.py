@@ -73,8 +73,8 @@ def test_study_plan():
     assert len(table) == 256 and table.clip_id.is_unique and table.subject.nunique() == 16
     counts = table.emotion.value_counts()
     assert set(counts.index) == set(CLASSES) and counts.min() >= 14
-    slips = (table.emotion != table.true_emotion).mean()
-    assert 0.02 < slips < 0.11
+    mislabelled = (table.emotion != table.true_emotion).mean()
+    assert 0.02 < mislabelled < 0.11
     assert ((table.onset < table.apex) & (table.apex < table.offset)).all()
     assert (table.offset - table.onset).between(40, 100).all()
 
