@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "Pretrainer",
             "PretrainSettings",
             "evaluate_encoder",
+            "pretrain_data",
             "unit_targets",
             "unit_vocabulary",
         ],

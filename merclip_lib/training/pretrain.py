@@ -4,7 +4,7 @@ Trained on SynthME-macro, whose subjects never appear in the study set. Three ta
 the displacement of every patch at every time (dense, so that the encoder learns motion before
 words), each action unit against its sentence, and, in the second half, whole sentences against
 clips as in CLIP. Text tower and video encoder start from random numbers; afterwards the text
-tower is frozen for good.
+tower is frozen for good. Not in the paper, which starts from published weights.
 """
 
 import json
@@ -12,6 +12,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ class PretrainSettings:
 
 
 class Pretrainer(nn.Module):
-    """Both towers with the heads that only pretraining needs."""
+    """Video encoder and text tower, with the heads that only pretraining needs."""
 
     def __init__(self, settings: PretrainSettings):
         super().__init__()
@@ -73,6 +74,18 @@ class Pretrainer(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.unit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
         self.unit_bias = nn.Parameter(torch.tensor(-3.0))
+        self.tokenizer = tokenizer()
+
+    def embed(self, sentences: list[str]) -> Tensor:
+        """Unit vectors of sentences (S, E); equal sentences are encoded once."""
+        unique = list(dict.fromkeys(sentences))
+        embedded = F.normalize(self.text_encoder(self.tokenizer(unique)), dim=-1)
+        return embedded[[unique.index(sentence) for sentence in sentences]]
+
+    def bank(self, descriptions: list[str]) -> Tensor:
+        """Unit vectors of descriptions (S, E), the mean over all templates."""
+        bank = build_text_bank(self.text_encoder, self.tokenizer, descriptions)
+        return F.normalize(bank.mean(1), dim=-1)
 
 
 def unit_vocabulary(annotations: list[str]) -> list[str]:
@@ -91,28 +104,81 @@ def unit_targets(annotations: list[str], units: list[str]) -> Tensor:
     return targets
 
 
-def pretrain(
-    store: ClipStore, settings: PretrainSettings | None = None, out: Path = BUNDLED
-) -> dict:
-    """Train both towers on `store` (which must hold true motion) and write weights and card.
+@dataclass(frozen=True)
+class PretrainData:
+    """A store with true motion, as pretraining sees it.
 
-    Returns the card: settings, curves and the figures on held-out subjects.
+    Attributes:
+        store: the clips, with `motion`.
+        annotations: action units of each clip.
+        mirrored: those of its left-right mirror image.
+        units: every action unit as annotated alone, see `unit_vocabulary`.
+        targets: (clips, units), see `unit_targets`.
+        mirrored_targets: the same of the mirror images.
+        motion_scale: one standard deviation of the displacements.
     """
-    settings = settings or PretrainSettings()
-    started = time.monotonic()
-    model, encode = Pretrainer(settings), tokenizer()
+
+    store: ClipStore
+    annotations: list[str]
+    mirrored: list[str]
+    units: list[str]
+    targets: Tensor
+    mirrored_targets: Tensor
+    motion_scale: float
+
+    def motion(self, rows: Tensor, size: ModelSize) -> Tensor:
+        """True displacement (N, t, G, G, 2) at the encoder's time positions, scaled."""
+        moments = times_of(self.store, size)
+        true = _motion_of(self.store)[rows.numpy()][:, moments].astype(np.float32)
+        return torch.from_numpy(true / self.motion_scale)
+
+
+def pretrain_data(store: ClipStore, scale_rows: np.ndarray | None = None) -> PretrainData:
+    """What pretraining needs of a store with true motion.
+
+    Args:
+        store: the clips.
+        scale_rows: rows whose displacements set the scale; without, it is 1.
+    """
     annotations = store.table["action_units"].astype(str).tolist()
     mirrored = [swap_sides(text) for text in annotations]
     units = unit_vocabulary(annotations + mirrored)
-    targets, targets_mirrored = unit_targets(annotations, units), unit_targets(mirrored, units)
-    train, held_out = split_subjects(store, settings.held_out)
-    motion_scale = float(np.asarray(store.motion[train[:512]], np.float32).std())
+    targets, mirrored_targets = unit_targets(annotations, units), unit_targets(mirrored, units)
+    scale = 1.0
+    if scale_rows is not None:
+        scale = float(np.asarray(_motion_of(store)[scale_rows], np.float32).std())
+    return PretrainData(store, annotations, mirrored, units, targets, mirrored_targets, scale)
 
+
+def _motion_of(store: ClipStore) -> np.ndarray:
+    if store.motion is None:
+        raise ValueError(f"{store.folder}: no motion.npy; pretraining needs clips of known motion")
+    return store.motion
+
+
+def pretrain(
+    store: ClipStore, settings: PretrainSettings | None = None, out: Path = BUNDLED
+) -> dict:
+    """Train video encoder and text tower, and write weights and card.
+
+    Args:
+        store: the clips; it must hold true motion.
+        settings: how; by default as the bundled weights were made.
+        out: the weights file; the card stands beside it.
+
+    Returns:
+        The card: settings, curves and the figures on held-out subjects.
+
+    Raises:
+        ValueError: the store has no motion, or a file cannot be written.
+    """
+    settings, started = settings or PretrainSettings(), time.monotonic()
+    model = Pretrainer(settings)
+    train, held_out = split_subjects(store, settings.held_out)
+    data = pretrain_data(store, train[:512])
     generator = torch.Generator().manual_seed(settings.seed)
-    dataset = ClipDataset(
-        store, train, np.zeros(len(train), int), Sampling(settings.frames, seed=settings.seed)
-    )
-    moments = times_of(store, model.vision_encoder.size)
+    sampling = Sampling(settings.frames, seed=settings.seed)
+    dataset = ClipDataset(store, train, np.zeros(len(train), int), sampling)
     optimiser = torch.optim.AdamW(parameter_groups(model, settings.weight_decay))
     curves, order = [], torch.empty(0, dtype=torch.long)
     for step in range(settings.steps):
@@ -122,27 +188,14 @@ def pretrain(
         video, _, rows = gather(dataset, items)
         flipped = torch.rand(len(rows), generator=generator) < 0.5
         video = augment.photometric_jitter(augment.flip(video, flipped), settings.jitter, generator)
-        template = TEMPLATES[step % len(TEMPLATES)]
-        style = STYLES[step % len(STYLES)]
-
-        encoded = model.vision_encoder(video.transpose(1, 2))
-        true = torch.from_numpy(store.motion[rows.numpy()][:, moments].astype(np.float32))
-        motion = motion_loss(model.motion(encoded.patches), true / motion_scale, flipped)
-        sentences = [template.format(describe(unit, style)) for unit in units]
-        similarity = F.normalize(encoded.z, dim=-1) @ text_of(model, encode, sentences).T
-        wanted = torch.where(flipped[:, None], targets_mirrored[rows], targets[rows])
-        logits = model.unit_scale.exp() * similarity + model.unit_bias
-        unit_loss = F.binary_cross_entropy_with_logits(logits, wanted)
-        align = torch.zeros(())
+        encoded, align = model.vision_encoder(video.transpose(1, 2)), torch.zeros(())
+        motion = motion_loss(
+            model.motion(encoded.patches), data.motion(rows, model.vision_encoder.size), flipped
+        )
+        units = unit_loss(model, data, encoded.z, Shown(rows, flipped, step))
         if step >= settings.align_from * settings.steps:
-            pairs = zip(rows, flipped, strict=True)
-            texts = [mirrored[row] if turned else annotations[row] for row, turned in pairs]
-            sentences = [template.format(describe(text, style)) for text in texts]
-            groups = torch.tensor([sentences.index(s) for s in sentences])
-            align = alignment_loss(
-                encoded.z, text_of(model, encode, sentences), model.logit_scale, groups
-            )
-        loss = motion + 4 * unit_loss + 0.3 * align
+            align = sentence_loss(model, data, encoded.z, Shown(rows, flipped, step))
+        loss = motion + 4 * units + 0.3 * align
 
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * warmup_cosine(step, settings)
@@ -151,21 +204,9 @@ def pretrain(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimiser.step()
         if step % 50 == 0 or step + 1 == settings.steps:
-            curves.append(
-                {
-                    "step": step,
-                    "motion": motion.item(),
-                    "units": unit_loss.item(),
-                    "align": align.item() if align else None,
-                }
-            )
-            print(
-                f"step {step}/{settings.steps}  motion {motion.item():.3f}  "
-                f"units {unit_loss.item():.4f}  align {align.item():.3f}  "
-                f"{time.monotonic() - started:.0f} s",
-                flush=True,
-            )
-
+            means = {"motion": motion.item(), "units": units.item(), "align": align.item() or None}
+            curves.append({"step": step, **means})
+            print(f"step {step}/{settings.steps} {time.monotonic() - started:.0f} s", means)
     card = {
         "name": out.stem,
         "data": store.meta.get("name"),
@@ -175,10 +216,42 @@ def pretrain(
         "held_out_clips": len(held_out),
         "seconds": round(time.monotonic() - started),
         "curves": curves,
-        "held_out": evaluate_encoder(model, store, held_out, encode, units, targets, motion_scale),
+        "held_out": evaluate_encoder(model, data, held_out),
     }
     write(model, out, card)
     return card
+
+
+class Shown(NamedTuple):
+    """The clips of a step."""
+
+    rows: Tensor  # (N,) of the store
+    flipped: Tensor  # (N,) bool
+    step: int  # styles and templates are taken in turn
+
+    def say(self, annotation: str) -> str:
+        """The sentence of an annotation, in this step's style and template."""
+        style, template = STYLES[self.step % len(STYLES)], TEMPLATES[self.step % len(TEMPLATES)]
+        return template.format(describe(annotation, style))
+
+
+def unit_loss(model: Pretrainer, data: PretrainData, z: Tensor, shown: Shown) -> Tensor:
+    """Each action unit against its sentence: binary cross-entropy over (N, units)."""
+    similarity = F.normalize(z, dim=-1) @ model.embed([shown.say(unit) for unit in data.units]).T
+    logits = model.unit_scale.exp() * similarity + model.unit_bias
+    own, mirrored = data.targets[shown.rows], data.mirrored_targets[shown.rows]
+    return F.binary_cross_entropy_with_logits(
+        logits, torch.where(shown.flipped[:, None], mirrored, own)
+    )
+
+
+def sentence_loss(model: Pretrainer, data: PretrainData, z: Tensor, shown: Shown) -> Tensor:
+    """Clips against their whole sentences, as in CLIP; equal sentences are all positive."""
+    pairs = zip(shown.rows, shown.flipped, strict=True)
+    texts = [data.mirrored[row] if turned else data.annotations[row] for row, turned in pairs]
+    sentences = [shown.say(text) for text in texts]
+    groups = torch.tensor([sentences.index(sentence) for sentence in sentences])
+    return alignment_loss(z, model.embed(sentences), model.logit_scale, groups)
 
 
 def split_subjects(store: ClipStore, share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -210,14 +283,8 @@ def motion_loss(predicted: Tensor, true: Tensor, flipped: Tensor) -> Tensor:
     return F.mse_loss(predicted, true.flatten(2, 3))
 
 
-def text_of(model: Pretrainer, encode, sentences: list[str]) -> Tensor:
-    """Unit sentence embeddings (S, E); equal sentences are encoded once."""
-    unique = list(dict.fromkeys(sentences))
-    embedded = F.normalize(model.text_encoder(encode(unique)), dim=-1)
-    return embedded[[unique.index(s) for s in sentences]]
-
-
 def warmup_cosine(step: int, settings: PretrainSettings) -> float:
+    """Factor of the learning rate at a step: linear warm-up, then a cosine to 0.02."""
     if step < settings.warmup:
         return (step + 1) / settings.warmup
     done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
@@ -225,38 +292,40 @@ def warmup_cosine(step: int, settings: PretrainSettings) -> float:
 
 
 @torch.no_grad()
-def evaluate_encoder(model, store, rows, encode, units, targets, motion_scale) -> dict:
-    """Zero-shot figures on subjects that training never saw, sentences alone as classifier.
+def evaluate_encoder(model: Pretrainer, data: PretrainData, rows: np.ndarray) -> dict:
+    """Zero-shot figures on clips, sentences alone as classifier.
 
-    Action-unit detection: similarity of z with the sentence of each single unit, all templates
-    averaged; area under the ROC curve per unit, then the mean (macro AUC). Retrieval: R@1 and
-    R@5 of the clip's own description among all distinct ones, beside chance.
+    Args:
+        model: video encoder and text tower; it is put into evaluation mode.
+        data: as `pretrain_data` gives it.
+        rows: of the store; subjects that training never saw.
+
+    Returns:
+        Action-unit detection: similarity of z with the sentence of each single unit, all
+        templates averaged; area under the ROC curve per unit (`auc`), their mean (`macro_auc`).
+        Retrieval: R@1 and R@5 of the clip's own description among all distinct ones, beside
+        chance. `motion_error` is 1 where the motion is not known at all.
     """
     model.eval()
     size = model.vision_encoder.size
-    dataset = ClipDataset(store, rows, np.zeros(len(rows), int), Sampling(size.frames))
-    moments = times_of(store, size)
-    z, errors = [], []
+    dataset = ClipDataset(data.store, rows, np.zeros(len(rows), int), Sampling(size.frames))
+    parts, errors = [], []
     for items in torch.arange(len(dataset)).split(64):
-        encoded = model.vision_encoder(gather(dataset, items)[0].transpose(1, 2))
-        true = store.motion[rows[items.numpy()]][:, moments].astype(np.float32)
-        still = torch.zeros(len(items), dtype=torch.bool)
-        errors.append(
-            motion_loss(model.motion(encoded.patches), torch.from_numpy(true / motion_scale), still)
-        )
-        z.append(F.normalize(encoded.z, dim=-1))
-    z = torch.cat(z)
-    both = [u for u in units if u[0] not in "LR"]
-    bank = build_text_bank(model.text_encoder, encode, [describe(u) for u in both])
-    scores = z @ F.normalize(bank.mean(1), dim=-1).T
+        video, _, at = gather(dataset, items)
+        encoded, still = model.vision_encoder(video.transpose(1, 2)), torch.zeros(len(at)).bool()
+        errors.append(motion_loss(model.motion(encoded.patches), data.motion(at, size), still))
+        parts.append(F.normalize(encoded.z, dim=-1))
+    z = torch.cat(parts)
+    single = [unit for unit in data.units if unit[0] not in "LR"]
+    scores = z @ model.bank([describe(unit) for unit in single]).T
+    truth = data.targets[rows]
     auc = {
-        unit: float(roc_auc_score(targets[rows, units.index(unit)], scores[:, k]))
-        for k, unit in enumerate(both)
+        unit: float(roc_auc_score(truth[:, data.units.index(unit)], scores[:, k]))
+        for k, unit in enumerate(single)
     }
-    texts = [describe(store.table["action_units"].iloc[r]) for r in rows]
+    texts = [describe(data.annotations[row]) for row in rows]
     distinct = sorted(set(texts))
-    bank = build_text_bank(model.text_encoder, encode, distinct)
-    ranks = (z @ F.normalize(bank.mean(1), dim=-1).T).argsort(1, descending=True)
+    ranks = (z @ model.bank(distinct).T).argsort(1, descending=True)
     own = torch.tensor([distinct.index(text) for text in texts])
     place = (ranks == own[:, None]).float().argmax(1)
     return {

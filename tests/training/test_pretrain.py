@@ -12,12 +12,13 @@ from merclip_lib.study.notebooks import NOTEBOOKS
 from merclip_lib.study.sweeps import read_grid
 from merclip_lib.synthme.draw import draw_set
 from merclip_lib.synthme.plan import MACRO
-from merclip_lib.text.bank import tokenizer
 from merclip_lib.training.pretrain import (
+    Pretrainer,
     PretrainSettings,
     evaluate_encoder,
     motion_loss,
     pretrain,
+    pretrain_data,
     split_subjects,
     times_of,
     unit_targets,
@@ -107,20 +108,9 @@ def test_shipped_weights_know_action_units_of_people_they_never_saw(store):
     card = json.loads(BUNDLED.with_suffix(".json").read_text())
     assert card["held_out"]["macro_auc"] >= 0.88
     assert card["held_out"]["recall_at_5"] > 10 * 5 * card["held_out"]["chance_at_1"]
-    model, _ = build_model(Config(), classes=7)
-    model.text_encoder = load_text_tower(Config())
-    model.motion = torch.nn.Linear(96, 2)  # not shipped: its error is not looked at
-    annotations = store.table["action_units"].tolist()
-    units = unit_vocabulary(annotations)
-    found = evaluate_encoder(
-        model,
-        store,
-        np.arange(len(store)),
-        tokenizer(),
-        units,
-        unit_targets(annotations, units),
-        1.0,
-    )
+    model = Pretrainer(PretrainSettings(text=str(BUNDLED)))  # its motion head is not looked at
+    model.vision_encoder = build_model(Config(), classes=7).model.vision_encoder
+    found = evaluate_encoder(model, pretrain_data(store), np.arange(len(store)))
     assert found["macro_auc"] > 0.8
 
 
