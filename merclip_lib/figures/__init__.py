@@ -1,4 +1,4 @@
-"""Figures: arrays in, a matplotlib Figure out, one style for all notebooks.
+"""Figures: arrays in, a matplotlib Figure out, one style for all notebooks (paper, experiments).
 
 `charts` draws numbers, `faces` draws clips, `style` holds colours and saves figures with their
 provenance. A notebook may use the names below.

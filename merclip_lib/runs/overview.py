@@ -11,7 +11,6 @@ from merclip_lib.data.tasks import task_named
 from merclip_lib.files import remove
 from merclip_lib.runs.store import WHOLE, damage, hold, is_done, is_held, read_record, read_run
 from merclip_lib.scores.metrics import read_predictions, score
-from merclip_lib.weights.adapt import OUTCOMES
 
 COLUMNS = ["run", "task", "seed", "stamp", "folds", "uf1", "seconds", "differs"]
 
@@ -91,7 +90,7 @@ def show_run(folder: Path) -> str:
     if record.get("stamp"):
         lines.append(f"NOTE: {record['stamp']}")
     if loading := record.get("loading"):
-        counts = [f"{loading[what]} {what}" for what in OUTCOMES]
+        counts = [f"{count} {what}" for what, count in loading.items() if type(count) is int]
         lines.append(f"weights {loading['source']}: {', '.join(counts)}")
     default = dataclasses.asdict(Config())
     for key, value in record["config"].items():
