@@ -149,15 +149,12 @@ def hold(folder: Path, name: str, wait: bool = False) -> Iterator[bool]:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
-        try:
+        with contextlib.suppress(Timeout):
             lock.acquire(blocking=wait)
-        except Timeout:
-            lock = None
     try:
-        yield lock is not None
+        yield lock.is_locked
     finally:
-        if lock is not None:
-            lock.release()
+        lock.release()
 
 
 def is_held(folder: Path, name: str) -> bool:

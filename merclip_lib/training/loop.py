@@ -218,7 +218,9 @@ def predict(
     Raises:
         ValueError: a GPU that is not there.
     """
-    config = config or Config(device=next(model.parameters()).device.type)
+    if config is None:
+        on_gpu = next(model.parameters()).is_cuda
+        config = Config(device="cuda" if on_gpu else "cpu")
     model.to(device_of(config)).eval()
     order = torch.arange(len(dataset)).split(batch_size)
     logits = [

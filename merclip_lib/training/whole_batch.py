@@ -13,7 +13,8 @@ of several processes (`merclip_lib.protocol.several_gpus`) are summed by Distrib
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -23,6 +24,7 @@ from merclip_lib.config import Config
 from merclip_lib.model.encoder import batch_norms, held_statistics
 from merclip_lib.model.merclip import MERCLIP, Output, forward
 from merclip_lib.model.precision import products
+from merclip_lib.training.losses import Losses
 
 
 def process() -> tuple[int, int]:
@@ -52,11 +54,10 @@ def prepare(model: MERCLIP, config: Config) -> nn.Module:
     """The network as it is run: compiled, and wrapped where several processes train it.
 
     Its blocks are recomputed in the backward pass where `config.checkpoint_blocks` says so.
-
     Synchronised BatchNorm exists on GPUs only; on CPUs each process normalises its share of the
     batch by that share's statistics, and the running statistics are those of the first process.
     """
-    network = model
+    network: nn.Module = model
     model.vision_encoder.transformer.use_checkpoint = config.checkpoint_blocks
     if process()[1] > 1:
         if config.device == "cuda":
@@ -67,26 +68,33 @@ def prepare(model: MERCLIP, config: Config) -> nn.Module:
             model, find_unused_parameters=not config.use_text
         )
         model.logit_scale.requires_grad_(True)
-    return torch.compile(network) if config.compile else network
+    return cast(nn.Module, torch.compile(network)) if config.compile else network
 
 
 def gradient(
     model: MERCLIP,
     network: nn.Module,
     video: Tensor,
-    losses: Callable[[Output], tuple[Tensor, ...]],
+    losses: Callable[[Output], Losses],
     config: Config,
-) -> tuple[Output, tuple[Tensor, ...]]:
-    """Add the gradient of the batch's loss to the parameters; return outputs and losses.
-
-    `video` (N, T, 3, H, W) is the whole batch, in every process the same; each computes its
-    share in `config.accumulate` parts. `network` is what `prepare` made of `model`.
-    `losses(output)` gives the loss of the whole batch first, and the terms that are reported.
+) -> tuple[Output, Losses]:
+    """Add the gradient of the batch's loss to the parameters.
 
     The parts' random draws are the same in both passes. Two things are of a part and not of the
     batch: BatchNorm in training normalises a part by its own mean and variance (its running
     statistics move once per batch, by the mean over the parts), and dropout draws other numbers
     than it would for the whole batch. Without both the gradient is the whole batch's, to rounding.
+
+    Args:
+        model: the network.
+        network: what `prepare` made of it.
+        video: (N, T, 3, H, W), the whole batch, in every process the same; each computes its
+            share in `config.accumulate` parts.
+        losses: of the whole batch, from its outputs.
+        config: accumulate, precision, device.
+
+    Returns:
+        Outputs and losses of the whole batch.
     """
     rank, world = process()
     own = torch.arange(len(video)).tensor_split(world)[rank]
@@ -104,20 +112,34 @@ def gradient(
             with torch.no_grad(), held_statistics(model):
                 seen = [forward(model, video[piece], config) for piece in pieces]
         whole = Output(*(_of_all(part, own, len(video)) for part in zip(*seen, strict=True)))
-        found = losses(whole)
-        found[0].backward()  # reaches the outputs, and the scale of the alignment itself
+        result = losses(whole)
+        result.total.backward()  # reaches the outputs, and the scale of the alignment itself
         torch.manual_seed(seed)
         for k, piece in enumerate(pieces):
             later = sum(map(len, pieces[k + 1 :]))
-            wait = network.no_sync() if later and world > 1 else contextlib.nullcontext()
-            with wait, counted_as_one(model, len(piece), later, len(clips)):
+            with (
+                _summed_later(network, later),
+                counted_as_one(model, len(piece), later, len(clips)),
+            ):
                 output = seen[0] if in_one else forward(network, video[piece], config)
-                for_loss = [k for k in range(len(output)) if whole[k].grad is not None]
                 share = 0 if idle else world  # DistributedDataParallel divides by their number
+                reached = [k for k in range(len(output)) if whole[k].grad is not None]
                 torch.autograd.backward(
-                    [output[k] for k in for_loss], [share * whole[k].grad[piece] for k in for_loss]
+                    [output[k] for k in reached], [share * _grad(whole[k])[piece] for k in reached]
                 )
-    return whole, found
+    return whole, result
+
+
+def _grad(x: Tensor) -> Tensor:
+    assert x.grad is not None
+    return x.grad
+
+
+def _summed_later(network: nn.Module, later: int) -> contextlib.AbstractContextManager:
+    """Gradients are summed over the processes with the last part alone."""
+    if later and isinstance(network, nn.parallel.DistributedDataParallel):
+        return network.no_sync()
+    return contextlib.nullcontext()
 
 
 def _of_all(parts: tuple[Tensor, ...], own: Tensor, count: int) -> Tensor:
@@ -131,7 +153,7 @@ def _of_all(parts: tuple[Tensor, ...], own: Tensor, count: int) -> Tensor:
 
 
 @contextlib.contextmanager
-def counted_as_one(model: nn.Module, here: int, later: int, total: int):
+def counted_as_one(model: nn.Module, here: int, later: int, total: int) -> Iterator[None]:
     """Within: BatchNorm's running statistics move so that all parts together count as one batch.
 
     With momentum m a batch moves r to (1 - m) r + m s, s being the mean of the parts' statistics
@@ -139,9 +161,9 @@ def counted_as_one(model: nn.Module, here: int, later: int, total: int):
     with the momentum m here / (total - m later).
     """
     norms = batch_norms(model)
-    before = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = norm.momentum * here / (total - norm.momentum * later)
+    before = [cast(float, norm.momentum) for norm in norms]
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum * here / (total - momentum * later)
         if later:
             norm.num_batches_tracked.sub_(1)
     try:
