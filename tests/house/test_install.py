@@ -148,9 +148,11 @@ def test_requirements_pin_every_package_and_end_with_the_library():
     assert {"pip": ["-r requirements.txt"]} in environment["dependencies"]
 
 
-def test_the_version_stands_in_one_place():
+def test_the_version_is_that_of_the_library():
     assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {
         "attr": "merclip_lib.__version__"
     }
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == merclip_lib.__version__
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.findall(r"^## (\S+)", changes, flags=re.MULTILINE)[0] == merclip_lib.__version__

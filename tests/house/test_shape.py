@@ -83,6 +83,17 @@ def test_functions_have_few_parameters():
     none_of(offenders, f"more than {PARAMETERS} parameters")
 
 
+def test_functions_return_records_not_long_tuples():
+    offenders = []
+    for path, node, _ in functions():
+        returned = node.returns
+        if isinstance(returned, ast.Subscript) and ast.unparse(returned.value) == "tuple":
+            parts = getattr(returned.slice, "elts", [])
+            if len(parts) > 2 and len({ast.unparse(part) for part in parts}) > 1:
+                offenders.append(f"{path}:{node.lineno} {node.name}: {ast.unparse(returned)}")
+    none_of(offenders, "more than two unlike things returned")
+
+
 def test_at_most_eight_modules_stand_outside_a_room():
     assert len(list(LIBRARY.glob("*.py"))) <= 8
 
