@@ -45,11 +45,16 @@ class MixDraw:
 def draw_mixes(
     subjects: torch.Tensor, probability: float, generator: torch.Generator
 ) -> list[MixDraw]:
-    """Draw which clips are mixed, with whose face and where.
+    """Draw which clips are mixed, with whose face and where (paper, LocalStaticFaceMix).
 
-    `subjects` (N,) integers. Each clip is mixed with `probability`; the face comes from another
-    subject where the batch has one, else from another clip. (The paper's program may also draw
-    the clip itself, which changes nothing.) A batch of one clip is left alone.
+    The face comes from another subject where the batch has one, else from another clip. (The
+    paper's program may also draw the clip itself, which changes nothing.) A batch of one clip is
+    left alone.
+
+    Args:
+        subjects: (N,) numbers that tell faces apart.
+        probability: that a clip is mixed.
+        generator: the source of the draws.
     """
     draws = []
     count = len(subjects)
@@ -74,13 +79,21 @@ def _another(subjects: torch.Tensor, i: int, generator: torch.Generator) -> int:
 def local_static_face_mix(
     video: torch.Tensor, draws: list[MixDraw], alpha: float = 0.5, invert: bool = False
 ) -> torch.Tensor:
-    """Mix in place and return `video` (N, T, 3, H, W), floating point.
+    """Blend a region of each drawn clip with a static face, in place.
 
-    Inside the region (outside it with `invert`) every frame of clip i becomes
-    alpha * frame + (1 - alpha) * first frame of clip j, taken before any mixing. The added term
-    is constant in time: motion is scaled by alpha there and unchanged elsewhere. Labels and
-    text stay those of clip i. Only the mixed pixels are touched; nothing is copied but the
-    static faces.
+    Inside the region every frame of clip i becomes alpha * frame + (1 - alpha) * first frame of
+    clip j, taken before any mixing. The added term is constant in time: motion is scaled by alpha
+    there and unchanged elsewhere. Labels and text stay those of clip i. Only the mixed pixels
+    are touched; nothing is copied but the static faces.
+
+    Args:
+        video: (N, T, 3, H, W), floating point, normalised.
+        draws: which clips, with whose face and where, see `draw_mixes`.
+        alpha: share of the clip's own frame (the paper: 0.5).
+        invert: mix outside the region instead.
+
+    Returns:
+        `video` itself.
     """
     height, width = video.shape[-2:]
     faces = {draw.face: video[draw.face, 0].clone() for draw in draws}
@@ -166,11 +179,20 @@ def cutmix(video: torch.Tensor, pairs: list[PairDraw]) -> torch.Tensor:
     return video
 
 
-def own_share(pairs: list[PairDraw], video: torch.Tensor, alpha: float | None = None):
-    """Which other clip's label counts, and how much the own does: (N,) positions, (N,) in [0, 1].
+def own_share(
+    pairs: list[PairDraw], video: torch.Tensor, alpha: float | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which other clip's label counts, and how much the own does.
 
-    `alpha` for `mixup`; without it the part of the frame outside the rectangle (`cutmix`). A clip
-    that is not mixed is its own other, with share 1.
+    Args:
+        pairs: who is mixed with whom.
+        video: (N, T, 3, H, W).
+        alpha: share of the own clip in `mixup`; without it the part of the frame outside the
+            rectangle (`cutmix`).
+
+    Returns:
+        Positions (N,) and shares in [0, 1] (N,). A clip that is not mixed is its own other, with
+        share 1.
     """
     other, share = torch.arange(len(video)), torch.ones(len(video))
     for pair in pairs:

@@ -30,11 +30,17 @@ def make_folds(
 ) -> list[Fold]:
     """The folds of a table, by what is held out.
 
-    "subject": one each (`folds` 0, LOSO), or `folds` groups of subjects dealt out in order, so
-    that they depend on nothing else. "database": one fold each. "split": one fold, trained on
-    the rows whose column `split` says `train`, tested on all others. "clip" (a trap): `folds`
-    groups of clips, shuffled by `seed`.
-    Raises ValueError when the table is too small, has no split, or splits a person.
+    Args:
+        table: the clips.
+        folds: 0 = leave one out; k = k groups.
+        held_out: "subject": one person each (LOSO), or groups of people dealt out in order, so
+            that they depend on nothing else. "database": one fold each. "split": one fold,
+            trained on the rows whose column `split` says `train`, tested on all others. "clip"
+            (a trap): groups of clips.
+        seed: shuffles the clips of "clip"; nothing else.
+
+    Raises:
+        ValueError: the table is too small, has no split, or splits a person.
     """
     if held_out == "split":
         return [_split_fold(table)]
@@ -92,24 +98,33 @@ def _split_fold(table: pd.DataFrame) -> Fold:
 
 def _folder_names(names: Sequence[str]) -> list[str]:
     """Names as folders of their own on any file system: "../a" stays inside, "a/b" is not "a-b"."""
-    taken, kept = set(), []
+    taken: set[str] = set()  # in lower case
+    result = []
     for name in names:
-        plain = base = re.sub(r"[^\w.-]", "-", name).lstrip(".") or "fold"
+        folder = base = re.sub(r"[^\w.-]", "-", name).lstrip(".") or "fold"
         number = 2
-        while plain.lower() in taken:
-            plain, number = f"{base}-{number}", number + 1
-        taken.add(plain.lower())
-        kept.append(plain)
-    return kept
+        while folder.lower() in taken:
+            folder, number = f"{base}-{number}", number + 1
+        taken.add(folder.lower())
+        result.append(folder)
+    return result
 
 
 def inner_validation(
     person: np.ndarray, train: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`train` without the validation people, and their positions.
+    """Validation people for the choice of an epoch, drawn from the training people alone.
 
-    One person in five, at least one, drawn from the training people alone. `person` (clips,)
-    names everybody. Raises ValueError when there is nobody to spare.
+    Args:
+        person: (clips,) who is seen in each clip of the table.
+        train: positions of the training clips.
+        seed: of the draw.
+
+    Returns:
+        `train` without the validation people (one in five, at least one), and their positions.
+
+    Raises:
+        ValueError: there is nobody to spare.
     """
     names = sorted(set(person[train]))
     if len(names) < 2:

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import pickle
 
 import numpy as np
 import pandas as pd
 import pytest
 import tiny_runs
+import torch
 
 from merclip_lib.config import Config, config_from
 from merclip_lib.data.dataset import ClipDataset, Sampling
@@ -19,7 +21,9 @@ from merclip_lib.runs import store as run_store
 from merclip_lib.scores.metrics import score, score_by
 from merclip_lib.scores.traps import best_on_test, read_epochs
 from merclip_lib.text.bank import bank_of_clips
+from merclip_lib.training import loop
 from merclip_lib.training.loop import predict
+from merclip_lib.weights.transfer import start_network
 
 QUICK = dataclasses.replace(tiny_runs.FAST, use_text=True, use_eim=True, epochs=1)
 FAST = tiny_runs.FAST
@@ -44,6 +48,39 @@ def test_two_workers_and_sentences_give_the_same_bytes_as_one_process(store, tmp
     assert 0 <= score(first.predictions, classes).uf1 <= 1
     probabilities = first.predictions[[f"p_{name}" for name in classes]]
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_network_is_built_once_and_every_fold_begins_with_a_copy(store, tmp_path, monkeypatch):
+    built, begun, train_epoch = [], [], loop.train_epoch
+
+    def count(*arguments):
+        built.append(arguments)
+        return start_network(*arguments)
+
+    def watch(training):
+        begun.append({name: t.clone() for name, t in training.model.state_dict().items()})
+        return train_epoch(training)
+
+    monkeypatch.setattr("merclip_lib.protocol.plan.start_network", count)
+    monkeypatch.setattr(loop, "train_epoch", watch)
+    run = serial(QUICK, store, tmp_path)
+    assert len(built) == 1 and len(begun) == 2
+    for name, tensor in RunPlan(QUICK, store).start.model.state_dict().items():
+        assert torch.equal(begun[0][name], tensor) and torch.equal(begun[1][name], tensor), name
+    assert not list(run.folder.glob("start*"))
+
+
+def test_a_plan_goes_to_another_process_without_its_clips_and_network(store):
+    plan = RunPlan(QUICK, store)
+    plan.check()
+    sent = pickle.dumps(plan)
+    assert len(sent) < 200_000  # the bank of sentences; the network has 3.4 MB
+    there = pickle.loads(sent)
+    assert there.hash == plan.hash and there.table.equals(plan.table)
+    assert torch.equal(there.text.embeddings, plan.text.embeddings)
+    assert np.array_equal(
+        there.dataset(plan.folds[0].test)[0]["video"], plan.dataset(plan.folds[0].test)[0]["video"]
+    )
 
 
 def test_finished_run_is_not_trained_again(store, tmp_path):
