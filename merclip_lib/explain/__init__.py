@@ -10,28 +10,16 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "embeddings": ["embed", "knn_purity", "similarity", "tsne"],
-        "pointing": [
-            "energy_in_region",
-            "localisation",
-            "moving_region",
-            "pointing_game",
-            "true_motion",
-        ],
-        "relevance": [
-            "frame_difference",
-            "freeze_drop",
-            "held_out_video",
-            "input_gradient",
-            "motion_relevance",
-            "token_relevance",
-        ],
+        "pointing": (
+            "energy_in_region localisation moving_region pointing_game true_motion"
+        ).split(),
+        "relevance": (
+            "frame_difference freeze_drop held_out_video input_gradient motion_relevance "
+            "token_relevance"
+        ).split(),
         "rollout": ["attention_rollout"],
-        "sentences": [
-            "au_readout",
-            "counterfactuals",
-            "prefers_truth",
-            "retrieval_within",
-            "sentence_embeddings",
-        ],
+        "sentences": (
+            "au_readout counterfactuals prefers_truth retrieval_within sentence_embeddings"
+        ).split(),
     },
 )

@@ -13,16 +13,30 @@ from merclip_lib.training.batches import gather
 
 
 class Purity(NamedTuple):
+    """How pure neighbourhoods are."""
+
     share: float  # of neighbours with the same label
     chance: float  # for neighbours drawn blindly
 
 
 @torch.inference_mode()
-def embed(model: MERCLIP, dataset: ClipDataset, batch_size: int = 32, config: Config | None = None):
-    """Embeddings z (N, E), compared with sentences, and clip vectors o (N, D), as numpy arrays."""
+def embed(
+    model: MERCLIP, dataset: ClipDataset, batch_size: int = 32, config: Config | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the video encoder makes of clips (paper, video encoder).
+
+    Args:
+        model: the network; it is put into evaluation mode.
+        dataset: N clips.
+        batch_size: clips at once.
+        config: says how clips are normalised; None is CLIP's mean and standard deviation.
+
+    Returns:
+        Embeddings z (N, E), compared with sentences, and clip vectors o (N, D).
+    """
     model.eval()
     parts = [
-        model.vision_encoder(gather(dataset, items, config)[0].transpose(1, 2))[:2]
+        model.vision_encoder(gather(dataset, items, config).video.transpose(1, 2))[:2]
         for items in torch.arange(len(dataset)).split(batch_size)
     ]
     z, o = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
@@ -30,33 +44,45 @@ def embed(model: MERCLIP, dataset: ClipDataset, batch_size: int = 32, config: Co
 
 
 def tsne(x: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Points (N, 2) whose neighbours are those of x (N, E) by cosine distance (t-SNE).
+    """A map of vectors, neighbours by cosine distance (t-SNE; paper, visualisation).
 
     Distances between far groups and the sizes of groups mean nothing in such a picture.
+
+    Args:
+        x: (N, E) vectors.
+        seed: of the random start.
+
+    Returns:
+        Points (N, 2).
     """
     from sklearn.manifold import TSNE
 
     perplexity = min(15.0, (len(x) - 1) / 3)
-    return TSNE(
-        2, perplexity=perplexity, metric="cosine", init="random", random_state=seed
-    ).fit_transform(x)
+    mapper = TSNE(2, perplexity=perplexity, metric="cosine", init="random", random_state=seed)
+    return mapper.fit_transform(x)
 
 
 def knn_purity(x: np.ndarray, labels: Sequence, k: int = 5) -> Purity:
-    """Share of the k nearest neighbours (cosine, without the clip itself) with the same label.
+    """Share of the nearest neighbours that have the same label.
 
-    `x` (N, E), `labels` (N,). Raises ValueError unless 1 <= k < N.
+    Args:
+        x: (N, E) vectors, compared by cosine.
+        labels: (N,) labels.
+        k: number of neighbours, without the clip itself.
+
+    Raises:
+        ValueError: unless 1 <= k < N.
     """
-    labels = np.asarray(labels)
     if not 1 <= k < len(x):
         raise ValueError(f"k is {k}; it must lie between 1 and the number of other clips")
-    same = labels[:, None] == labels
+    label = np.asarray(labels)
+    same = label[:, None] == label
     near = np.argsort(-similarity(x, x) + 4 * np.eye(len(x)), axis=1)[:, :k]
     share = np.take_along_axis(same, near, 1).mean()
     return Purity(float(share), float((same.sum(1) - 1).mean() / (len(x) - 1)))
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine similarities (rows of a, rows of b)."""
+    """Cosine similarities (A, B) of the rows of a (A, E) and of b (B, E)."""
     a, b = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b))
     return a @ b.T

@@ -1,15 +1,30 @@
-"""The pointing game: does the relevance of a clip lie where its face really moves?"""
+"""The pointing game: does the relevance of a clip lie where its face really moves?
+
+A picture of a heat map proves nothing. SynthME knows which patches moved, so a map can be scored:
+does its maximum fall where the skin moved (pointing game), and how much of it lies there? Every
+score stands beside what blind guessing gives. N clips, t time positions, g x g patches.
+"""
 
 import numpy as np
 import pandas as pd
 
 from merclip_lib.data.dataset import uniform_sample
+from merclip_lib.data.store import ClipStore
 
 
-def true_motion(store, rows: np.ndarray, frames: int) -> np.ndarray:
-    """Length of the true displacement at the model's time positions, (N, t, g, g).
+def true_motion(store: ClipStore, rows: np.ndarray, frames: int) -> np.ndarray:
+    """How far each patch has really moved, at the model's time positions.
 
-    Position k's centre tap is sampled frame 2k. Raises ValueError where motion is not known.
+    Args:
+        store: a synthetic set.
+        rows: (N,) rows of the store.
+        frames: T of the model; position k's centre tap is sampled frame 2k.
+
+    Returns:
+        Length of the displacement since the onset, (N, t, g, g), in fractions of the picture.
+
+    Raises:
+        ValueError: the store does not know its motion.
     """
     if store.motion is None:
         raise ValueError(f"{store.folder}: the true motion is known only for synthetic sets")
@@ -18,16 +33,29 @@ def true_motion(store, rows: np.ndarray, frames: int) -> np.ndarray:
 
 
 def moving_region(motion: np.ndarray, above: float = 0.5) -> np.ndarray:
-    """Patches that moved more than `above` times the clip's most: (N, t, g, g) -> (N, g, g)."""
+    """Where a clip moves: patches that moved more than a share of the clip's largest movement.
+
+    Args:
+        motion: (N, t, g, g), see `true_motion`.
+        above: the share.
+
+    Returns:
+        (N, g, g) bool.
+    """
     largest = motion.max(1)
     return largest > above * largest.max((1, 2), keepdims=True)
 
 
 def pointing_game(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Does the maximum of a map lie in the region? (N,), 0 or 1, or a share where maxima tie.
+    """Does the maximum of a map lie in the region? After Zhang et al. 2018.
 
-    `maps` (N, t, g, g), summed over time, or (N, g, g); `region` bool (N, g, g). Blind guessing
-    gives the region's area, `region.mean((1, 2))`. After Zhang et al. 2018.
+    Args:
+        maps: (N, t, g, g), summed over time, or (N, g, g).
+        region: (N, g, g) bool.
+
+    Returns:
+        (N,), 0 or 1, or a share where maxima tie. Blind guessing gives the region's area,
+        `region.mean((1, 2))`.
     """
     maps = _over_time(maps)
     best = maps == maps.max((1, 2), keepdims=True)
@@ -35,7 +63,15 @@ def pointing_game(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
 
 
 def energy_in_region(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Share of a map's positive part inside the region, (N,); the area if nothing is positive."""
+    """Share of a map's positive part inside the region.
+
+    Args:
+        maps: (N, t, g, g), summed over time, or (N, g, g).
+        region: (N, g, g) bool.
+
+    Returns:
+        (N,); the region's area where nothing is positive.
+    """
     maps = np.maximum(_over_time(maps), 0)
     total = maps.sum((1, 2))
     inside = (maps * region).sum((1, 2))
@@ -53,10 +89,18 @@ def centre_prior(grid: int) -> np.ndarray:
 
 
 def localisation(maps: dict[str, np.ndarray], region: np.ndarray) -> pd.DataFrame:
-    """Scores of maps beside guesses: table [name, metric, value, low, high] (95 %, over clips).
+    """Scores of maps beside those of guesses.
 
     Guesses: any patch; the middle of the picture; and, for the first map, the map of another
     clip (mean over all others): what it knows about faces without having seen this clip.
+
+    Args:
+        maps: name -> (N, t, g, g) or (N, g, g).
+        region: (N, g, g) bool, where the clips move.
+
+    Returns:
+        A row per metric and name: [name, metric, value, low, high], mean over clips and its 95 %
+        interval.
     """
     first = next(iter(maps.values()))
     middle = np.broadcast_to(centre_prior(region.shape[-1]), region.shape)
@@ -69,13 +113,5 @@ def localisation(maps: dict[str, np.ndarray], region: np.ndarray) -> pd.DataFram
         values["any patch (area)"] = region.mean((1, 2))
         for name, value in values.items():
             mean, half = value.mean(), 1.96 * value.std() / len(value) ** 0.5
-            rows.append(
-                {
-                    "name": name,
-                    "metric": metric,
-                    "value": mean,
-                    "low": max(mean - half, 0.0),
-                    "high": min(mean + half, 1.0),
-                }
-            )
-    return pd.DataFrame(rows)
+            rows.append((name, metric, mean, max(mean - half, 0.0), min(mean + half, 1.0)))
+    return pd.DataFrame(rows, columns=["name", "metric", "value", "low", "high"])

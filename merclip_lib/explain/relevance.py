@@ -1,9 +1,8 @@
-"""What the model sees: embeddings, and relevance over face and time.
+"""Relevance over face and time: which pixels or patches decided for a class?
 
-A picture of a heat map proves nothing. SynthME knows which patches moved, so a map can be scored:
-does its maximum fall where the skin moved (pointing game), and how much of it lies there? Every
-score stands beside what blind guessing gives. Arrays are numpy unless a function takes a model.
-Axes as in `merclip_lib.encoder`: N clips, T frames, t time positions, g x g patches, E embedding.
+N clips, T frames, t time positions, g x g patches; videos (N, 3, T, H, W) are normalised, maps
+are numpy (N, t, g, g). The paper shows attention maps; these follow gradients, and `pointing`
+says whether they point where the face moves.
 """
 
 from collections.abc import Sequence
@@ -20,21 +19,37 @@ from merclip_lib.training.batches import gather
 
 
 def held_out_video(dataset: ClipDataset, config: Config | None = None) -> Tensor:
-    """All clips of a dataset, normalised as `config` says (else as CLIP): (N, 3, T, H, W)."""
-    return gather(dataset, torch.arange(len(dataset)), config)[0].transpose(1, 2)
+    """All clips of a dataset as one video.
+
+    Args:
+        dataset: N clips.
+        config: says how clips are normalised; None is CLIP's mean and standard deviation.
+
+    Returns:
+        (N, 3, T, H, W), normalised.
+    """
+    return gather(dataset, torch.arange(len(dataset)), config).video.transpose(1, 2)
 
 
 def motion_relevance(
     model: MERCLIP, video: Tensor, classes: Tensor | None = None, steps: int = 8
 ) -> np.ndarray:
-    """What the movement of each patch at each time did for a class: (N, t, g, g), signed.
+    """What the movement of each patch at each time did for a class, signed.
 
     Integrated gradients (Sundararajan 2017) between the clip and the *still clip*, its first
     frame repeated: R = (x - x_still) * mean over a of d logit_c / dx at x_still + a (x - x_still),
     summed over the pixels and channels of a patch, and over the frames 2k and 2k + 1 of time
     position k. A still face has no relevance; all R together are logit(clip) - logit(still clip),
-    up to the number of `steps`. `video` (N, 3, T, H, W), normalised; `classes` (N,) or None for
-    the predicted ones. Not in the paper, which shows attention maps.
+    up to the number of `steps`. Not in the paper, which shows attention maps.
+
+    Args:
+        model: the network; it is put into evaluation mode.
+        video: (N, 3, T, H, W), normalised.
+        classes: (N,) class numbers; None is the predicted ones.
+        steps: points a between the still clip and the clip.
+
+    Returns:
+        R, (N, t, g, g).
     """
     model.eval()
     classes = predicted_classes(model, video) if classes is None else classes
@@ -46,7 +61,10 @@ def motion_relevance(
 
 
 def input_gradient(model: MERCLIP, video: Tensor, classes: Tensor | None = None) -> np.ndarray:
-    """Plain saliency (Simonyan 2014): |d logit_c / dx| summed per patch and time, (N, t, g, g)."""
+    """Plain saliency (Simonyan 2014): |d logit_c / dx| summed per patch and time, (N, t, g, g).
+
+    Arguments as `motion_relevance`.
+    """
     model.eval()
     classes = predicted_classes(model, video) if classes is None else classes
     return _per_patch(model, _gradient(model, video, classes).abs())
@@ -57,6 +75,7 @@ def token_relevance(model: MERCLIP, video: Tensor, classes: Tensor | None = None
 
     Gradient x token at the EIM's input. By then a token has attended to the whole frame and the
     clip token holds the whole clip, so this says where the EIM reads, not where the face moved.
+    Arguments as `motion_relevance`.
     """
     model.eval()
     classes = predicted_classes(model, video) if classes is None else classes
@@ -71,17 +90,18 @@ def token_relevance(model: MERCLIP, video: Tensor, classes: Tensor | None = None
 
 
 def frame_difference(model: MERCLIP, video: Tensor) -> np.ndarray:
-    """|x - x_still| summed per patch and time, (N, t, g, g): no network, only its patch grid."""
+    """|x - x_still| summed per patch and time, (N, t, g, g); no network, only its grid."""
     return _per_patch(model, (video - video[:, :, :1]).abs())
 
 
 @torch.no_grad()
 def predicted_classes(model: MERCLIP, video: Tensor) -> Tensor:
-    """Class numbers (N,)."""
+    """Class numbers (N,) that the network gives to `video` (N, 3, T, H, W)."""
     return model(video).logits.argmax(1)
 
 
 def _gradient(model: MERCLIP, video: Tensor, classes: Tensor) -> Tensor:
+    """d logit_c / dx, of the shape of `video`."""
     video = video.detach().clone().requires_grad_()
     chosen = model(video).logits.gather(1, classes[:, None]).sum()
     return torch.autograd.grad(chosen, video)[0]
@@ -97,16 +117,26 @@ def _per_patch(model: MERCLIP, x: Tensor) -> np.ndarray:
 def freeze(video: Tensor, mask: np.ndarray) -> Tensor:
     """The clip with the patches of `mask` (N, g, g) held at their first frame."""
     scale = video.shape[-1] // mask.shape[-1]
-    mask = torch.from_numpy(mask).repeat_interleave(scale, 1).repeat_interleave(scale, 2)
-    return torch.where(mask[:, None, None], video[:, :, :1], video)
+    pixels = torch.from_numpy(mask).repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    return torch.where(pixels[:, None, None], video[:, :, :1], video)
 
 
 @torch.inference_mode()
-def freeze_drop(model: MERCLIP, video: Tensor, order: np.ndarray, counts: Sequence[int]) -> list:
-    """Mean fall of the predicted class's probability when the first patches of `order` stop moving.
+def freeze_drop(
+    model: MERCLIP, video: Tensor, order: np.ndarray, counts: Sequence[int]
+) -> list[float]:
+    """How much the predicted class loses when the most relevant patches stop moving.
 
-    `order` (N, g*g) patch numbers, most relevant first. A faithful map makes a steep fall. It
-    needs no known motion, so it also works on real clips. Returns one number per count.
+    A faithful map makes a steep fall. It needs no known motion, so it also works on real clips.
+
+    Args:
+        model: the network; it is put into evaluation mode.
+        video: (N, 3, T, H, W), normalised.
+        order: (N, g*g) patch numbers, most relevant first.
+        counts: how many patches are held still.
+
+    Returns:
+        Mean fall of the predicted class's probability, one number per count.
     """
     model.eval()
     whole = model(video).logits.softmax(1)

@@ -1,33 +1,44 @@
-"""Attention rollout: which patches did the logit hear of, layer by layer?
+"""Attention rollout: which patches does a logit depend on, through all layers of attention?
 
 Gradient-weighted attention after Chefer et al. 2021 (Generic Attention-model Explainability),
 written for this network: attention within each time (local blocks), of one query over all times
 (global blocks), their fusion, and the EIM. Attention weights are worked out again from what goes
-into each layer, so the forward pass stays as it is. Axes as in `merclip_lib.encoder`.
+into each layer, so the forward pass stays as it is. N clips, t time positions, L = g * g patches.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from merclip_lib.model.encoder import split_heads
+from merclip_lib.model.encoder import GlobalBlock, LocalBlock, Transformer, split_heads
 from merclip_lib.model.head import EmotionBlock
 from merclip_lib.model.merclip import MERCLIP
+
+Block = LocalBlock | GlobalBlock | EmotionBlock
 
 
 def attention_rollout(
     model: MERCLIP, video: Tensor, classes: Tensor | None = None, batch_size: int = 8
 ) -> np.ndarray:
-    """Gradient-weighted attention, followed from a logit back to the patches: (N, t, g, g), >= 0.
+    """Gradient-weighted attention, followed from a logit back to the patches.
 
     Each attention layer weighs A = mean over heads of relu(attention * d logit_c / d attention);
     what its tokens know of the stem's tokens grows by it: R <- R + A R. What moves between tokens
     without attention (convolutions over time, position encoding) is not followed: a map of where
-    the network *reads*, as all attention maps are. `video` (N, 3, T, H, W), normalised; `classes`
-    (N,) or None for the predicted ones. Not in the paper, which shows plain attention.
+    the network *reads*, as all attention maps are. Not in the paper, which shows plain attention.
+
+    Args:
+        model: the network; it is put into evaluation mode.
+        video: (N, 3, T, H, W), normalised.
+        classes: (N,) class numbers; None is the predicted ones.
+        batch_size: clips at once.
+
+    Returns:
+        (N, t, g, g), not negative.
     """
     model.eval()
     if classes is None:
@@ -37,77 +48,111 @@ def attention_rollout(
     return np.concatenate([_rollout(model, *part).numpy() for part in parts])
 
 
+class Trace(NamedTuple):
+    """What one forward pass leaves behind for its attention layers."""
+
+    inputs: dict[nn.Module, Tensor]  # LayerNorm -> its output, which the attention reads
+    slopes: dict[Block, Tensor]  # d logit_c / d outputs of the heads, side by side
+
+
 def _rollout(model: MERCLIP, video: Tensor, classes: Tensor) -> Tensor:
     trunk = model.vision_encoder.transformer
-    local, dec = trunk.resblocks, getattr(trunk, "dec", [])
-    reader = getattr(model.cls_head, "blocks", [])  # a linear head has none
-    inputs = [block.ln_1 for block in [*local, *dec]] + [block.ln_3 for block in dec]
-    outputs = [block.attn.out_proj for block in [*local, *dec]]
-    kept = _record(
-        model,
-        video,
-        [*inputs, *(block.norm for block in reader)],
-        [*outputs, *(block.attn.proj for block in reader)],
-    )
-    chosen = kept[model].gather(1, classes[:, None]).sum()
-    mixed = [kept[_heads_output(block)] for block in [*local, *dec, *reader]]
-    slopes = torch.autograd.grad(chosen, mixed)
-    slope = dict(zip([*local, *dec, *reader], slopes, strict=True))
+    # Its items have no type of their own in torch; a linear head has no blocks.
+    local_blocks = cast(list[LocalBlock], list(trunk.resblocks))
+    global_blocks = cast(list[GlobalBlock], list(getattr(trunk, "dec", [])))
+    head_blocks = cast(list[EmotionBlock], list(getattr(model.cls_head, "blocks", [])))
+    trace = _trace(model, video, classes, [*local_blocks, *global_blocks, *head_blocks])
     with torch.no_grad():
-        after = []  # R of the frames' tokens after each local block: (N, t, 1 + L, 1 + L)
-        for block in local:
-            x = kept[block.ln_1]
-            known = after[-1] if after else torch.eye(x.shape[2]).expand(*x.shape[:2], -1, -1)
-            after.append(known + weighted_attention(block, x, x, slope[block]) @ known)
-        frames, share = after[-1], 1.0
-        clip = torch.zeros_like(frames[:, :, 0])  # R of the clip vector o: (N, t, 1 + L)
-        for layer, block in zip(trunk.global_layers, dec, strict=True):
-            query, tokens = kept[block.ln_1][:, None], kept[block.ln_3]
-            read = weighted_attention(block, query, tokens, slope[block][:, None])
-            clip = clip + (read.view_as(clip)[:, :, None] @ after[layer])[:, :, 0]
-            share = torch.sigmoid(trunk.balance).mean()
-        clip = (1 - share) * clip + share * frames[:, :, 0] / frames.shape[1]
-
+        after = _local_rollout(local_blocks, trace)
+        frames, clip = after[-1], _clip_rollout(trunk, global_blocks, after, trace)
         known = torch.eye(1 + clip[..., 1:].numel() // len(clip)).expand(len(clip), -1, -1)
-        for block in reader:
-            x, y = kept[block.norm], slope[block]
-            read = weighted_attention(block, x[:, : y.shape[1]], x, y)
-            known = known[:, : y.shape[1]] + read @ known
+        for block in head_blocks:
+            x, slope = trace.inputs[block.norm], trace.slopes[block]
+            read = weighted_attention(block, x[:, : slope.shape[1]], x, slope)
+            known = known[:, : slope.shape[1]] + read @ known
         patches = known[:, 0, 1:].view(*clip.shape[:2], 1, -1) @ frames[:, :, 1:, 1:]
         total = known[:, 0, :1, None] * clip[..., 1:] + patches[:, :, 0]
     grid = model.vision_encoder.size.grid
     return total.unflatten(2, (grid, grid))
 
 
-def _heads_output(block: nn.Module) -> nn.Module:
+def _local_rollout(blocks: Sequence[LocalBlock], trace: Trace) -> list[Tensor]:
+    """R of the frames' tokens after each local block, (N, t, 1 + L, 1 + L)."""
+    after: list[Tensor] = []
+    for block in blocks:
+        x = trace.inputs[block.ln_1]
+        known = after[-1] if after else torch.eye(x.shape[2]).expand(*x.shape[:2], -1, -1)
+        after.append(known + weighted_attention(block, x, x, trace.slopes[block]) @ known)
+    return after
+
+
+def _clip_rollout(
+    trunk: Transformer, blocks: Sequence[GlobalBlock], after: Sequence[Tensor], trace: Trace
+) -> Tensor:
+    """R of the clip vector o, the fusion included, (N, t, 1 + L)."""
+    frames = after[-1]
+    clip = torch.zeros_like(frames[:, :, 0])
+    for layer, block in zip(trunk.global_layers, blocks, strict=True):
+        query, tokens = trace.inputs[block.ln_1][:, None], trace.inputs[block.ln_3]
+        read = weighted_attention(block, query, tokens, trace.slopes[block][:, None])
+        clip = clip + (read.view_as(clip)[:, :, None] @ after[layer])[:, :, 0]
+    share = torch.sigmoid(trunk.balance).mean() if blocks else 1.0
+    return (1 - share) * clip + share * frames[:, :, 0] / frames.shape[1]
+
+
+def _trace(model: MERCLIP, video: Tensor, classes: Tensor, blocks: Sequence[Block]) -> Trace:
+    """Forward and backward once, recording what goes into each attention and what it matters."""
+    inputs: dict[nn.Module, Tensor] = {}
+    outputs: dict[nn.Module, Tensor] = {}
+    hooks = [
+        norm.register_forward_hook(lambda module, _, y: inputs.update({module: y}))
+        for block in blocks
+        for norm in _norms(block)
+    ]
+    hooks += [
+        _projection(block).register_forward_pre_hook(
+            lambda module, x: outputs.update({module: x[0]})
+        )
+        for block in blocks
+    ]
+    try:
+        with torch.enable_grad():
+            logits = model(video.detach().clone().requires_grad_()).logits
+    finally:
+        for hook in hooks:
+            hook.remove()
+    chosen = logits.gather(1, classes[:, None]).sum()
+    slopes = torch.autograd.grad(chosen, [outputs[_projection(block)] for block in blocks])
+    return Trace(inputs, dict(zip(blocks, slopes, strict=True)))
+
+
+def _norms(block: Block) -> list[nn.Module]:
+    """The LayerNorms whose outputs the attention of a block reads."""
+    if isinstance(block, EmotionBlock):
+        return [block.norm]
+    return [block.ln_1, block.ln_3] if isinstance(block, GlobalBlock) else [block.ln_1]
+
+
+def _projection(block: Block) -> nn.Module:
     """The layer that reads the heads' outputs side by side."""
     return block.attn.proj if isinstance(block, EmotionBlock) else block.attn.out_proj
 
 
-def _record(
-    model: MERCLIP, video: Tensor, after: Sequence[nn.Module], before: Sequence[nn.Module]
-) -> dict[nn.Module, Tensor]:
-    """Forward once: outputs of the modules `after`, inputs of `before`, logits under `model`."""
-    kept, hooks = {}, []
-    for module in after:
-        hooks.append(module.register_forward_hook(lambda m, _, y: kept.update({m: y})))
-    for module in before:
-        hooks.append(module.register_forward_pre_hook(lambda m, x: kept.update({m: x[0]})))
-    try:
-        with torch.enable_grad():
-            kept[model] = model(video.detach().clone().requires_grad_()).logits
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return kept
+def weighted_attention(block: Block, query: Tensor, tokens: Tensor, slope: Tensor) -> Tensor:
+    """Mean over heads of relu(attention * its gradient).
 
+    Args:
+        block: whose attention it is.
+        query: (..., Q, D), has passed the norm.
+        tokens: (..., S, D), has passed the norm.
+        slope: gradient with respect to y = attention @ values, of the shape of `query`; that of
+            the attention is then slope @ values'.
 
-def weighted_attention(block: nn.Module, query: Tensor, tokens: Tensor, slope: Tensor) -> Tensor:
-    """Mean over heads of relu(attention * its gradient): (..., queries, tokens).
-
-    `query` and `tokens` (..., S, D) have passed the norm; `slope` is the gradient with respect to
-    y = attention @ values, so that of the attention is slope @ values'.
+    Returns:
+        (..., Q, S).
     """
+    w: Tensor
+    b: Tensor
     if isinstance(block, EmotionBlock):
         w, b, heads = block.attn.to_qkv.weight, block.attn.to_qkv.bias, block.attn.heads
     else:

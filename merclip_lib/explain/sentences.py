@@ -23,28 +23,47 @@ AU_RESAMPLING = Resampling(samples=500)  # there is an interval for each unit
 
 
 def sentence_embeddings(config: Config, annotations: Sequence[str]) -> np.ndarray:
-    """Unit vectors (S, E) of annotations from the frozen text tower, templates averaged."""
+    """Encode annotations with the frozen text tower, templates averaged (paper, text encoder).
+
+    Args:
+        config: says text tower and style of the descriptions.
+        annotations: S annotations.
+
+    Returns:
+        Unit vectors (S, E).
+
+    Raises:
+        ValueError: an annotation cannot be read, or the text tower cannot be loaded.
+    """
     texts = [describe(annotation, config.description) for annotation in annotations]
     bank = build_text_bank(load_text_tower(config), tokenizer(), texts)
     return F.normalize(bank.mean(1), dim=-1).numpy()
 
 
 def retrieval(
-    z: np.ndarray, bank: np.ndarray, own: np.ndarray, among: np.ndarray | None = None
+    z: np.ndarray, bank: np.ndarray, sentence: np.ndarray, among: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """Find the sentence of a clip and the clips of a sentence, by cosine; rows: the two ways.
+    """Find the sentence of a clip and the clips of a sentence, by cosine.
 
-    `z` (N, E) clips, `bank` (S, E) different sentences, `own` (N,) the sentence of each clip;
-    `among` (N,) bool limits the questions, never the candidates. R@k: a right answer is among
-    the first k. mAP: mean average precision. Each with its chance level. Raises ValueError when
-    nothing is asked.
+    Args:
+        z: (N, E) clips.
+        bank: (S, E) different sentences.
+        sentence: (N,) number of the sentence of each clip.
+        among: (N,) bool limits the questions, never the candidates; None asks for all clips.
+
+    Returns:
+        A row for each of the two ways. R@k: a right answer is among the first k. mAP: mean
+        average precision. Each with its chance level.
+
+    Raises:
+        ValueError: nothing is asked.
     """
-    right = own[:, None] == np.arange(len(bank))  # (N, S)
+    right = sentence[:, None] == np.arange(len(bank))  # (N, S)
     cosine = similarity(z, bank)
     asked = np.ones(len(z), bool) if among is None else np.asarray(among, bool)
     if not asked.any():
         raise ValueError("no clip is among the questions; widen `among`")
-    sentences = np.unique(own[asked])
+    sentences = np.unique(sentence[asked])
     return pd.DataFrame(
         {
             "sentence of a clip": _ranking(cosine[asked], right[asked]),
@@ -56,21 +75,32 @@ def retrieval(
 def retrieval_within(
     z: np.ndarray,
     bank: np.ndarray,
-    own: np.ndarray,
+    sentence: np.ndarray,
     networks: Sequence,
-    among: np.ndarray | None = None,
+    among: Sequence | None = None,
 ) -> pd.DataFrame:
     """`retrieval` where each clip was seen by its own network: means over all questions.
 
-    The candidates of a question are the clips of one network (`networks` (N,), the fold), whose
-    embeddings can be compared; `candidates` is their mean number.
+    Args:
+        z: (N, E) clips.
+        bank: (S, E) different sentences.
+        sentence: (N,) number of the sentence of each clip.
+        networks: (N,) the network that saw each clip, such as its fold. The candidates of a
+            question are the clips of one network, whose embeddings can be compared.
+        among: (N,) bool, the questions; None asks for all clips.
+
+    Returns:
+        As `retrieval`; `candidates` is their mean number.
+
+    Raises:
+        ValueError: nothing is asked.
     """
-    networks = np.asarray(networks)
-    among = np.ones(len(z), bool) if among is None else np.asarray(among, bool)
+    network = np.asarray(networks)
+    asked = np.ones(len(z), bool) if among is None else np.asarray(among, bool)
     tables = []
-    for network in np.unique(networks[among]) if among.any() else np.unique(networks):
-        rows = networks == network
-        tables.append(retrieval(z[rows], bank, own[rows], among[rows]))
+    for name in np.unique(network[asked]) if asked.any() else np.unique(network):
+        rows = network == name
+        tables.append(retrieval(z[rows], bank, sentence[rows], asked[rows]))
     ways = tables[0].index
     counts = np.array([table["questions"] for table in tables])[..., None]
     means = (np.array(tables) * counts).sum(0) / counts.sum(0)
@@ -83,7 +113,8 @@ def _ranking(cosine: np.ndarray, right: np.ndarray) -> dict[str, float]:
     ranked = np.take_along_axis(right, np.argsort(-cosine, 1, kind="stable"), 1)
     places, m = np.arange(1, ranked.shape[1] + 1), ranked.sum(1)
     precision = (ranked * ranked.cumsum(1) / places).sum(1) / m
-    n, result = ranked.shape[1], {"questions": len(right), "candidates": right.shape[1]}
+    n = ranked.shape[1]
+    result: dict[str, float] = {"questions": len(right), "candidates": n}
     for k in (1, 5):
         missed = np.prod([np.maximum(n - m - i, 0) / (n - i) for i in range(min(k, n))], axis=0)
         result |= {f"R@{k}": ranked[:, :k].any(1).mean(), f"chance R@{k}": (1 - missed).mean()}
@@ -95,11 +126,23 @@ def _ranking(cosine: np.ndarray, right: np.ndarray) -> dict[str, float]:
 def counterfactuals(
     annotations: Sequence[str], units: Sequence[str], draws: int = 4, seed: int = 0
 ) -> pd.DataFrame:
-    """Sentences that are nearly true: table [clip, kind, annotation], clip = position.
+    """Sentences that are nearly true.
 
     Kinds: `left for right`, all sides exchanged, where the clip has a side; `unit exchanged`, one
-    unit replaced by another number of `units` that the clip does not show, on the same side,
-    `draws` times; `unit left out`, where there are several.
+    unit replaced by another that the clip does not show, on the same side; `unit left out`, where
+    there are several.
+
+    Args:
+        annotations: of the clips.
+        units: numbers of the units to exchange with.
+        draws: how often a unit of a clip is exchanged.
+        seed: of the draws.
+
+    Returns:
+        A table [clip, kind, annotation]; clip is the position in `annotations`.
+
+    Raises:
+        ValueError: an annotation cannot be read.
     """
     generator, rows = np.random.default_rng(seed), []
     for clip, annotation in enumerate(annotations):
@@ -120,9 +163,15 @@ def counterfactuals(
 
 
 def prefers_truth(z: np.ndarray, true: np.ndarray, false: np.ndarray) -> np.ndarray:
-    """Is a clip nearer to its true than to its false sentence? (N,): 1, 0, or 0.5 for a tie.
+    """Is a clip nearer, by cosine, to its true than to its false sentence?
 
-    All three (N, E), row by row. Blind choice gives 0.5.
+    Args:
+        z: (N, E) clips.
+        true: (N, E) the true sentence of each clip.
+        false: (N, E) a false one.
+
+    Returns:
+        (N,): 1, 0, or 0.5 for a tie. Blind choice gives 0.5.
     """
     z, true, false = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (z, true, false))
     return (np.sign((z * true).sum(1) - (z * false).sum(1)) + 1) / 2
@@ -135,22 +184,30 @@ def au_readout(
     subjects: Sequence,
     resampling: Resampling = AU_RESAMPLING,
 ) -> pd.DataFrame:
-    """A sentence of one action unit as its detector: a row per unit [clips, auc, low, high].
+    """A sentence of one action unit as its detector.
 
-    `scores` (N, U) are cosines of clips with the units' sentences, `targets` (N, U) in {0, 1}.
     The area under the ROC curve is the share of pairs (a clip with the unit, one without) in the
-    right order; only pairs scored by the same network (`networks` (N,), the fold) are compared.
-    0.5 is chance; NaN without such a pair. Intervals (95 %) draw subjects with replacement.
+    right order; only pairs scored by the same network are compared.
+
+    Args:
+        scores: (N, U) cosines of clips with the units' sentences.
+        targets: (N, U) in {0, 1}.
+        networks: (N,) the network that saw each clip, such as its fold.
+        subjects: (N,) the person in each clip.
+        resampling: how subjects are drawn for the intervals.
+
+    Returns:
+        A row per unit [clips, auc, low, high]: 0.5 is chance; NaN without a pair.
     """
-    networks, person = np.asarray(networks), pd.factorize(np.asarray(subjects))[0]
+    network, person = np.asarray(networks), pd.factorize(np.asarray(subjects))[0]
     drawn = resampling.draw(person.max() + 1)[:, person]  # (samples, N)
     values = len(drawn) + 1  # as observed, then the resamples
     rows = []
     for score, truth in zip(scores.T, targets.T > 0, strict=True):
         won, pairs = np.zeros(values), np.zeros(values)
-        for network in np.unique(networks):
-            shows = np.flatnonzero(truth & (networks == network))
-            lacks = np.flatnonzero(~truth & (networks == network))
+        for name in np.unique(network):
+            shows = np.flatnonzero(truth & (network == name))
+            lacks = np.flatnonzero(~truth & (network == name))
             order = (np.sign(score[shows, None] - score[lacks]) + 1) / 2
             a, b = (np.vstack([np.ones(len(at)), drawn[:, at]]) for at in (shows, lacks))
             won += (a @ order * b).sum(1)
