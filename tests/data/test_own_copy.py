@@ -46,7 +46,7 @@ def drawn(tmp_path_factory):
 
 
 def manifest(drawn, folder, release, suffix=""):
-    """DataRoot, annotation file and clip table of a release in `folder`; its table and clips."""
+    """Folders, annotation file and clip table of a release in `folder`; its table and clips."""
     dataset = ROADS[release][0]
     clips = official_layouts.lay_out(drawn, folder / "copy", release, suffix)
     kind = ".csv" if dataset == "dfme" else ".xlsx"

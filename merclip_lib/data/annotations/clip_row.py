@@ -19,23 +19,20 @@ MISSING = frozenset({"", "/", "-", "?", "-1", "nan", "n/a", "na", "none", "null"
 
 
 class FrameNumbers(NamedTuple):
-    """Onset, apex and offset of a clip, and what was repaired."""
+    """When an expression begins, is strongest (None: not annotated) and ends."""
 
     onset: int
     apex: int | None
     offset: int
-    repairs: list[str]
 
 
-def clip_row(
-    values: dict[str, str], release: Release, data_root: DataRoot | None
-) -> tuple[dict, str]:
+def clip_row(values: dict[str, str], release: Release, root: DataRoot | None) -> tuple[dict, str]:
     """Make the row of a clip table from a row of an annotation file.
 
     Args:
         values: field -> text of its cell.
         release: how the dataset writes its annotations.
-        data_root: the pictures, by which wrong frame numbers are repaired.
+        root: the pictures, by which wrong frame numbers are repaired.
 
     Returns:
         The row (column -> value) and what was repaired, "" if nothing.
@@ -52,28 +49,25 @@ def clip_row(
     written = _written_emotion(values, release.dataset)
     emotion = EMOTIONS.get(written, written)
     frames = release.frames.format(subject=subject, clip=clip, emotion=written)
-    root = data_root if release.folder_per_clip else None
-    numbers = _frame_numbers(values, release, lambda: _span_below(root, frames))
-    annotation = values.get("action_units", "")
-    if annotation.lower() in MISSING:
-        annotation = ""
-    facs.parse(annotation)
+    pictures = root if release.folder_per_clip else None
+    numbers, repairs = _frame_numbers(values, release, lambda: _span_below(pictures, frames))
+    written_units = values.get("action_units", "")
+    action_units = "" if written_units.lower() in MISSING else written_units
+    facs.parse(action_units)
     row = {
         "clip_id": f"{release.dataset}_{subject}_{clip}_{numbers.onset}",
         "dataset": release.dataset,
         "subject": subject,
         "clip": clip,
-        "onset": numbers.onset,
-        "apex": numbers.apex,
-        "offset": numbers.offset,
+        **numbers._asdict(),
         "fps": release.fps,
-        "action_units": annotation,
+        "action_units": action_units,
         "emotion": release.emotions.get(emotion, emotion),
         "frames": frames,
     }
     if "split" in values:
         row["split"] = split_named(values["split"]) or values["split"]
-    return row, "; ".join(numbers.repairs)
+    return row, "; ".join(repairs)
 
 
 def _subject(text: str, form: str) -> str:
@@ -108,8 +102,11 @@ def _written_emotion(values: dict[str, str], dataset: str) -> str:
 
 def _frame_numbers(
     values: dict[str, str], release: Release, find_span: Callable[[], tuple[int, int] | None]
-) -> FrameNumbers:
-    """Frame numbers that can be right; `find_span` takes onset and offset from the pictures."""
+) -> tuple[FrameNumbers, list[str]]:
+    """Frame numbers that can be right, and what was repaired.
+
+    `find_span` takes onset and offset from the pictures.
+    """
     onset, apex, offset = (_frame_number(values, name) for name in ("onset", "apex", "offset"))
     repairs = []
     if onset is not None and onset < release.first_frame:
@@ -129,7 +126,7 @@ def _frame_numbers(
     elif apex is not None and not onset <= apex <= offset:
         repairs.append(f"apex {apex} outside {onset}-{offset}, left empty")
         apex = None
-    return FrameNumbers(onset, apex, offset, repairs)
+    return FrameNumbers(onset, apex, offset), repairs
 
 
 def _frame_number(values: dict[str, str], name: str) -> int | None:
@@ -149,12 +146,12 @@ def picture_span(folder: Path) -> tuple[int, int] | None:
     return (min(numbers), max(numbers)) if numbers else None
 
 
-def _span_below(data_root: DataRoot | None, frames: str) -> tuple[int, int] | None:
+def _span_below(root: DataRoot | None, frames: str) -> tuple[int, int] | None:
     """The span of a clip's folder, None where it is not found or is a video."""
-    if data_root is None:
+    if root is None:
         return None
     try:
-        folder = data_root.find(frames, "")
+        folder = root.find(frames, "")
         return picture_span(folder) if folder.is_dir() else None
     except ValueError:
         return None

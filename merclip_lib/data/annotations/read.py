@@ -235,7 +235,8 @@ def _subject_folders(sheets: list[Sheet]) -> dict[str, str]:
 
 def _further_spans(fields: Fields) -> list[tuple[int, int]]:
     """Columns of the second and later expressions of a SMIC video: `OnsetF2`, `OffsetF2`, ..."""
-    stems = [re.sub(r"[0-9]+$", "", heading) for heading in fields.headings()]
+    headings = [normalise(cell) for cell in fields.sheet.rows[fields.header]]
+    stems = [re.sub(r"[0-9]+$", "", heading) for heading in headings]
 
     def later(first: int) -> list[int]:
         return [k for k, stem in enumerate(stems) if k > first and stem == stems[first]]

@@ -183,8 +183,12 @@ def _frames(table: pd.DataFrame, root: Path) -> dict:
 def _table_totals(expected: dict, report: dict) -> list[dict]:
     """Totals of the whole table; a card states those that are known."""
     table = report["table"]
-    counted = {"rows": report["rows"]["read"], **{k: table[k] for k in ("clips", "subjects")}}
-    lines = [(name, expected[name], count) for name, count in counted.items() if name in expected]
+    counts = {
+        "rows": report["rows"]["read"],
+        "clips": table["clips"],
+        "subjects": table["subjects"],
+    }
+    lines = [(name, expected[name], count) for name, count in counts.items() if name in expected]
     codings = expected.get("emotions_by_coding", {})
     of_coding = codings.get(report.get("coding"), codings.get("2019", {}))
     if emotions := expected.get("emotions") or of_coding:
@@ -230,15 +234,14 @@ def manifest_text(report: dict) -> str:
 
 def _reading_lines(report: dict) -> list[str]:
     rows, table = report["rows"], report["table"]
-    length = table["frames_per_clip"]
+    span = table["frames_per_clip"]
     return [
         f"{report['dataset']}: {rows['read']} rows read, {rows['kept']} kept "
         f"({rows['repaired']} of them repaired), {rows['dropped']} dropped",
         *(f"  row {c['row']} {c['outcome']}: {c['reason']}" for c in report["changes"]),
         f"{table['clips']} clips, {table['subjects']} subjects, ids {table['ids']}",
         f"  emotions: {_list(table['emotions'])}",
-        f"  frames a clip: {length['shortest']} to {length['longest']}, "
-        f"median {length['median']:g}",
+        f"  frames a clip: {span['shortest']} to {span['longest']}, median {span['median']:g}",
         f"  clips without apex: {table['apex_missing']}",
         f"  action units: {_list(table['action_units']) or 'none'}",
         *(f"  {line}" for line in _unsaid_lines(table)),

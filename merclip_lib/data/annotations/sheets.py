@@ -4,6 +4,7 @@ Everything is read as text, so that `01` stays `01`. Headings are compared witho
 signs ("Onset Frame" is "onsetframe") and are looked for in the first rows of every sheet.
 """
 
+import contextlib
 import csv
 import io
 import re
@@ -42,10 +43,6 @@ class Fields:
     header: int
     column: dict[str, int]
 
-    def headings(self) -> list[str]:
-        """The headings, normalised; none where the sheet has no header."""
-        return _headings(self.sheet.rows[self.header]) if self.header >= 0 else []
-
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """The rows below the header, numbered as in the file."""
         yield from enumerate(self.sheet.rows[self.header + 1 :], start=self.header + 2)
@@ -66,9 +63,7 @@ def read_sheets(path: str | Path) -> list[Sheet]:
     try:
         if suffix in (".csv", ".tsv", ".txt"):
             return [_text_sheet(path.name, _csv_rows(path))]
-        frames = pd.read_excel(
-            path, sheet_name=None, header=None, dtype=object, keep_default_na=False
-        )
+        frames = pd.read_excel(path, None, header=None, dtype=object, keep_default_na=False)
     except ImportError as problem:
         raise ValueError(
             f"{path}: no reader for {suffix} is installed; open it in a spreadsheet program and "
@@ -86,11 +81,9 @@ def _csv_rows(path: Path) -> list[list[str]]:
     raw = path.read_bytes()
     encodings = ("utf-16",) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else _ENCODINGS
     for encoding in encodings:
-        try:
+        with contextlib.suppress(UnicodeDecodeError):
             text = raw.decode(encoding)
             break
-        except UnicodeDecodeError:
-            continue
     else:
         raise ValueError("neither UTF-8 nor UTF-16 text")
     head = text.splitlines()[:HEADER_ROWS]
@@ -117,10 +110,6 @@ def normalise(heading: str) -> str:
     return "".join(sign for sign in str(heading).lower() if sign.isalnum())
 
 
-def _headings(row: list[str]) -> list[str]:
-    return [normalise(cell) for cell in row]
-
-
 def find_fields(sheets: list[Sheet], release: Release, path: Path) -> Fields:
     """Find the first row of any sheet that has a heading for every field of a release.
 
@@ -136,7 +125,7 @@ def find_fields(sheets: list[Sheet], release: Release, path: Path) -> Fields:
     required = [name for name, accepted in release.headings.items() if "-" not in accepted]
     for sheet in sheets:
         for number, row in enumerate(sheet.rows[:HEADER_ROWS]):
-            column = _columns(_headings(row), release)
+            column = _columns(row, release)
             if all(name in column for name in required):
                 return Fields(sheet, number, column)
             best = max(best, column, key=len)
@@ -154,9 +143,9 @@ def find_fields(sheets: list[Sheet], release: Release, path: Path) -> Fields:
     )
 
 
-def _columns(headings: list[str], release: Release) -> dict[str, int]:
-    """The column of each field that has one of its headings here."""
-    column = {}
+def _columns(row: list[str], release: Release) -> dict[str, int]:
+    """The column of each field that has one of its headings in this row."""
+    column, headings = {}, [normalise(cell) for cell in row]
     for name, accepted in release.headings.items():
         present = [heading for heading in accepted.split() if heading in headings]
         if present:

@@ -170,9 +170,7 @@ def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     times = max(1, round(1 / np.hypot(matrix[0, 0], matrix[1, 0])))
     larger = times * matrix + [[0, 0, (times - 1) / 2]] * 2
     shape = (size * times, size * times)
-    moved = cv2.warpAffine(
-        picture, larger, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    moved = cv2.warpAffine(picture, larger, shape, borderMode=cv2.BORDER_REPLICATE)
     return moved if times == 1 else cv2.resize(moved, (size, size), interpolation=cv2.INTER_AREA)
 
 

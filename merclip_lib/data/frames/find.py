@@ -86,8 +86,7 @@ class DataRoot:
         path = _folder_of_frames(candidates[0], where, frames)
         if not path.resolve().is_relative_to(self.root):
             raise ValueError(
-                f"{where}: {frames!r} lies outside the data root; a link leads out of it, so copy "
-                "the frames instead"
+                f"{where}: {frames!r} lies outside the data root; a link leads there, copy it"
             )
         return path
 

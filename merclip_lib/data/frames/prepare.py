@@ -31,6 +31,7 @@ from merclip_lib.files import check_output_folder, replacing
 
 FORMAT = 2  # raise it when the same files would give other bytes
 LISTED = 20  # clips named in a message; the rest are counted
+Chosen = dict[str, ChosenFrames]  # clip id -> its frames
 
 
 def prepare(
@@ -82,32 +83,29 @@ def prepare(
     if problems and not (skip_bad and len(problems) < len(table)):
         raise ValueError(_list_problems(problems, len(table)))
     readable = table[~table["clip_id"].isin(list(problems))].reset_index(drop=True)
-    clips = _DecodedClips(waiting, {name: chosen[name] for name in readable["clip_id"]})
-    numbering = [frames.numbering for frames in clips.chosen.values()]
+    chosen = {name: chosen[name] for name in readable["clip_id"]}
+    numbering = [frames.numbering for frames in chosen.values()]
     meta = asdict(settings) | {
         "name": "+".join(sorted(set(readable["dataset"]))),
         "synthetic": False,
         "source": source,
-        "hash": _hash(settings, readable, root, clips.chosen),
+        "hash": _hash(settings, readable, root, chosen),
         "frames": settings.length,
         "dropped": [list(pair) for pair in problems.items()],
-        "notes": clips.notes(),
+        "notes": _notes(waiting, chosen),
         "numbering": {how: numbering.count(how) for how in ("number", "position")},
         "landmark_model": Path(settings.landmark_model).name,
     }
     shape = (settings.length, settings.size, settings.size, 3)
-    store = write_store(folder, readable, clips, meta, shape)
+    store = write_store(folder, readable, _decoded(waiting, chosen), meta, shape)
     for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.clips"):
         shutil.rmtree(left)
     return store
 
 
-def _choose(
-    table: pd.DataFrame, root: Path, length: int
-) -> tuple[dict[str, ChosenFrames], dict[str, str]]:
-    """Clip id -> its frames, and clip id -> why it has none."""
-    data_root = DataRoot(root)
-    chosen, problems = {}, {}
+def _choose(table: pd.DataFrame, root: Path, length: int) -> tuple[Chosen, dict[str, str]]:
+    """The frames of each clip, and clip id -> why it has none."""
+    data_root, chosen, problems = DataRoot(root), {}, {}
     for row in table.to_dict("records"):
         where = f"clip {row['clip_id']}"
         try:
@@ -116,8 +114,7 @@ def _choose(
             for file in frames.files:
                 if file.is_symlink() and not file.resolve().is_relative_to(root):
                     raise ValueError(
-                        f"{where}: {file.name} is a link that leads out of the data "
-                        "root; copy the frames instead"
+                        f"{where}: {file.name} is a link that leads out of the data root; copy it"
                     )
             chosen[row["clip_id"]] = frames
         except (ValueError, OSError) as problem:
@@ -126,9 +123,7 @@ def _choose(
     return chosen, problems
 
 
-def _hash(
-    settings: PictureSettings, table: pd.DataFrame, root: Path, chosen: dict[str, ChosenFrames]
-) -> str:
+def _hash(settings: PictureSettings, table: pd.DataFrame, root: Path, chosen: Chosen) -> str:
     """12 hex digits of the settings, the table, and each file's name and size."""
     content = hashlib.sha256(f"{FORMAT} {asdict(settings) | {'landmark_model': ''}}".encode())
     if settings.align == "mediapipe":
@@ -143,29 +138,25 @@ def _hash(
 
 
 def _decode(
-    chosen: dict[str, ChosenFrames], waiting: Path, settings: PictureSettings, workers: int | None
+    chosen: Chosen, waiting: Path, settings: PictureSettings, workers: int | None
 ) -> dict[str, str]:
     """Write each clip that is not there yet into `waiting`; clip id -> why it cannot be read."""
     todo = [name for name in chosen if not _file(waiting, name).is_file()]
-    tasks = (
-        [_file(waiting, name) for name in todo],
-        [chosen[name] for name in todo],
-        repeat(settings),
-    )
+    files = [_file(waiting, name) for name in todo]
+    arguments = (files, [chosen[name] for name in todo], repeat(settings))
     workers = min(workers or os.cpu_count() or 1, max(1, len(todo)))
     with contextlib.ExitStack() as stack:
         if workers == 1:
-            reasons: Iterable[str] = map(_store_clip, *tasks)
+            reasons: Iterable[str] = map(_store_clip, *arguments)
         else:
             context = multiprocessing.get_context("spawn")
             pool = ProcessPoolExecutor(workers, mp_context=context)
             stack.callback(pool.shutdown, cancel_futures=True)
-            reasons = pool.map(_store_clip, *tasks)
+            reasons = pool.map(_store_clip, *arguments)
         done, total = len(chosen) - len(todo), len(chosen)
         bar = tqdm(reasons, "clips", total, initial=done, unit="clip", disable=None)
-        return {
-            name: f"clip {name}: {reason}" for name, reason in zip(todo, bar, strict=True) if reason
-        }
+        pairs = zip(todo, bar, strict=True)
+        return {name: f"clip {name}: {reason}" for name, reason in pairs if reason}
 
 
 def _file(waiting: Path, name: str) -> Path:
@@ -185,28 +176,24 @@ def _store_clip(file: Path, chosen: ChosenFrames, settings: PictureSettings) -> 
     return ""
 
 
-class _DecodedClips:
+def _decoded(waiting: Path, names: Iterable[str]) -> Iterator[tuple[np.ndarray, None]]:
     """The clips that wait, in table order, as `write_store` takes them."""
+    for name in names:
+        with np.load(_file(waiting, name)) as stored:
+            yield stored["clip"], None
 
-    def __init__(self, waiting: Path, chosen: dict[str, ChosenFrames]):
-        self.waiting, self.chosen = waiting, chosen
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, None]]:
-        for name in self.chosen:
-            with np.load(_file(self.waiting, name)) as stored:
-                yield stored["clip"], None
-
-    def notes(self) -> list[list[str]]:
-        """Pairs of clip and what is worth knowing: frames missing, frames not stabilised."""
-        notes = []
-        for name, frames in self.chosen.items():
-            with np.load(_file(self.waiting, name)) as stored:
-                text = str(stored["note"])
-            if frames.missing:
-                notes.append([name, f"{frames.missing} frames missing, the nearest taken"])
-            if text:
-                notes.append([name, text])
-        return notes
+def _notes(waiting: Path, chosen: Chosen) -> list[list[str]]:
+    """Pairs of clip and what is worth knowing: frames missing, frames not stabilised."""
+    notes = []
+    for name, frames in chosen.items():
+        with np.load(_file(waiting, name)) as stored:
+            text = str(stored["note"])
+        if frames.missing:
+            notes.append([name, f"{frames.missing} frames missing, the nearest taken"])
+        if text:
+            notes.append([name, text])
+    return notes
 
 
 def prepare_report(meta: dict) -> str:
