@@ -13,7 +13,7 @@ scales the gradient of the encoder by 1 / number of processes.)
 `config.batch_size` is the batch of all processes together. The results do not depend on the
 number of processes, apart from rounding and what `whole_batch.gradient` names: the draws of
 dropout, and on CPUs BatchNorm's statistics. The fold's folder in the run store is the same that
-`protocol.cross_validate` writes; a training that was stopped goes on.
+`protocol.cross_validate` writes; an interrupted training resumes.
 """
 
 import argparse

@@ -12,14 +12,16 @@ from merclip_lib.files import remove
 from merclip_lib.runs.store import WHOLE, damage, hold, is_done, is_held, read_record, read_run
 from merclip_lib.scores.metrics import read_predictions, score
 
-COLUMNS = ["run", "task", "seed", "stamp", "folds", "uf1", "seconds", "differs"]
+COLUMNS = "run task seed stamp folds uf1 seconds differs".split()
 
 
 def list_runs(runs_dir: str | Path) -> pd.DataFrame:
-    """One row per run: run, task, seed, stamp, folds, uf1, seconds, differs (from the defaults).
+    """The runs of a store.
 
-    `stamp` is what to know before believing the number. A run that cannot be read has its error
-    in the column `differs`.
+    Returns:
+        A row per run: run, task, seed, stamp (what to know before believing the number), folds
+        (finished ones / all), uf1, seconds, differs (from the defaults). A run that cannot be
+        read has its error in the column `differs`.
     """
     rows = []
     for path in sorted(Path(runs_dir).glob("*/run.json")):
@@ -31,6 +33,7 @@ def list_runs(runs_dir: str | Path) -> pd.DataFrame:
 
 
 def _row(folder: Path) -> dict:
+    """The row of one run."""
     record = read_record(folder)
     config = config_from(record["config"])
     done = [fold for fold in record["folds"] if is_done(folder, fold)]
@@ -50,6 +53,7 @@ def _row(folder: Path) -> dict:
 
 
 def _seconds(fold_folder: Path) -> float:
+    """How long a finished fold was trained."""
     return float(json.loads((fold_folder / "seconds.json").read_text()))
 
 
@@ -60,7 +64,7 @@ def differs(config: Config) -> str:
     return " ".join(f"{key}={value}" for key, value in values.items() if value != default[key])
 
 
-def as_text(runs: pd.DataFrame) -> str:
+def runs_text(runs: pd.DataFrame) -> str:
     """A table of runs for the terminal."""
     if runs.empty:
         return "no runs here"
@@ -74,17 +78,22 @@ def as_text(runs: pd.DataFrame) -> str:
 
 
 def find_run(runs_dir: str | Path, name: str) -> Path:
-    """The folder of the run whose name begins so. Raises ValueError unless there is just one."""
-    found = [p.parent for p in Path(runs_dir).glob("*/run.json") if p.parent.name.startswith(name)]
-    if len(found) != 1:
+    """The folder of the run whose name begins with `name`.
+
+    Raises:
+        ValueError: unless there is just one.
+    """
+    folders = [path.parent for path in Path(runs_dir).glob("*/run.json")]
+    folders = [folder for folder in folders if folder.name.startswith(name)]
+    if len(folders) != 1:
         raise ValueError(
-            f"{len(found)} runs in {runs_dir} begin with {name!r}; `merclip runs list` names them"
+            f"{len(folders)} runs in {runs_dir} begin with {name!r}; `merclip runs list` names them"
         )
-    return found[0]
+    return folders[0]
 
 
-def show_run(folder: Path) -> str:
-    """Configuration, environment and the folds of a run, as text."""
+def run_text(folder: Path) -> str:
+    """Configuration, environment and folds of a run, for the terminal."""
     record = read_record(folder)
     lines = [f"run {folder.name} on {record['data']['name']} ({record['data']['hash']})"]
     if record.get("stamp"):
@@ -96,26 +105,33 @@ def show_run(folder: Path) -> str:
     for key, value in record["config"].items():
         changed = "" if value == default.get(key) else f"   (default {default.get(key)!r})"
         lines.append(f"  {key} = {value!r}{changed}")
-    rows, environments = [], []
-    for fold in record["folds"]:
-        row = {"fold": fold, "clips": "", "right": "", "seconds": ""}
-        if is_done(folder, fold):
-            predictions = read_predictions(folder / fold / "predictions.csv")
-            right = int((predictions["truth"] == predictions["prediction"]).sum())
-            row |= {"clips": len(predictions), "right": right, "seconds": _seconds(folder / fold)}
-        elif is_held(folder, fold):
-            row["seconds"] = "in training"
-        rows.append(row)
-        path = folder / fold / "environment.json"
-        if path.is_file() and (found := json.loads(path.read_text())) not in environments:
-            environments.append(found)
-    lines += [", ".join(f"{key} {value}" for key, value in env.items()) for env in environments]
-    lines.append(pd.DataFrame(rows).to_string(index=False))
+    environments = [folder / fold / "environment.json" for fold in record["folds"]]
+    texts = [_environment(path) for path in environments if path.is_file()]
+    lines += dict.fromkeys(texts)
+    folds = [_fold_row(folder, fold) for fold in record["folds"]]
+    lines.append(pd.DataFrame(folds).to_string(index=False))
     if (folder / "predictions.csv").is_file():
         run = read_run(folder)
-        found = score(run.predictions, task_named(run.config.task).classes)
-        lines.append(f"UF1 {found.uf1:.4f}, UAR {found.uar:.4f}, accuracy {found.accuracy:.4f}")
+        pooled = score(run.predictions, task_named(run.config.task).classes)
+        lines.append(f"UF1 {pooled.uf1:.4f}, UAR {pooled.uar:.4f}, accuracy {pooled.accuracy:.4f}")
     return "\n".join(lines)
+
+
+def _environment(path: Path) -> str:
+    """Where a fold was trained, in a line."""
+    return ", ".join(f"{key} {value}" for key, value in json.loads(path.read_text()).items())
+
+
+def _fold_row(folder: Path, fold: str) -> dict:
+    """What became of one fold: clips, right predictions, seconds."""
+    row: dict[str, object] = {"fold": fold, "clips": "", "right": "", "seconds": ""}
+    if is_done(folder, fold):
+        predictions = read_predictions(folder / fold / "predictions.csv")
+        right = int((predictions["truth"] == predictions["prediction"]).sum())
+        row |= {"clips": len(predictions), "right": right, "seconds": _seconds(folder / fold)}
+    elif is_held(folder, fold):
+        row["seconds"] = "in training"
+    return row
 
 
 def leftovers(runs_dir: str | Path) -> list[tuple[Path, str]]:
@@ -129,32 +145,33 @@ def leftovers(runs_dir: str | Path) -> list[tuple[Path, str]]:
 
 
 def _leftovers_of(folder: Path) -> list[tuple[Path, str]]:
+    """The leftovers of one run."""
     parts = sorted(folder.glob(".*.part"))
     idle = [path for path in parts if not is_held(folder, _lock_of(path))]
-    found = [(path, "left by a process that was interrupted") for path in idle]
-    found += [(path, "damaged, set aside") for path in sorted(folder.glob(".*.damaged"))]
+    left = [(path, "left by a process that was interrupted") for path in idle]
+    left += [(path, "damaged, set aside") for path in sorted(folder.glob(".*.damaged"))]
     try:
         folds = read_record(folder)["folds"]
     except ValueError as error:
-        return [*found, (folder / "run.json", f"damaged: {error}")]
+        return [*left, (folder / "run.json", f"damaged: {error}")]
     done = [fold for fold in folds if (folder / fold).is_dir()]
     if not done and idle == parts and not is_held(folder, WHOLE):
         return [(folder, "a run without a finished fold")]
     bad = [(folder / fold, why) for fold in done if (why := damage(folder / fold))]
     if (folder / "predictions.csv").is_file() and (why := damage(folder, whole=True)):
         bad.append((folder / "predictions.csv", why))
-    return found + [(path, f"damaged: {why}") for path, why in bad]
+    return left + [(path, f"damaged: {why}") for path, why in bad]
 
 
 def clean(runs_dir: str | Path, yes: bool = False) -> str:
     """Say what `leftovers` finds, and with `yes` remove it."""
-    found = leftovers(runs_dir)
-    if not found:
+    items = leftovers(runs_dir)
+    if not items:
         return "nothing to remove"
-    lines = [f"{path}: {why}" for path, why in found]
+    lines = [f"{path}: {why}" for path, why in items]
     if not yes:
         return "\n".join([*lines, "nothing was removed; add --yes to remove these"])
-    done = ["removed" if remove_leftover(path) else "kept, now in use" for path, _ in found]
+    done = ["removed" if remove_leftover(path) else "kept, now in use" for path, _ in items]
     return "\n".join(f"{line}: {what}" for line, what in zip(lines, done, strict=True))
 
 

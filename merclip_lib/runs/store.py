@@ -9,7 +9,7 @@
     runs/<hash>/{predictions,history}.csv  all folds together, once the last is there
 
 Files are written beside their place and renamed into it, and so are the folders of folds. The
-operating system drops the lock of a killed process, so the next one goes on at once.
+operating system drops the lock of a killed process, so the next one resumes at once.
 """
 
 import contextlib
@@ -34,21 +34,34 @@ DIGITS = "%.7g"  # of the numbers in the tables of a run
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run. `predictions`: clip_id, subject, truth, prediction, p_<class> per clip."""
+    """A finished run.
+
+    Attributes:
+        hash: its name, see `RunPlan.hash`.
+        folder: where it is kept.
+        config: every setting.
+        predictions: clip_id, subject, truth, prediction, p_<class>: a row per clip.
+        history: fold, epoch, loss, align, emotion, accuracy, weight, lr: a row per epoch.
+        seconds: of all folds' training together.
+    """
 
     hash: str
     folder: Path
     config: Config
     predictions: pd.DataFrame
-    history: pd.DataFrame  # fold, epoch, loss, align, emotion, accuracy, weight, lr
-    seconds: float  # of all folds' training together
+    history: pd.DataFrame
+    seconds: float
 
 
 def read_run(folder: str | Path) -> Run:
-    """A finished run from its folder. Raises ValueError when it is not finished."""
+    """A finished run from its folder.
+
+    Raises:
+        ValueError: it is not finished, or damaged.
+    """
     folder = Path(folder)
     if not (folder / "predictions.csv").is_file():
-        raise ValueError(f"{folder}: no finished run here; train it again and it will go on")
+        raise ValueError(f"{folder}: no finished run here; start it again and it resumes")
     record = read_record(folder)
     try:
         seconds = [json.loads((folder / f / "seconds.json").read_text()) for f in record["folds"]]
@@ -72,7 +85,11 @@ def read_runs(runs_dir: str | Path) -> list[Run]:
 
 
 def read_record(folder: Path) -> dict:
-    """run.json of a run. Raises ValueError when it is absent or damaged."""
+    """run.json of a run.
+
+    Raises:
+        ValueError: it is absent or damaged.
+    """
     try:
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         config_from(record["config"])
@@ -113,7 +130,15 @@ def is_whole(folder: Path) -> bool:
 
 
 def set_aside(path: Path, why: str) -> ValueError:
-    """Move what is damaged out of the way; returns the error to raise."""
+    """Move what is damaged out of the way.
+
+    Args:
+        path: the damaged file or folder.
+        why: what is wrong with it.
+
+    Returns:
+        The error to raise.
+    """
     aside = path.with_name(f".{path.name.lstrip('.')}.damaged")
     with writing(aside):
         remove(aside)
@@ -141,9 +166,15 @@ def environment() -> dict:
 
 @contextlib.contextmanager
 def hold(folder: Path, name: str, wait: bool = False) -> Iterator[bool]:
-    """Lock a fold for this process; yields False, at once, when another process has it.
+    """Lock a fold for this process.
 
-    With `wait` it yields True as soon as the lock is free.
+    Args:
+        folder: of the run.
+        name: of the fold, or WHOLE.
+        wait: wait until the lock is free.
+
+    Yields:
+        Whether this process has it; without `wait` False, at once, when another one has.
     """
     path = folder / ".locks" / name
     with writing(path):
