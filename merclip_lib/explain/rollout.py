@@ -104,17 +104,15 @@ def _trace(model: MERCLIP, video: Tensor, classes: Tensor, blocks: Sequence[Bloc
     """Forward and backward once, recording what goes into each attention and what it matters."""
     inputs: dict[nn.Module, Tensor] = {}
     outputs: dict[nn.Module, Tensor] = {}
-    hooks = [
-        norm.register_forward_hook(lambda module, _, y: inputs.update({module: y}))
+    norms = [
+        module
         for block in blocks
-        for norm in _norms(block)
+        for name, module in block.named_children()
+        if name in ("norm", "ln_1", "ln_3")  # whose outputs an attention reads
     ]
-    hooks += [
-        _projection(block).register_forward_pre_hook(
-            lambda module, x: outputs.update({module: x[0]})
-        )
-        for block in blocks
-    ]
+    hooks = [norm.register_forward_hook(lambda m, _, y: inputs.update({m: y})) for norm in norms]
+    for layer in map(_projection, blocks):
+        hooks.append(layer.register_forward_pre_hook(lambda m, x: outputs.update({m: x[0]})))
     try:
         with torch.enable_grad():
             logits = model(video.detach().clone().requires_grad_()).logits
@@ -124,13 +122,6 @@ def _trace(model: MERCLIP, video: Tensor, classes: Tensor, blocks: Sequence[Bloc
     chosen = logits.gather(1, classes[:, None]).sum()
     slopes = torch.autograd.grad(chosen, [outputs[_projection(block)] for block in blocks])
     return Trace(inputs, dict(zip(blocks, slopes, strict=True)))
-
-
-def _norms(block: Block) -> list[nn.Module]:
-    """The LayerNorms whose outputs the attention of a block reads."""
-    if isinstance(block, EmotionBlock):
-        return [block.norm]
-    return [block.ln_1, block.ln_3] if isinstance(block, GlobalBlock) else [block.ln_1]
 
 
 def _projection(block: Block) -> nn.Module:

@@ -102,15 +102,15 @@ def parse(annotation: object, where: str = "") -> list[ActionUnit]:
     `4,7`, full-width signs, lower case, `12(C)` and a plus at the end.
 
     Args:
-        annotation: Text, or a number as a spreadsheet hands it over. None, NaN, "", "?", "/",
+        annotation: text, or a number as a spreadsheet hands it over. None, NaN, "", "?", "/",
             "-", "nan" and "none" mean that nothing was coded.
-        where: File and row; it opens the message of the error.
+        where: file and row; it opens the message of the error.
 
     Returns:
         The units in the order of the annotation, repeats included; [] where nothing was coded.
 
     Raises:
-        ValueError: The annotation is anything else.
+        ValueError: the annotation is anything else.
     """
     text = _as_text(annotation, where)
     plain = " ".join(text.translate(_HALF_WIDTH).split())
@@ -185,8 +185,8 @@ def swap_sides(annotation: object, where: str = "") -> str:
     of a flipped clip wrong.
 
     Args:
-        annotation: As for `parse`.
-        where: File and row, for the message of the error.
+        annotation: as for `parse`.
+        where: file and row, for the message of the error.
 
     Returns:
         The annotation as text; swapped twice it is the text given.
@@ -202,7 +202,7 @@ def codes(annotation: object) -> list[str]:
     """Number and side of each unit: "A4B+L12" -> ["4", "L12"].
 
     Args:
-        annotation: As for `parse`.
+        annotation: as for `parse`.
 
     Returns:
         One code per unit, in the order of the annotation.

@@ -69,7 +69,7 @@ def phrase(number: int, side: str = "") -> str:
         side: "" (both), "left" or "right".
 
     Raises:
-        ValueError: The unit has no phrase, or the side is another.
+        ValueError: the unit has no phrase, or the side is another.
     """
     if number not in _PHRASES:
         raise ValueError(
@@ -90,17 +90,17 @@ def describe(
     order. What has been said is not said again; what `is_mentioned` refuses is left out.
 
     Args:
-        annotation: As for `facs.parse`.
+        annotation: as for `facs.parse`.
         style: `phrases` (the paper's), `facs_names`, `codes`, `anatomy` (units of one muscle
             become one) or `emotion_only` (the class name; the annotation is not read).
-        emotion: The class name, for `emotion_only`.
-        where: File and row, for the message of the error.
+        emotion: the class name, for `emotion_only`.
+        where: file and row, for the message of the error.
 
     Returns:
         The fragment; "no visible facial movement" where there is nothing to say.
 
     Raises:
-        ValueError: The style is unknown, the emotion is missing, or `facs.parse` cannot read the
+        ValueError: the style is unknown, the emotion is missing, or `facs.parse` cannot read the
             annotation.
     """
     if style not in STYLES:

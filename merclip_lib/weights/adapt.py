@@ -20,14 +20,14 @@ class LoadReport:
     """Parameter names by what became of them.
 
     Attributes:
-        source: Name of the file.
-        loaded: Copied as they are.
-        inflated: A 2-D patch kernel in the centre time tap of the 3-D stem.
-        resized: Summed over time, or interpolated to another resolution or sentence length.
-        skipped: In the file, without a place in the network.
-        initial: In the network, not in the file: left at their initial values.
-        layout: A key of `key_layouts.LAYOUTS`.
-        notes: Sentences about what a user should know.
+        source: name of the file.
+        loaded: copied as they are.
+        inflated: a 2-D patch kernel in the centre time tap of the 3-D stem.
+        resized: summed over time, or interpolated to another resolution or sentence length.
+        skipped: in the file, without a place in the network.
+        initial: in the network, not in the file: left at their initial values.
+        layout: a key of `key_layouts.LAYOUTS`.
+        notes: sentences about what a user should know.
     """
 
     source: str
@@ -78,15 +78,15 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], source: str) -> Lo
     """Copy into a network what fits by name.
 
     Args:
-        module: The network; it is changed.
-        state: Tensors by their names in `module`.
-        source: Name of the file, for the report and the message of an error.
+        module: the network; it is changed.
+        state: tensors by their names in `module`.
+        source: name of the file, for the report and the message of an error.
 
     Returns:
         What became of each parameter.
 
     Raises:
-        ValueError: A shape differs in a way that `adapt` does not know.
+        ValueError: a shape differs in a way that `adapt` does not know.
     """
     adapted, report = adapt(module.state_dict(), state, source)
     module.load_state_dict(adapted)
@@ -104,15 +104,15 @@ def adapt(
     those of another sentence length cut or filled with zeros.
 
     Args:
-        current: The network's state; it may be on the meta device.
-        state: The tensors to put in its place.
-        source: Name of the file, for the report and the message of an error.
+        current: the network's state; it may be on the meta device.
+        state: the tensors to put in its place.
+        source: name of the file, for the report and the message of an error.
 
     Returns:
         The new state, and what became of each parameter.
 
     Raises:
-        ValueError: Another shape differs: the file belongs to a network of another size.
+        ValueError: another shape differs: the file belongs to a network of another size.
     """
     report, adapted = LoadReport(source), dict(current)
     for name, tensor in state.items():

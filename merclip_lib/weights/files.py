@@ -16,12 +16,12 @@ def save_weights(path: str | Path, state: dict[str, Tensor], header: dict) -> No
     """Write a safetensors file, whole or not at all, its folder too.
 
     Args:
-        path: The file.
-        state: Tensors by name.
-        header: What the file is, as JSON values.
+        path: the file.
+        state: tensors by name.
+        header: what the file is, as JSON values.
 
     Raises:
-        ValueError: The disk does not let us.
+        ValueError: the disk does not let us.
     """
     from safetensors.torch import save_file
 
@@ -34,13 +34,13 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     """Read a safetensors file, or a torch file of which no code is run.
 
     Args:
-        path: The file.
+        path: the file.
 
     Returns:
         Tensors by name, without wrappers and prefixes, and the header ({} for files of others).
 
     Raises:
-        ValueError: The file is absent, damaged, or holds no state dict.
+        ValueError: the file is absent, damaged, or holds no state dict.
     """
     path = Path(path)
     if not path.is_file():

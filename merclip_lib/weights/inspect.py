@@ -20,8 +20,8 @@ def inspect_file(path: Path, size: str = "") -> dict:
     """What a weights file is.
 
     Args:
-        path: The file.
-        size: Name of a size; with it the answer has the report of loading the file there
+        path: the file.
+        size: name of a size; with it the answer has the report of loading the file there
             (nothing is computed or kept).
 
     Returns:
@@ -29,7 +29,7 @@ def inspect_file(path: Path, size: str = "") -> dict:
         part, names without a place, header, and perhaps `report`, a `LoadReport`.
 
     Raises:
-        ValueError: The file cannot be read or loaded.
+        ValueError: the file cannot be read or loaded.
     """
     state, header = read_weights(path)
     checkpoint, checksum = key_layouts.recognise(state, str(path)), published_weights.sha256(path)
@@ -58,12 +58,12 @@ def dry_run(checkpoint: Checkpoint, size: str, source: str) -> LoadReport:
     """The report of loading a checkpoint into a network of a named size, without building it.
 
     Args:
-        checkpoint: The parts of a weights file.
-        size: A key of `SIZES`.
-        source: Name of the file, for the report and the message of an error.
+        checkpoint: the parts of a weights file.
+        size: a key of `SIZES`.
+        source: name of the file, for the report and the message of an error.
 
     Raises:
-        ValueError: The size is unknown, or the checkpoint does not fit.
+        ValueError: the size is unknown, or the checkpoint does not fit.
     """
     if size not in SIZES:
         raise ValueError(f"size {size!r} is unknown; choose one of {', '.join(SIZES)}")

@@ -66,15 +66,15 @@ def unwrap(content: object, source: str) -> dict[str, Tensor]:
     """The state dict in what a torch file holds.
 
     Args:
-        content: What was read, perhaps with wrappers (`state_dict`, `model`, ...) around the
+        content: what was read, perhaps with wrappers (`state_dict`, `model`, ...) around the
             state and prefixes (`module.`, `backbone.`, ...) before the names.
-        source: Name of the file, for the message of an error.
+        source: name of the file, for the message of an error.
 
     Returns:
         Tensors by name, without wrappers and prefixes.
 
     Raises:
-        ValueError: There is no state dict, or two names become one.
+        ValueError: there is no state dict, or two names become one.
     """
     while isinstance(content, Mapping):
         inner = [content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)]
@@ -108,14 +108,14 @@ def recognise(state: Mapping[str, Tensor], source: str) -> Checkpoint:
     reciprocal of CLIP's logit scale.
 
     Args:
-        state: Tensors by name, see `unwrap`.
-        source: Name of the file, for the message of an error.
+        state: tensors by name, see `unwrap`.
+        source: name of the file, for the message of an error.
 
     Returns:
         The parts under our names.
 
     Raises:
-        ValueError: The names are of no known layout.
+        ValueError: the names are of no known layout.
     """
     layout = layout_of(state, source)
     parts: dict[str, dict[str, Tensor]] = {"vision": {}, "text": {}, "head": {}, "other": {}}

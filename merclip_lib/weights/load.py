@@ -38,12 +38,12 @@ def build_model(config: Config, classes: int) -> BuiltModel:
     The classifier always starts anew, as in the paper, also from a checkpoint that has one.
 
     Args:
-        config: Its `size`, `weights` and switches; `seed` draws whatever is not loaded, and the
+        config: its `size`, `weights` and switches; `seed` draws whatever is not loaded, and the
             global generator of torch is set by it.
-        classes: Number of emotions.
+        classes: number of emotions.
 
     Raises:
-        ValueError: The weights are absent, damaged, incomplete or of another size.
+        ValueError: the weights are absent, damaged, incomplete or of another size.
     """
     torch.manual_seed(config.seed)
     model = MERCLIP(size_of(config), classes, config.use_eim)
@@ -63,7 +63,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """The parts of a weights file in any known layout.
 
     Raises:
-        ValueError: The file is absent, damaged, or of no known layout.
+        ValueError: the file is absent, damaged, or of no known layout.
     """
     return key_layouts.recognise(read_weights(path)[0], str(path))
 
@@ -72,12 +72,12 @@ def load_vision(encoder: VideoEncoder, checkpoint: Checkpoint, source: str) -> L
     """Load the video (or image) encoder of a checkpoint.
 
     Args:
-        encoder: The video encoder; it is changed.
-        checkpoint: The parts of a weights file.
-        source: Name of the file, for the report and the message of an error.
+        encoder: the video encoder; it is changed.
+        checkpoint: the parts of a weights file.
+        source: name of the file, for the report and the message of an error.
 
     Raises:
-        ValueError: There is none, CLIP's part of it is incomplete, or it was made for another
+        ValueError: there is none, CLIP's part of it is incomplete, or it was made for another
             size.
     """
     adapted, report = adapt_vision(encoder.state_dict(), encoder.size, checkpoint, source)
@@ -119,13 +119,13 @@ def load_checkpoint(model: MERCLIP, path: str | Path) -> LoadReport:
     """Load all that a file holds of MER-CLIP, such as a checkpoint of the authors' program.
 
     Args:
-        model: The network; video encoder, classifier, alignment scale and, where it has one
+        model: the network; video encoder, classifier, alignment scale and, where it has one
             (`model.text_encoder`), the text tower are changed. The classifier is left at its
             start, with a note, unless its classes and layers are those of the file.
-        path: The weights file.
+        path: the weights file.
 
     Raises:
-        ValueError: As `read_checkpoint` and `load_vision`.
+        ValueError: as `read_checkpoint` and `load_vision`.
     """
     source, checkpoint = Path(path).name, read_checkpoint(path)
     report = LoadReport(source, layout=checkpoint.layout)
@@ -164,7 +164,7 @@ def load_text_tower(method: Method) -> nn.Module:
     """The frozen text tower of a configuration, in evaluation mode.
 
     Raises:
-        ValueError: Its file is absent or damaged, or its text tower is absent, incomplete or of
+        ValueError: its file is absent or damaged, or its text tower is absent, incomplete or of
             another size.
     """
     path, size = text_file(method), SIZES[method.size]
@@ -194,7 +194,7 @@ def weights_file(method: Method) -> Path:
     A name of open_clip's, for example "openai", is downloaded.
 
     Raises:
-        ValueError: A size has none, or a download fails.
+        ValueError: a size has none, or a download fails.
     """
     if not method.weights and method.size != "merclip-tiny":
         raise ValueError(
@@ -215,11 +215,11 @@ def named_file(weights: str, size: str) -> Path:
     """The file that a value of `weights` names.
 
     Args:
-        weights: A path, or the name of a file that comes with us or that open_clip can download.
-        size: Name of the network's size, a key of `SIZES`.
+        weights: a path, or the name of a file that comes with us or that open_clip can download.
+        size: name of the network's size, a key of `SIZES`.
 
     Raises:
-        ValueError: The name is unknown, or its download fails.
+        ValueError: the name is unknown, or its download fails.
     """
     if not published_weights.is_name(weights):
         return Path(weights)

@@ -153,15 +153,10 @@ class _Unread:
 
 
 _RECORDS = (
-    "mmengine.logging.history_buffer.HistoryBuffer",
-    "builtins.getattr",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "numpy.core.multiarray._reconstruct",
-    "numpy._core.multiarray._reconstruct",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
-)
+    "mmengine.logging.history_buffer.HistoryBuffer builtins.getattr numpy.dtype numpy.ndarray "
+    "numpy.core.multiarray._reconstruct numpy._core.multiarray._reconstruct "
+    "numpy.core.multiarray.scalar numpy._core.multiarray.scalar"
+).split()
 
 
 def _read_pickle(path: Path) -> object:

@@ -19,7 +19,7 @@ def sizes_in(checkpoint: Checkpoint) -> dict[str, dict[str, float]]:
     """Sizes that the shapes tell: pixels, channels, tokens, blocks, classes.
 
     Args:
-        checkpoint: The parts of a weights file.
+        checkpoint: the parts of a weights file.
 
     Returns:
         Sizes by part (`vision`, `text`, `head`), without the parts that the file lacks. Frames
@@ -85,13 +85,13 @@ def check_sizes(checkpoint: Checkpoint, size: ModelSize, part: str, source: str)
     """Refuse a part of a checkpoint that is made for another network.
 
     Args:
-        checkpoint: The parts of a weights file.
-        size: The network's sizes.
+        checkpoint: the parts of a weights file.
+        size: the network's sizes.
         part: `vision` or `text`; a file without it passes.
-        source: Name of the file, for the message of the error.
+        source: name of the file, for the message of the error.
 
     Raises:
-        ValueError: A size differs; the message names the `size` that fits, if there is one.
+        ValueError: a size differs; the message names the `size` that fits, if there is one.
     """
     sizes = sizes_in(checkpoint)
     if part in sizes and (unlike := _differences(part, sizes[part], size)):

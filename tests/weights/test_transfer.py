@@ -14,7 +14,7 @@ from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.training.loop import predict
 from merclip_lib.weights.files import read_weights, save_weights
 from merclip_lib.weights.load import build_model
-from merclip_lib.weights.transfer import NETWORK, people_of, start_from
+from merclip_lib.weights.transfer import NETWORK, people_of, start_from, start_network
 
 FAST = dataclasses.replace(tiny_runs.FAST, epochs=1, use_eim=True)
 
@@ -80,6 +80,17 @@ def test_a_chain_of_runs_remembers_everybody(source, store, tmp_path):
     run = tiny_runs.run(first, store, tmp_path, executor="serial", keep_network=True)
     seen = people_of(dataclasses.replace(FAST, init_from=str(run.folder / "group1")))
     assert seen == ["SynthME-macro/s1", "SynthME/s1"]
+
+
+def test_the_start_of_a_training_says_what_became_of_both_files(source):
+    plain = start_network(FAST, 7)
+    assert plain.weights is not None and plain.weights.loaded and plain.transfer is None
+    config = dataclasses.replace(FAST, init_from=str(source / "group1"))
+    model, _, transfer = start_network(config, 7)
+    assert transfer is not None and transfer.source.endswith("/group1") and not transfer.initial
+    stored, _ = read_weights(source / "group1" / NETWORK)
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in model.state_dict().items())
+    assert start_network(dataclasses.replace(FAST, pretrained=False), 7).weights is None
 
 
 @pytest.mark.parametrize(
