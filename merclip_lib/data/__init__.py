@@ -10,8 +10,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "table": ["check_table", "read_table"],
-        "tasks": ["TASKS", "apply_task", "read_card", "task_named"],
+        "table": ["check_table", "read_table", "write_table"],
+        "tasks": ["TASKS", "apply_task", "compare_totals", "read_card", "task_named"],
         "store": ["open_store"],
         "dataset": ["ClipDataset", "Sampling"],
         "annotations.read": ["read_annotations"],
