@@ -7,7 +7,14 @@ from merclip_lib.cli import data, study
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns its exit code (0 fine, 1 something failed, 2 bad input)."""
+    """Run one command.
+
+    Args:
+        arguments: the words after `merclip`; None: those of this process.
+
+    Returns:
+        The exit code: 0 fine, 1 something failed, 2 bad input.
+    """
     parser = _parser()
     given, rest = parser.parse_known_args(arguments)
     if rest and not given.takes_rest:
@@ -21,18 +28,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """All commands with their arguments."""
     parser = argparse.ArgumentParser(
         prog="merclip", description="MER-CLIP: micro-expressions and sentences about action units"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(function, name, text):
+    def command(function, name: str, text: str) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=text, description=text)
         one.set_defaults(command=function, takes_rest=False)
         return one
 
-    data.add(command)
-    study.add(command)
+    for add in (data.add_describe, data.add_tables, data.add_clips):
+        add(command)
+    study.add_trainings(command)
+    study.add_reports(command)
     return parser
 
 

@@ -6,10 +6,12 @@ tasks take the library's defaults. `protocol="reference"` switches to what the a
 does, see `config.REFERENCE`; the default is the same recipe judged honestly.
 """
 
+from typing import Any
+
 from merclip_lib.config import REFERENCE, Config, config_from
 from merclip_lib.files import did_you_mean
 
-PAPER = {
+PAPER: dict[str, Any] = {
     "size": "ViT-B-16",
     "pretrained": True,
     "temporal": True,
@@ -40,9 +42,8 @@ PAPER = {
     "normalisation": "imagenet",
 }
 
-
 # All that a task changes. SAMM goes down from 1.5 when it starts from DFME's network.
-DIFFERENCES = {
+DIFFERENCES: dict[str, dict[str, Any]] = {
     "casme2-3": {},
     "casme2-5": {"class_balanced": True},
     "samm-3": {"lr": 7e-5, "align_start": 1.5},
@@ -54,23 +55,19 @@ DIFFERENCES = {
     "megc2019-3": {},
 }
 
-
+# Values that the paper does not state, by the authors' released program.
 FROM_PROGRAM = {"normalisation": "imagenet", "class_balanced": True, "align_start": 1.5}
 
-
 SYNTHME = ("synthme-3", "synthme-4", "synthme-7")
-
-
 RECIPES = (*DIFFERENCES, *SYNTHME)
-
-
 PRETRAINING = "dfme-7"  # the paper's start for its other tasks, by `init_from`
 
 
-def values_of(name: str) -> dict:
+def values_of(name: str) -> dict[str, Any]:
     """What the named recipe sets; every other field of `Config` stays at its default.
 
-    Raises ValueError for an unknown name, with the nearest one.
+    Raises:
+        ValueError: for an unknown name, with the nearest one.
     """
     if name not in RECIPES:
         raise ValueError(f"recipe {name!r} is unknown{did_you_mean(name, RECIPES)}")
@@ -78,11 +75,17 @@ def values_of(name: str) -> dict:
     return {"task": name, **base}
 
 
-def recipe(name: str, protocol: str = "honest", **changes) -> Config:
-    """The configuration of a task, with the fields named in `changes` set otherwise.
+def recipe(name: str, protocol: str = "honest", **changes: Any) -> Config:
+    """The configuration of a task.
 
-    Raises ValueError for an unknown recipe or field, a bad value, or a change that the reference
-    protocol would take back.
+    Args:
+        name: one of RECIPES.
+        protocol: "honest", or "reference" for what the authors' program does.
+        **changes: fields of `Config` that are set otherwise.
+
+    Raises:
+        ValueError: for an unknown recipe or field, a bad value, or a change that the reference
+            protocol would take back.
     """
     for key, value in changes.items():
         if protocol == "reference" and key in REFERENCE and value != REFERENCE[key]:

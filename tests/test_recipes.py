@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,10 +14,12 @@ from merclip_lib.data.tasks import TASKS
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.recipes import DIFFERENCES, PRETRAINING, RECIPES, SYNTHME, recipe
 from merclip_lib.study import recipe_report
-from merclip_lib.study.notebooks import NOTEBOOKS, check_parameters
+from merclip_lib.study.notebooks import check_parameters
 from merclip_lib.study.recipe_report import NOTEBOOK, commands, sources
 from merclip_lib.synthme.draw import draw_set
 from merclip_lib.synthme.plan import STUDY
+
+ROOT = Path(__file__).resolve().parents[1]
 
 each = pytest.mark.parametrize("name", RECIPES)
 
@@ -89,7 +92,7 @@ def test_the_printed_command_gives_the_recipe_to_the_notebook(name, protocol):
     transfers = name not in (*SYNTHME, PRETRAINING)
     assert len(lines) == 1 + transfers
     wanted = [recipe(PRETRAINING, protocol), config] if transfers else [config]
-    notebook = NOTEBOOKS / NOTEBOOK.name
+    notebook = ROOT / NOTEBOOK
     fields = {field.name for field in dataclasses.fields(Config)}
     for line, expected in zip(lines, wanted, strict=True):
         words = shlex.split(line)

@@ -1,7 +1,8 @@
 """The study: notebooks run through papermill, grids of runs, their cost.
 
-Not in the paper. `notebooks` runs them, `sweeps` runs a grid, `cost` says what a run will take,
-`progress` shows how far it is. A notebook may use the names below.
+Not in the paper. `notebooks` runs them, `kernel` sets them up, `sweeps` runs a grid, `cost` says
+what a run will take, `progress` shows how far it is, `checkout` knows where the notebooks are. A
+notebook may use the names below.
 """
 
 import lazy_loader
@@ -9,9 +10,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "notebooks": ["NOTEBOOKS"],
-        "sweeps": ["read_grid", "sweep"],
+        "checkout": ["NOTEBOOKS"],
+        "kernel": ["setup", "versions"],
+        "notebooks": ["papermill_command"],
+        "sweeps": ["Selection", "read_grid", "sweep"],
         "cost": ["estimate", "flops", "growth"],
-        "recipe_report": ["papermill_command"],
     },
 )

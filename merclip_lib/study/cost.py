@@ -2,23 +2,24 @@
 
 The network is counted and not computed: under torch's fake tensors every operation runs on shapes
 alone, so the paper's size takes a few seconds and no memory. Time comes from a measured speed in
-clips per second, yours or that of a short calibration (`measure_speed`).
+clips per second, yours or that of a short calibration (`measure_speed`). Not in the paper.
 """
 
-import dataclasses
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from merclip_lib.config import SIZES, Config, size_of
+from merclip_lib.config import SIZES, Config, config_from, size_of
 from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.store import ClipStore
 from merclip_lib.data.tasks import apply_task, read_card, task_named
@@ -35,24 +36,28 @@ def flops(config: Config) -> dict[str, int]:
 
     Products and convolutions are counted, as they are computed here. A training step takes
     three times as many (gradients of inputs and of weights), four with gradient checkpointing.
+
+    Returns:
+        Operations by part of the network; their sum is the whole.
     """
-    counter, model = FlopCounterMode(display=False, depth=None), shapes_only(config)
+    model = shapes_only(config)
+    counter = FlopCounterMode(display=False, depth=None)  # type: ignore[arg-type]  # None: all
     model.eval().requires_grad_(False)
     with FakeTensorMode(allow_non_fake_inputs=True), counter:
         model.to_empty(device="cpu")(empty_video(config, 1))
-    counts = {name: sum(found.values()) for name, found in counter.get_flop_counts().items()}
+    counts = {name: sum(by_kind.values()) for name, by_kind in counter.get_flop_counts().items()}
     encoder = "MERCLIP.vision_encoder"
     trunk = f"{encoder}.transformer"
     blocks = _total(counts, f"{trunk}.resblocks.", 4)
     lmhra = _total(counts, f"{trunk}.resblocks.", 5, ("lmhra1", "lmhra2"))
-    perceptron = _total(counts, f"{trunk}.resblocks.", 5, ("mlp",))
-    reading = _total(counts, f"{trunk}.dec.", 4)
+    mlp = _total(counts, f"{trunk}.resblocks.", 5, ("mlp",))
+    global_blocks = _total(counts, f"{trunk}.dec.", 4)
     return {
-        "attention within a time": blocks - lmhra - perceptron,
-        "perceptron": perceptron,
+        "attention within a time": blocks - lmhra - mlp,
+        "MLP": mlp,
         "LMHRA": lmhra,
-        "global blocks": reading,
-        "DPE": counts[trunk] - blocks - reading,
+        "global blocks": global_blocks,
+        "DPE": counts[trunk] - blocks - global_blocks,
         "stem and projections": counts[encoder] - counts[trunk],
         "emotion head": counts["MERCLIP"] - counts[encoder],
     }
@@ -76,13 +81,22 @@ def parameters(config: Config) -> int:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run takes. `seconds` are of one core or GPU; `str` says it in a sentence."""
+    """What a run takes; `str` says it in a sentence.
+
+    Attributes:
+        folds: trainings.
+        steps: of the optimiser, in all folds.
+        clips_per_second: speed of training.
+        seconds: of one core or GPU.
+        memory: bytes, of one fold at a time.
+        device: "core" or "GPU".
+    """
 
     folds: int
-    steps: int  # of the optimiser, in all folds
+    steps: int
     clips_per_second: float
     seconds: float
-    memory: int  # bytes, of one fold at a time
+    memory: int
     device: str
 
     def __str__(self) -> str:
@@ -98,11 +112,19 @@ class Cost:
 
 
 def estimate(config: Config, clips: int, folds: int, clips_per_second: float) -> Cost:
-    """Cost of `folds` trainings on a task of `clips` clips.
+    """Cost of the trainings of a run.
 
-    `clips_per_second` is the speed of training (forward, backward, step) of one fold on one core
-    or GPU. Each clip is held out once; predicting it, after every epoch, takes a third of
-    training on it. A single fold trains on all `clips`. Raises ValueError for counts below 1.
+    Each clip is held out once; predicting it, after every epoch, takes a third of training on it.
+
+    Args:
+        config: of the run.
+        clips: of the task.
+        folds: trainings; a single one trains on all clips.
+        clips_per_second: speed of training (forward, backward, step) of one fold on one core or
+            GPU.
+
+    Raises:
+        ValueError: for a count or a speed that is not above 0.
     """
     for name, value in (("clips", clips), ("folds", folds), ("clips_per_second", clips_per_second)):
         if not value > 0 or not math.isfinite(value):
@@ -115,40 +137,64 @@ def estimate(config: Config, clips: int, folds: int, clips_per_second: float) ->
     return Cost(folds, steps, clips_per_second, seconds, memory_bytes(config), device)
 
 
-def growth(config: Config, clips: int, folds: int) -> list[dict]:
+def growth(config: Config, clips: int, folds: int) -> list[dict[str, Any]]:
     """How time and memory grow when one thing doubles, or the network is another: factors.
 
     Time by operations counted, relative to `config` with these clips and folds; a measured
-    table for small sizes comes from `benchmarks/growth.py`.
+    table for small sizes comes from `benchmarks/study/growth.py`.
+
+    Returns:
+        Rows with the keys what, time, memory.
     """
     operations, memory = sum(flops(config).values()), memory_bytes(config)
 
-    def row(what: str, other: Config = config, n: int = clips, k: int = folds) -> dict:
+    def row(what: str, other: Config = config, n: int = clips, k: int = folds) -> dict[str, Any]:
         passes = (n * max(k - 1, 1)) / (clips * max(folds - 1, 1))
         work = operations if other == config else sum(flops(other).values())
         peak = memory if other == config else memory_bytes(other)
         return {"what": what, "time": passes * work / operations, "memory": peak / memory}
 
-    rows = [
+    return [
         row("as given"),
         row("twice the clips of every subject", n=2 * clips),
         row("twice the subjects", n=2 * clips, k=2 * folds if folds > 1 else 1),
-        row("twice the frames", dataclasses.replace(config, frames=2 * config.frames)),
+        row("twice the frames", replace(config, frames=2 * config.frames)),
+        *(row(f"size {name}", _resized(config, name)) for name in SIZES if name != config.size),
     ]
-    for name in SIZES:
-        if name != config.size:
-            rows.append(row(f"size {name}", dataclasses.replace(config, size=name), clips, folds))
-    return rows
+
+
+def _resized(config: Config, size: str) -> Config:
+    """The same with a network of another size."""
+    return config_from({**asdict(config), "size": size})
 
 
 def measure_speed(config: Config, steps: int = 2) -> float:
     """Clips per second of training with this configuration on this machine, in one thread.
 
     Trains the untrained network on random pixels for two short epochs and times the second.
-    Raises ValueError when the memory of this machine does not hold it.
-    """
-    import psutil
 
+    Args:
+        config: of the run.
+        steps: of each epoch.
+
+    Raises:
+        ValueError: when there is no such device, or its memory does not hold a step.
+    """
+    _check_memory(config)
+    data = _random_data(config, steps * config.batch_size)
+    model = MERCLIP(size_of(config), CLASSES, config.use_eim).to(config.device)
+    ends: list[float] = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        fit(model, data, replace(config, epochs=2), lambda _: ends.append(time.monotonic()))
+    finally:
+        torch.set_num_threads(threads)
+    return steps * config.batch_size / (ends[1] - ends[0])
+
+
+def _check_memory(config: Config) -> None:
+    """ValueError when this machine cannot train with this configuration."""
     needed, free = memory_bytes(config), psutil.virtual_memory().available
     if config.device == "cuda":
         if not torch.cuda.is_available():
@@ -159,30 +205,25 @@ def measure_speed(config: Config, steps: int = 2) -> float:
             f"a step needs about {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free; lower "
             "batch_size, raise accumulate, or give a speed with --clips-per-second"
         )
-    clips, pixels = steps * config.batch_size, SIZES[config.size].resolution
-    pictures = np.random.default_rng(0).integers(
-        0, 256, (clips, config.frames, pixels, pixels, 3), np.uint8
-    )
+
+
+def _random_data(config: Config, clips: int) -> TrainingData:
+    """Clips of random pixels with random sentences."""
+    pixels, numbers = SIZES[config.size].resolution, np.arange(clips)
+    shape = (clips, config.frames, pixels, pixels, 3)
+    pictures = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     store = ClipStore(Path(), pd.DataFrame(), pictures, None, {})
-    numbers = np.arange(clips)
-    dataset = ClipDataset(store, numbers, numbers % CLASSES, Sampling(config.frames, training=True))
+    labels = [number % CLASSES for number in range(clips)]
+    dataset = ClipDataset(store, range(clips), labels, Sampling(config.frames, training=True))
     bank = torch.randn(clips, 1, size_of(config).embed_dim)
-    data = TrainingData(dataset, numbers, TextBank(bank, numbers, numbers))
-    model = MERCLIP(size_of(config), CLASSES, config.use_eim).to(config.device)
-    ends, threads = [], torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        settings = dataclasses.replace(config, epochs=2)
-        fit(model, data, settings, lambda _: ends.append(time.monotonic()))
-    finally:
-        torch.set_num_threads(threads)
-    return clips / (ends[1] - ends[0])
+    return TrainingData(dataset, numbers, TextBank(bank, numbers, numbers))
 
 
 def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int, int]:
-    """Clips and folds of the task: as given, else as its card and the configuration say.
+    """Clips and folds of a task: as given, else as its card and the configuration say.
 
-    Raises ValueError when neither says it.
+    Raises:
+        ValueError: when neither says it.
     """
     dataset = config.task.rsplit("-", 1)[0]
     card = read_card(dataset)

@@ -1,122 +1,136 @@
 """Run the notebooks, as they stand or with other parameters.
 
 The notebooks are the experiments; this module only drives them through papermill. A *profile*
-runs all of them with small or large parameters. Parameters are checked before anything starts,
-because papermill only warns about a misspelt one. Grids of runs: `merclip_lib.sweeps`.
+(profiles.yaml) runs all of them with small or large parameters. Parameters are checked before
+anything starts, because papermill only warns about a misspelt one. Grids of runs: `sweeps`.
 """
 
 import ast
 import contextlib
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from merclip_lib.files import did_you_mean, write_text
+from merclip_lib.study.checkout import root_with
 from merclip_lib.study.progress import Clock, progress_file
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-NOTEBOOKS = ROOT / "notebooks"
-
 
 CELL_SECONDS = 6 * 3600  # no single cell may take longer
 
-
-# What each profile injects, by notebook. `standard` is what the parameter cells already say.
-PROFILES: dict[str, dict[str, dict]] = {
-    "smoke": {
-        "05_train_loso": {"subjects": 3, "epochs": 1, "folds": 2, "extra_seeds": []},
-        "06_ablations": {
-            "entries": ["full", "no_text"],
-            "seeds": [0],
-            "head_epochs": 1,
-            "penalties": [10.0],
-            "overrides": {"subjects": 3, "epochs": 1, "folds": 2},
-        },
-        "04_model_shape_by_shape": {"fresh_subjects": 12},
-        "07_what_the_model_sees": {"subjects": 4, "epochs": 1, "folds": 2},
-        "08_protocol_traps": {"subjects": 4, "epochs": 1, "folds": 2, "seeds": [0]},
-        "09_paper_and_us": {"subjects": 3, "epochs": 1, "folds": 2, "seeds": [0]},
-    },
-    "quick": {
-        "05_train_loso": {"subjects": 10, "epochs": 5, "folds": 4, "extra_seeds": []},
-        "06_ablations": {
-            "entries": ["full", "no_text", "linear_head", "no_mix", "from_scratch"],
-            "seeds": [0],
-            "overrides": {"subjects": 10, "epochs": 5},
-        },
-        "07_what_the_model_sees": {"subjects": 10, "epochs": 5},
-        "08_protocol_traps": {"subjects": 10, "epochs": 5, "seeds": [0]},
-        "09_paper_and_us": {"subjects": 10, "epochs": 5, "folds": 4, "seeds": [0]},
-    },
-    "standard": {},
-    "paper": {
-        "05_train_loso": {
-            "size": "ViT-B-16",
-            "frames": 16,
-            "epochs": 55,
-            "batch_size": 8,
-            "warmup_epochs": 5.0,
-            "lr": 5.0e-5,
-            "head_lr_scale": 1.0,
-            "drop_path": 0.2,
-            "global_drop_path": 0.4,
-            "normalisation": "imagenet",
-        },
-    },
-}
-
-
-# Share of each notebook in the time of a whole run, for the estimate of the time left.
-WEIGHTS = {
-    "05_train_loso": 20.0,
-    "06_ablations": 90.0,
-    "07_what_the_model_sees": 4.0,
-    "08_protocol_traps": 8.0,
-    "09_paper_and_us": 8.0,
-}
+_SETTINGS = yaml.safe_load(Path(__file__).with_name("profiles.yaml").read_text(encoding="utf-8"))
+PROFILES: dict[str, dict[str, dict]] = _SETTINGS["profiles"]
+SHARES: dict[str, float] = _SETTINGS["shares"]
 
 
 class NotebookError(RuntimeError):
     """A notebook stopped with an error; the message says where and why."""
 
 
-def notebook_paths(notebooks: Path = NOTEBOOKS) -> list[Path]:
-    """The numbered notebooks, in order; ValueError where there are none."""
-    paths = sorted(Path(notebooks).glob("[0-9][0-9]_*.ipynb"))
+def run(
+    profile: str = "standard", in_place: bool = False, only: str = "", root: Path | None = None
+) -> Path:
+    """Execute the notebooks in order with a profile's parameters.
+
+    Executed copies go to `root/runs/notebooks/<profile>/`. Profiles other than `standard` keep
+    their runs in `runs/<profile>` and figures in `runs/figures/<profile>`, so the committed
+    figures stay.
+
+    Args:
+        profile: a key of PROFILES.
+        in_place: also write each clean executed notebook back (standard only).
+        only: the beginning of a notebook's name, such as "05".
+        root: folder of the copy of the repository; None: the one that is found.
+
+    Returns:
+        The folder of the executed copies.
+
+    Raises:
+        ValueError: for bad input, before anything starts.
+        NotebookError: when a cell fails.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"no profile {profile!r}; choose one of {', '.join(PROFILES)}")
+    if in_place and profile != "standard":
+        raise ValueError("--in-place is for the standard profile: it rewrites the notebooks")
+    root = Path(root or root_with("notebooks"))
+    paths = [path for path in notebook_paths(root / "notebooks") if path.name.startswith(only)]
     if not paths:
-        raise ValueError(f"no numbered notebooks in {notebooks}; install with `pip install -e .`")
+        raise ValueError(f"no notebook begins with {only!r}")
+    runs, figures, common = root / "runs", root / "figures", {}
+    output = runs / "notebooks" / profile
+    if profile != "standard":
+        figures, runs = runs / "figures" / profile, runs / profile
+        common = {"runs_dir": str(runs), "figures_dir": str(figures)}
+    jobs = [(path, {**PROFILES[profile].get(path.stem, {}), **common}) for path in paths]
+    for path, parameters in jobs:
+        check_parameters(path, parameters)
+
+    say = Clock([SHARES.get(path.stem, 1.0) for path in paths])
+    with progress_file(output, say):
+        for path, parameters in jobs:
+            say.start(path.name)
+            execute(path, output / path.name, parameters)
+            if in_place:
+                write_clean(output / path.name, path)
+            say.finish()
+    for name in ("results.csv", "ablations.csv"):
+        if (figures / name).is_file():
+            say(f"\n{name}\n{_table(figures / name)}")
+    say(f"\nnotebooks: {root / 'notebooks' if in_place else output}\nfigures:   {figures}")
+    return output
+
+
+def _table(path: Path) -> str:
+    """A CSV for the terminal."""
+    import pandas as pd
+
+    return pd.read_csv(path).round(3).to_string(index=False)
+
+
+def notebook_paths(folder: Path) -> list[Path]:
+    """The numbered notebooks of a folder, in order; ValueError where there are none."""
+    paths = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise ValueError(f"no numbered notebooks in {folder}; run this in a copy of the repository")
     return paths
 
 
-def parameters_of(notebook: Path) -> dict:
+def parameters_of(notebook: Path) -> dict[str, Any]:
     """Names and default values in the cell tagged `parameters` of a notebook.
 
-    Raises ValueError when there is no such cell or a default is not a plain literal.
+    Raises:
+        ValueError: when there is no such notebook or cell, or a default is not a plain literal.
     """
     import papermill
 
+    name = Path(notebook).name
     if not Path(notebook).is_file():
         raise ValueError(f"no notebook {notebook}")
-    found = papermill.inspect_notebook(str(notebook))
-    if not found:
-        raise ValueError(f"{Path(notebook).name} has no parameters: tag one cell `parameters`")
+    entries = papermill.inspect_notebook(str(notebook))
+    if not entries:
+        raise ValueError(f"{name} has no parameters: tag one cell `parameters`")
     defaults = {}
-    for name, entry in found.items():
+    for key, entry in entries.items():
         try:
-            defaults[name] = ast.literal_eval(entry["default"])
+            defaults[key] = ast.literal_eval(entry["default"])
         except (ValueError, SyntaxError):
             raise ValueError(
-                f"{Path(notebook).name}: the default of parameter {name!r} is "
-                f"{entry['default']!r}; write a plain literal"
+                f"{name}: the default of parameter {key!r} is {entry['default']!r}; write a plain "
+                "literal"
             ) from None
     return defaults
 
 
-def check_parameters(notebook: Path, parameters: dict) -> dict:
-    """Raise ValueError unless every parameter exists in the notebook and has its type.
+def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as they will be in the notebook, defaults filled in.
 
     An int may stand for a float and a list for a tuple; a default of None takes any value.
-    Returns the parameters as they will be in the notebook (defaults filled in).
+
+    Raises:
+        ValueError: unless every parameter exists in the notebook and has its type.
     """
     defaults = parameters_of(notebook)
     name = Path(notebook).name
@@ -128,11 +142,7 @@ def check_parameters(notebook: Path, parameters: dict) -> dict:
         boolean = isinstance(value, bool) and kind is not bool
         if defaults[key] is None or (isinstance(value, allowed) and not boolean):
             continue
-        hint = ""
-        if kind is float and isinstance(value, str):
-            with contextlib.suppress(ValueError):  # YAML reads 1e-4 as text
-                mantissa, _, exponent = f"{float(value):e}".partition("e")
-                hint = f"; write {float(mantissa)}e{int(exponent)}"
+        hint = _as_float(value) if kind is float and isinstance(value, str) else ""
         raise ValueError(
             f"{name}: parameter {key!r} is {value!r} ({type(value).__name__}) but should be "
             f"{kind.__name__}, as in the default {defaults[key]!r}{hint}"
@@ -140,59 +150,31 @@ def check_parameters(notebook: Path, parameters: dict) -> dict:
     return {**defaults, **parameters}
 
 
-def run(
-    profile: str = "standard",
-    in_place: bool = False,
-    only: str = "",
-    notebooks: Path = NOTEBOOKS,
-    root: Path = ROOT,
-) -> Path:
-    """Execute the notebooks in order with a profile's parameters; returns the outputs' folder.
-
-    Executed copies go to `root/runs/notebooks/<profile>/`. Profiles other than `standard` keep
-    their runs in `runs/<profile>` and figures in `runs/figures/<profile>`, so the committed
-    figures stay. `in_place` (standard only) also writes each clean executed notebook back.
-    `only` is the beginning of a notebook's name, such as "05".
-    Raises ValueError for bad input before anything starts, NotebookError when a cell fails.
-    """
-    if profile not in PROFILES:
-        raise ValueError(f"no profile {profile!r}; choose one of {', '.join(PROFILES)}")
-    if in_place and profile != "standard":
-        raise ValueError("--in-place is for the standard profile: it rewrites the notebooks")
-    paths = [p for p in notebook_paths(notebooks) if p.name.startswith(only)]
-    if not paths:
-        raise ValueError(f"no notebook begins with {only!r}")
-    runs, figures, common = Path(root) / "runs", Path(root) / "figures", {}
-    output = runs / "notebooks" / profile
-    if profile != "standard":
-        figures, runs = runs / "figures" / profile, runs / profile
-        common = {"runs_dir": str(runs), "figures_dir": str(figures)}
-    jobs = [(path, {**PROFILES[profile].get(path.stem, {}), **common}) for path in paths]
-    for path, parameters in jobs:
-        check_parameters(path, parameters)
-
-    say = Clock([WEIGHTS.get(path.stem, 1.0) for path in paths])
-    with progress_file(output, say):
-        for path, parameters in jobs:
-            say.start(path.name)
-            execute(path, output / path.name, parameters)
-            if in_place:
-                write_clean(output / path.name, path)
-            say.finish()
-    for name in ("results.csv", "ablations.csv"):
-        if (figures / name).is_file():
-            import pandas as pd
-
-            say(f"\n{name}\n{pd.read_csv(figures / name).round(3).to_string(index=False)}")
-    say(f"\nnotebooks: {notebooks if in_place else output}\nfigures:   {figures}")
-    return output
+def _as_float(text: str) -> str:
+    """How to write a number that YAML reads as text, such as 1e-4."""
+    with contextlib.suppress(ValueError):
+        mantissa, _, exponent = f"{float(text):e}".partition("e")
+        return f"; write {float(mantissa)}e{int(exponent)}"
+    return ""
 
 
-def execute(notebook: Path, output: Path, parameters: dict) -> None:
+def papermill_command(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> str:
+    """The shell line that runs a notebook with these parameters, as YAML so that lists arrive."""
+    values = yaml.safe_dump(dict(parameters), default_flow_style=True, sort_keys=False, width=10**6)
+    line = ["papermill", str(notebook), str(output), "-y", values.strip()]
+    return shlex.join([*line, "--cwd", str(Path(notebook).parent)])
+
+
+def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:
     """Run one notebook in its own folder through papermill.
 
-    Raises NotebookError that names the notebook, the cell, the last line of the error and the
-    partial output.
+    Args:
+        notebook: the notebook.
+        output: where its executed copy is written, also when a cell fails.
+        parameters: those that differ from the notebook's.
+
+    Raises:
+        NotebookError: names the notebook, the cell, the last line of the error and the copy.
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -225,20 +207,17 @@ def write_clean(executed: Path, target: Path) -> None:
 
     notebook = nbformat.read(executed, as_version=4)
     notebook.metadata.pop("papermill", None)
-    notebook.metadata["kernelspec"] = {
-        "display_name": "Python 3",
-        "language": "python",
-        "name": "python3",
-    }
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["kernelspec"] = kernel
     notebook.metadata["language_info"] = {"name": "python"}  # its version is the machine's
-    kept = []
+    notebook.cells = [
+        cell
+        for cell in notebook.cells
+        if "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
     for cell in notebook.cells:
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            continue
         for key in ("papermill", "execution", "ExecuteTime"):
             cell.metadata.pop(key, None)
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
-        kept.append(cell)
-    notebook.cells = kept
     write_text(target, nbformat.writes(notebook) + "\n")

@@ -29,7 +29,7 @@ def two_sizes(monkeypatch):
 def test_operations_by_hand():
     size, found = size_of(TINY), flops(TINY)
     tokens, width = size.times * (1 + size.grid**2), size.width
-    assert found["perceptron"] == size.layers * tokens * 2 * (2 * width * 4 * width)
+    assert found["MLP"] == size.layers * tokens * 2 * (2 * width * 4 * width)
     scores = 2 * 2 * size.times * (1 + size.grid**2) ** 2 * width
     products = tokens * 2 * width * 4 * width  # query, key, value, output
     assert found["attention within a time"] == size.layers * (scores + products)

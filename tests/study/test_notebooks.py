@@ -15,12 +15,12 @@ import pytest
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from merclip_lib.study import notebooks
 from merclip_lib.study.notebooks import PROFILES, check_parameters, parameters_of
 from merclip_lib.study.sweeps import read_grid
 
-TESTS = Path(__file__).parents[1]
-NOTEBOOKS = sorted(notebooks.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+TESTS = Path(__file__).resolve().parents[1]
+FOLDER = TESTS.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|work|tmp|var|opt|mnt)/|[A-Z]:\\\\?Users")
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this copy")
@@ -71,8 +71,8 @@ def test_profiles_name_notebooks_and_their_parameters(profile):
 
 
 def test_ablation_grid_fits_the_training_notebook():
-    grid = read_grid(notebooks.NOTEBOOKS / "ablations.yaml")
-    notebook = notebooks.NOTEBOOKS / grid["notebook"]
+    grid = read_grid(FOLDER / "ablations.yaml")
+    notebook = FOLDER / grid["notebook"]
     for entry in grid["entries"]:
         check_parameters(notebook, {**grid["base"], **(entry["parameters"] or {})})
 
@@ -85,7 +85,7 @@ def test_notebooks_run_again(tmp_path):
         parameters = {**PROFILES["smoke"].get(path.stem, {}), **common}
         notebook = parameterize_notebook(load_notebook_node(str(path)), parameters)
         nbformat.write(notebook, folder / path.name)
-    for grid in notebooks.NOTEBOOKS.glob("*.yaml"):
+    for grid in FOLDER.glob("*.yaml"):
         (folder / grid.name).write_bytes(grid.read_bytes())
     done = subprocess.run(
         [

@@ -10,18 +10,19 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from merclip_lib.runs.executors import Execution
 from merclip_lib.study import notebooks
 from merclip_lib.study.notebooks import (
     PROFILES,
     NotebookError,
     check_parameters,
     execute,
+    papermill_command,
     parameters_of,
     write_clean,
 )
 from merclip_lib.study.progress import Clock, progress_file
-from merclip_lib.study.recipe_report import papermill_command
-from merclip_lib.study.sweeps import sweep
+from merclip_lib.study.sweeps import Selection, sweep
 
 PARAMETERS = 'lr = 5e-4\nepochs = 8\nmix = True\ntask = "synthme-7"\nruns_dir = "../runs"\n'
 PARAMETERS += 'figures_dir = "../figures"\nseeds = [0, 1]\nseed = 0'
@@ -90,7 +91,7 @@ def test_run_injects_reports_and_keeps_the_committed_notebook(tmp_path, monkeypa
     path = write_notebook(tmp_path / "notebooks", body=body)
     before = path.read_bytes()
     monkeypatch.setitem(PROFILES, "smoke", {"05_tiny": {"lr": 0.25}})
-    output = notebooks.run("smoke", notebooks=path.parent, root=tmp_path)
+    output = notebooks.run("smoke", root=tmp_path)
     executed = nbformat.read(output / path.name, as_version=4)
     assert executed.cells[-1].outputs[0].text == "lr 0.25 notebooks\n"
     assert path.read_bytes() == before
@@ -102,14 +103,14 @@ def test_run_injects_reports_and_keeps_the_committed_notebook(tmp_path, monkeypa
 
 def test_in_place_writes_a_clean_executed_notebook(tmp_path):
     path = write_notebook(tmp_path / "notebooks")
-    notebooks.run("standard", in_place=True, notebooks=path.parent, root=tmp_path)
+    notebooks.run("standard", in_place=True, root=tmp_path)
     notebook = nbformat.read(path, as_version=4)
     assert [cell.execution_count for cell in notebook.cells] == [1, 2]
     assert notebook.cells[1].outputs[0].text == "0.001\n"
     assert "papermill" not in notebook.metadata
     assert [dict(cell.metadata) for cell in notebook.cells] == [{"tags": ["parameters"]}, {}]
     with pytest.raises(ValueError, match="standard"):
-        notebooks.run("smoke", in_place=True, notebooks=path.parent, root=tmp_path)
+        notebooks.run("smoke", in_place=True, root=tmp_path)
 
 
 def test_clean_notebook_has_no_injected_cell(tmp_path):
@@ -125,7 +126,7 @@ def test_clean_notebook_has_no_injected_cell(tmp_path):
 def test_a_failing_notebook_is_named_with_cell_error_and_output(tmp_path):
     path = write_notebook(tmp_path / "notebooks", body="raise KeyError('no such clip')")
     with pytest.raises(NotebookError) as caught:
-        notebooks.run("standard", notebooks=path.parent, root=tmp_path)
+        notebooks.run("standard", root=tmp_path)
     output = tmp_path / "runs" / "notebooks" / "standard" / path.name
     assert output.is_file()
     message = str(caught.value)
@@ -134,10 +135,10 @@ def test_a_failing_notebook_is_named_with_cell_error_and_output(tmp_path):
 
 
 def test_a_profile_with_an_unknown_parameter_starts_nothing(tmp_path, monkeypatch):
-    path = write_notebook(tmp_path / "notebooks")
+    write_notebook(tmp_path / "notebooks")
     monkeypatch.setitem(PROFILES, "smoke", {"05_tiny": {"epoch": 1}})
     with pytest.raises(ValueError, match="'epoch'"):
-        notebooks.run("smoke", notebooks=path.parent, root=tmp_path)
+        notebooks.run("smoke", root=tmp_path)
     assert not (tmp_path / "runs").exists()
 
 
@@ -172,9 +173,9 @@ def test_sweep_skips_finished_runs_and_goes_on_after_a_failure(tmp_path, monkeyp
     write_notebook(tmp_path, body="assert mix, 'this entry fails'\nprint(epochs, seed)")
     entries = "  - {name: broken, parameters: {mix: false}}\n  - {name: full}\n"
     finished = lambda runs_dir, config, store: config.mix and config.seed == 0  # noqa: E731
-    monkeypatch.setattr("merclip_lib.protocol.plan.is_finished", finished)
+    monkeypatch.setattr("merclip_lib.study.sweeps.is_finished", finished)
     grid = write_grid(tmp_path, entries)
-    failures = sweep(grid, runs_dir=tmp_path / "runs", overrides={"epochs": 3})
+    failures = sweep(grid, runs_dir=tmp_path / "runs", selection=Selection(overrides={"epochs": 3}))
     assert len(failures) == 2 and all("this entry fails" in failure for failure in failures)
     folder = tmp_path / "runs" / "notebooks" / "sweep"
     assert sorted(path.name for path in folder.glob("full*.ipynb")) == ["full-seed1.ipynb"]
@@ -193,9 +194,9 @@ def test_sweep_takes_entries_side_by_side(executor, tmp_path, capsys):
     grid = write_grid(tmp_path, "  - {name: broken, parameters: {mix: false}}\n  - {name: full}\n")
     runs = tmp_path / "runs"
     with pytest.raises(ValueError, match="executor 'cloud' is unknown"):
-        sweep(grid, runs_dir=runs, executor="cloud")
+        sweep(grid, runs_dir=runs, execution=Execution("cloud"))
     assert not runs.exists()
-    failures = sweep(grid, runs_dir=runs, executor=executor, workers=2)
+    failures = sweep(grid, runs_dir=runs, execution=Execution(executor, 2))
     assert sorted(failure.split(":")[0] for failure in failures) == ["broken-seed0", "broken-seed1"]
     parents = set()
     for seed in (0, 1):
