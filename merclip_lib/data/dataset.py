@@ -1,11 +1,12 @@
 """Clips as torch sees them: frames sampled from onset to offset, batches read ahead."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from merclip_lib.data.store import ClipStore
 
@@ -76,7 +77,7 @@ class ClipDataset(torch.utils.data.Dataset):
         sampling: how frames are chosen.
     """
 
-    def __init__(self, store: ClipStore, rows: Sequence, labels: Sequence, sampling: Sampling):
+    def __init__(self, store: ClipStore, rows: ArrayLike, labels: ArrayLike, sampling: Sampling):
         self.store, self.sampling, self.epoch = store, sampling, 0
         self.rows, self.labels = np.asarray(rows), np.asarray(labels)
 

@@ -12,7 +12,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -27,7 +26,7 @@ from tqdm import tqdm
 from merclip_lib.data.frames.decode import PictureSettings, read_clip
 from merclip_lib.data.frames.find import ChosenFrames, DataRoot, choose_frames
 from merclip_lib.data.store import META, ClipStore, open_store, write_store
-from merclip_lib.files import check_output_folder, replacing
+from merclip_lib.files import check_output_folder, remove, replacing
 
 FORMAT = 2  # raise it when the same files would give other bytes
 LISTED = 20  # clips named in a message; the rest are counted
@@ -99,7 +98,7 @@ def prepare(
     shape = (settings.length, settings.size, settings.size, 3)
     store = write_store(folder, readable, _decoded(waiting, chosen), meta, shape)
     for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.clips"):
-        shutil.rmtree(left)
+        remove(left)
     return store
 
 
