@@ -4,7 +4,7 @@ Both sides run here, one after the other, on the same two threads. "Stored" trai
 the other on the same stored tokens (the same function with one fold); "encoding" is what a
 training loop does with a frozen encoder: each batch passes it again. Of the EIMs, fold by fold is
 timed on two folds and multiplied, encoding on one fold and one epoch; the one-off encoding of all
-clips counts on the side of "all at once" there.
+clips counts on the side of "all at once" there. (Logistic regressions are fitted fold by fold.)
 """
 
 import dataclasses
@@ -16,22 +16,22 @@ import numpy as np
 import torch
 
 from merclip_lib.config import Config
-from merclip_lib.data.dataset import ClipDataset, Sampling
-from merclip_lib.data.tasks import TASKS
+from merclip_lib.data.dataset import ClipDataset
 from merclip_lib.model.head import EmotionInference
-from merclip_lib.protocol.folds import make_folds
-from merclip_lib.protocol.frozen_heads import features, fold_probabilities, pool_patches
-from merclip_lib.protocol.plan import choose_clips
+from merclip_lib.protocol.frozen_heads import (
+    HeadSettings,
+    encode_clips,
+    fold_probabilities,
+    pool_patches,
+)
+from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.synthme.draw import draw_set
 from merclip_lib.synthme.plan import STUDY
 from merclip_lib.training.batches import gather
 from merclip_lib.training.losses import focal_loss
-from merclip_lib.weights.load import build_model
 
-# kind, EIM layers, squares of patches averaged, epochs
+# kind, EIM layers, side of the squares over which patches are averaged, epochs
 CASES = (
-    ("logistic z", 1, 1, 1),
-    ("logistic o", 1, 1, 1),
     ("linear", 1, 1, 20),
     ("eim", 1, 4, 2),
     ("eim", 2, 4, 2),
@@ -59,39 +59,37 @@ def main() -> None:
     config = Config()
     with tempfile.TemporaryDirectory() as folder:
         store = draw_set(STUDY, Path(folder) / "synthme")
-        table, classes = choose_clips(config, store), TASKS[config.task].classes
-        folds, labels = make_folds(table), table["label"].map(classes.index).to_numpy()
-        model = build_model(config, len(classes))[0].eval()
-        dataset = ClipDataset(store, table.index.to_numpy(), labels, Sampling(config.frames))
+        plan = RunPlan(config, store)
+        folds, labels = plan.folds, plan.labels
+        model = plan.network()
+        dataset = plan.dataset(np.arange(len(labels)))
         start = time.monotonic()
-        found = features(model, dataset)
+        encoded = encode_clips(model, dataset)
         encoding = time.monotonic() - start
-        fold_probabilities(found, labels, folds[:1], 7, "linear", config)  # warm up
+        fold_probabilities(encoded, labels, folds[:1], 7, HeadSettings("linear"))  # warm up
         print(
-            f"{len(table)} clips, {len(folds)} folds, {torch.get_num_threads()} threads; "
+            f"{len(labels)} clips, {len(folds)} folds, {torch.get_num_threads()} threads; "
             f"encoding all clips once: {encoding:.1f} s"
         )
         print(
             "head            tokens  epochs   at once   fold by fold, ratio   "
             "encoding each batch, ratio   largest difference"
         )
-        for kind, layers, pool, epochs in CASES:
-            settings = dataclasses.replace(config, epochs=epochs, eim_layers=layers)
-            seen = found._replace(tokens=pool_patches(found.tokens, 8, pool))
+        for kind, layers, side, epochs in CASES:
+            changed = dataclasses.replace(config, epochs=epochs, eim_layers=layers)
+            settings = HeadSettings(kind, changed)
+            features = encoded._replace(tokens=pool_patches(encoded.tokens, 8, side))
             start = time.monotonic()
-            together = fold_probabilities(seen, labels, folds, 7, kind, settings)
+            together = fold_probabilities(features, labels, folds, 7, settings)
             at_once = time.monotonic() - start
             start = time.monotonic()
             timed = folds[:2] if kind == "eim" else folds
-            single = [
-                fold_probabilities(seen, labels, [fold], 7, kind, settings)[0] for fold in timed
-            ]
+            single = [fold_probabilities(features, labels, [f], 7, settings)[0] for f in timed]
             each = (time.monotonic() - start) * len(folds) / len(timed)
-            line = f"{kind:<11}{layers if kind == 'eim' else '':>4}{seen.tokens.shape[1]:>7}"
+            line = f"{kind:<11}{layers if kind == 'eim' else '':>4}{features.tokens.shape[1]:>7}"
             line += f"{epochs:>8}{at_once:>9.2f} s{each:>11.2f} s {each / at_once:6.1f}"
-            again = 0.0
             if kind == "eim":
-                again = encoding_epoch(model, dataset, folds[0].train, settings)
+                again = encoding_epoch(model, dataset, folds[0].train, changed)
                 again *= len(folds) * epochs
                 line += f"{again:>15.1f} s {again / (at_once + encoding):6.1f}"
             print(f"{line:<88}{np.abs(together[: len(timed)] - single).max():.0e}", flush=True)
