@@ -36,8 +36,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise ValueError(
-            f"{path}: no such clip table; build it from your copy of the dataset, or "
-            "draw SynthME with `merclip synth`"
+            f"{path}: no such clip table; `merclip manifest` makes that of your copy of a dataset"
         )
     as_text = dict.fromkeys([*_TEXT, *_FRAME_NUMBERS, "fps"], str)
     return check_table(pd.read_csv(path, dtype=as_text, keep_default_na=False), str(path))

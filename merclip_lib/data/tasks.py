@@ -201,10 +201,7 @@ def compare_totals(table: pd.DataFrame, task_name: str) -> pd.DataFrame:
     rows = _compare("all", expected, chosen)
     for column, parts in expected.get("parts", {}).items():
         if column not in chosen:
-            raise ValueError(
-                f"the card of {dataset!r} has totals per {column}, but the table has "
-                f"no column {column!r}; add it"
-            )
+            raise ValueError(f"the table has no column {column!r}, as the totals have; add it")
         for part, totals in parts.items():
             rows += _compare(part, totals, chosen[chosen[column] == part])
     return pd.DataFrame(rows, columns=["part", "quantity", "expected", "found"])

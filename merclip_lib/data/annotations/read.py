@@ -117,8 +117,7 @@ def read_folders(root: str | Path, dataset: str) -> Reading:
         collected.add(number, values, frames=folder.relative_to(root).as_posix())
     if not collected.report:
         raise ValueError(
-            f"{root}: no folder subject/micro/emotion/clip below it; name the folder that holds "
-            "the subjects s1, s2, ... of SMIC-HS"
+            f"{root}: no folder subject/micro/emotion/clip below it; name that of SMIC-HS"
         )
     return collected.reading(str(root), "", [f"{root}: read from its folders, no annotation file"])
 

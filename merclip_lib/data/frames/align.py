@@ -117,10 +117,8 @@ def _landmarker(model: str):
     try:
         import mediapipe
     except ImportError:
-        raise ValueError(
-            "align mediapipe: the package is not installed; `pip install mediapipe`, or use "
-            "--align opencv"
-        ) from None
+        why = "align mediapipe: not installed; `pip install mediapipe`, or use --align opencv"
+        raise ValueError(why) from None
     return mediapipe, mediapipe.tasks.vision.FaceLandmarker.create_from_model_path(model)
 
 
