@@ -28,9 +28,7 @@ def add_tables(command: Callable[..., ArgumentParser]) -> None:
         "dataset", help="casme2, samm, smic, casme3, dfme, mmew, 4dme, casme, casme2sq"
     )
     parser.add_argument("--annotations", type=Path, nargs="+", default=[], help="xlsx, xls or csv")
-    parser.add_argument(
-        "--data-root", type=Path, help="the pictures: looked up, and used for repairs"
-    )
+    parser.add_argument("--data-root", type=Path, help="its pictures: looked up, used for repairs")
     parser.add_argument("--out", type=Path, required=True, help="the clip table to write (CSV)")
     parser.add_argument(
         "--columns",
@@ -63,9 +61,7 @@ def add_clips(command: Callable[..., ArgumentParser]) -> None:
         default="none",
         help="none for the cropped version of a set",
     )
-    parser.add_argument(
-        "--margin", type=float, default=0.15, help="share left around aligned faces"
-    )
+    parser.add_argument("--margin", type=float, default=0.15, help="share around aligned faces")
     parser.add_argument("--landmark-model", default="", metavar="FILE", help="for mediapipe")
     parser.add_argument("--stabilise", action="store_true", help="take rigid head motion out")
     parser.add_argument("--grey", action="store_true", help="take colour away")
@@ -81,9 +77,7 @@ def add_clips(command: Callable[..., ArgumentParser]) -> None:
 def _add_report_options(parser: ArgumentParser) -> None:
     """How a report is printed, and what its differences mean."""
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument(
-        "--strict", action="store_true", help="totals other than expected are an error"
-    )
+    parser.add_argument("--strict", action="store_true", help="unexpected totals are an error")
 
 
 def _describe(given: Namespace) -> int:

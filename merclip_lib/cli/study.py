@@ -23,11 +23,7 @@ def add_trainings(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", help="instead of the grid's seeds")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="just these entries")
     parser.add_argument("--runs-dir", type=Path, help="the run store (default: runs)")
-    parser.add_argument(
-        "--executor",
-        default="serial",
-        help="serial: one entry at a time; processes or ray: entries side by side",
-    )
+    parser.add_argument("--executor", default="serial", help="processes, ray: side by side")
     parser.add_argument("--workers", type=int, help="entries side by side (default: one per core)")
     parser.add_argument("--address", default="", help="of a Ray cluster, host:port or auto")
 

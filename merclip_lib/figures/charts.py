@@ -132,7 +132,7 @@ def motion_plot(
 def curves(
     history: pd.DataFrame, columns: Sequence[str], title: str, x: str = "epoch", each: str = "fold"
 ) -> Figure:
-    """A panel per column of a history: thin lines for each fold, their mean in bold.
+    """Curves of a training, a panel each: thin lines for each fold, their mean in bold.
 
     A fold that occurs several times (several seeds) is several thin lines.
 
@@ -154,22 +154,6 @@ def curves(
         panel.set(xlabel=x, ylabel=LABELS.get(column, column))
         panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
     return figure
-
-
-def learning_curves(
-    history: pd.DataFrame,
-    columns: Sequence[str] = ("align", "emotion"),
-    title: str = "Training losses on SynthME",
-) -> Figure:
-    """Losses of all folds over the epochs; history [fold, epoch, ...]."""
-    return curves(history, columns, title)
-
-
-def pretraining_curves(
-    history: pd.DataFrame, columns: Sequence[str], title: str = "Pretraining on SynthME-macro"
-) -> Figure:
-    """Losses and held-out figures over the steps of the pretraining; history [step, ...]."""
-    return curves(history, columns, title, x="step", each="stage")
 
 
 def confusion_matrix(

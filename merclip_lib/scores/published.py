@@ -41,18 +41,11 @@ def read_published(path: str | Path = PUBLISHED) -> pd.DataFrame:
                 if part not in known:
                     raise ValueError(f"{where}: {task} has no part {part!r}")
                 _check_shares((uf1, uar), where)
-                rows.append(
-                    {
-                        "task": task,
-                        "part": part,
-                        "method": entry["method"],
-                        "selection": entry["selection"],
-                        "uf1": uf1,
-                        "uar": uar,
-                        "source": _source(content, entry, where),
-                    }
-                )
-    return pd.DataFrame(rows).astype({"uf1": float, "uar": float})
+                method, selection = entry["method"], entry["selection"]
+                source = _source(content, entry, where)
+                rows.append((task, part, method, selection, uf1, uar, source))
+    columns = "task part method selection uf1 uar source".split()
+    return pd.DataFrame(rows, columns=columns).astype({"uf1": float, "uar": float})
 
 
 def read_published_traps(path: str | Path = PUBLISHED) -> pd.DataFrame:
@@ -109,7 +102,7 @@ def our_rows(runs: Sequence, task: str) -> list[dict]:
         A dictionary per row, keys as in COLUMNS.
     """
     classes, config = task_named(task).classes, runs[0].config
-    tables = [run.predictions for run in runs]
+    tables, names = [run.predictions for run in runs], ", ".join(run.hash for run in runs)
     parts = {"all": tables}
     if len(task_named(task).databases) > 1:
         for name in task_named(task).databases:
@@ -117,22 +110,10 @@ def our_rows(runs: Sequence, task: str) -> list[dict]:
     rows = []
     for part, of_seeds in parts.items():
         uf1, low, high = mean_and_interval(of_seeds, classes, "uf1")
-        rows.append(
-            {
-                "task": task,
-                "part": part,
-                "method": "ours",
-                "protocol": config.protocol,
-                "selection": config.selection,
-                "uf1": uf1,
-                "uf1_low": low,
-                "uf1_high": high,
-                "uar": mean_and_interval(of_seeds, classes, "uar").value,
-                "seeds": len(runs),
-                "note": "",
-                "source": f"run {', '.join(run.hash for run in runs)}",
-            }
-        )
+        uar = mean_and_interval(of_seeds, classes, "uar").value
+        settings = (task, part, "ours", config.protocol, config.selection)
+        values = (*settings, uf1, low, high, uar, len(runs), "", f"run {names}")
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
 
 
