@@ -35,9 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(function, name: str, text: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=text, description=text)
-        one.set_defaults(command=function, takes_rest=False)
-        return one
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=function, takes_rest=False)
+        return sub
 
     for add in (data.add_describe, data.add_tables, data.add_clips):
         add(command)
