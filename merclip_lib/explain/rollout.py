@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from merclip_lib.model.encoder import GlobalBlock, LocalBlock, Transformer, split_heads
-from merclip_lib.model.head import EmotionBlock
 from merclip_lib.model.merclip import MERCLIP
+from merclip_lib.model.plain import EmotionBlock, GlobalBlock, LocalBlock, Transformer, split_heads
 
 Block = LocalBlock | GlobalBlock | EmotionBlock
 
@@ -93,8 +92,8 @@ def _clip_rollout(
     frames = after[-1]
     clip = torch.zeros_like(frames[:, :, 0])
     for layer, block in zip(trunk.global_layers, blocks, strict=True):
-        query, tokens = trace.inputs[block.ln_1][:, None], trace.inputs[block.ln_3]
-        read = weighted_attention(block, query, tokens, trace.slopes[block][:, None])
+        query, tokens = trace.inputs[block.ln_1], trace.inputs[block.ln_3]
+        read = weighted_attention(block, query, tokens, trace.slopes[block])
         clip = clip + (read.view_as(clip)[:, :, None] @ after[layer])[:, :, 0]
     share = torch.sigmoid(trunk.balance).mean() if blocks else 1.0
     return (1 - share) * clip + share * frames[:, :, 0] / frames.shape[1]
@@ -147,7 +146,7 @@ def weighted_attention(block: Block, query: Tensor, tokens: Tensor, slope: Tenso
     if isinstance(block, EmotionBlock):
         w, b, heads = block.attn.to_qkv.weight, block.attn.to_qkv.bias, block.attn.heads
     else:
-        w, b, heads = block.attn.in_proj_weight, block.attn.in_proj_bias, block.heads
+        w, b, heads = block.attn.in_proj_weight, block.attn.in_proj_bias, block.attn.num_heads
     inputs, parts = (query, tokens, tokens), zip(w.chunk(3), b.chunk(3), strict=True)
     q, k, v = (F.linear(x, *part) for x, part in zip(inputs, parts, strict=True))
     q, k, v, slope = (split_heads(x, heads) for x in (q, k, v, slope.view_as(q)))

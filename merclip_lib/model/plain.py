@@ -1,9 +1,9 @@
 """The network of MER-CLIP as the paper draws it, layer by layer, to be read from top to bottom.
 
-Its fast equals stand beside it: `merclip_lib.encoder` and `merclip_lib.model` compute the same
-numbers in less time and memory, and their parameters have the same names, so that weights load
-both ways; `tests/test_plain.py` compares the two, part by part. The text tower is CLIP's own,
-frozen, and not repeated here (`merclip_lib.model.text_tower`).
+This file needs no other. Its fast equals stand beside it: `encoder`, `perceptron` and `head` take
+the classes below with their parameters and compute the same numbers in less time and memory, so
+weights load both ways; `tests/model/test_plain.py` compares the two, part by part. The text tower
+is CLIP's own, frozen, and not repeated here (`merclip_lib.text.bank.text_tower`).
 
 Paper, video encoder (x all tokens, p the patch tokens among them, += a residual branch):
   stem             x = LN([class; Conv3d(video)] + position)
@@ -28,19 +28,38 @@ from torch import Tensor, nn
 from merclip_lib.config import ModelSize
 
 
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(..., S, D) -> (..., H, S, D/H): each of the H heads has its own share of the channels."""
+    return x.unflatten(-1, (heads, -1)).transpose(-3, -2)
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    """Attention, softmax(q k' / sqrt(D/H)) v in each head: three (N, S, D) -> (N, S, D).
+    """Attention in each head, softmax(q k' / sqrt(D/H)) v.
 
     `nn.MultiheadAttention` of the blocks below is this between its linear layers.
+
+    Args:
+        q: Queries (N, S, D); their number may differ from that of the keys.
+        k: Keys (N, S, D).
+        v: Values (N, S, D).
+        heads: H.
+
+    Returns:
+        For each query the mean of the values under its weights, (N, S, D).
     """
-    q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (q, k, v))  # (N, H, S, D/H)
+    q, k, v = (split_heads(x, heads) for x in (q, k, v))  # (N, H, S, D/H)
     scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])  # (N, H, S, S)
     weights = scores.softmax(dim=3)  # (N, H, S, S), rows sum to one
     return (weights @ v).transpose(1, 2).flatten(2)  # (N, S, D)
 
 
 class MLP(nn.Module):
-    """CLIP's two-layer perceptron; QuickGELU(x) = x sigmoid(1.702 x)."""
+    """CLIP's two-layer perceptron; QuickGELU(x) = x sigmoid(1.702 x).
+
+    Args:
+        width: D; four times as wide inside.
+        dropout: Of the inside, in training.
+    """
 
     def __init__(self, width: int, dropout: float = 0.0):
         super().__init__()
@@ -57,7 +76,14 @@ class MLP(nn.Module):
 class DropPath(nn.Module):
     """Stochastic depth, in training: a residual branch x is dropped, or enlarged to keep the mean.
 
-    One draw per position of `axis` (0: per clip; None: one in all), see `drop_path_unit`.
+    Differs from the paper's program, which drops along axis 0 of whatever layout it is in;
+    `drop_path_unit="reference"` of `ModelSize` does the same here. Attention and MLP of the local
+    blocks then drop a token position in all clips and times (layout (1 + L, N*t, D) there), the
+    LMHRA a clip, a global block the whole batch (layout (1, N, D)).
+
+    Args:
+        rate: Share of branches that are dropped.
+        axis: One draw for each position of this axis of x (0: each clip), or None: one for all.
     """
 
     def __init__(self, rate: float, axis: int | None = 0):
@@ -68,7 +94,8 @@ class DropPath(nn.Module):
         if self.rate == 0 or not self.training:
             return x
         shape = [length if i == self.axis else 1 for i, length in enumerate(x.shape)]
-        return x * (torch.rand(shape, device=x.device) >= self.rate) / (1 - self.rate)
+        stays = (torch.rand(shape, device=x.device) >= self.rate).to(x.dtype)  # zeros and ones
+        return x * (stays / (1 - self.rate))
 
 
 def rising(last: float, count: int) -> list[float]:
@@ -94,7 +121,12 @@ def to_tokens(volume: Tensor) -> Tensor:
 
 
 class LMHRA(nn.Module):
-    """Local temporal mixing of each patch with its neighbours in time; starts at zero."""
+    """Local temporal mixing of each patch with its neighbours in time; starts at zero.
+
+    Args:
+        width: D.
+        reduction: The convolution over time has D / reduction channels.
+    """
 
     def __init__(self, width: int, reduction: float):
         super().__init__()
@@ -110,8 +142,28 @@ class LMHRA(nn.Module):
         return to_tokens(self.pos_embed(to_volume(p)))  # (N, t, L, D)
 
 
+class DPE(nn.Conv3d):
+    """Position in space and time, from a 3x3x3 convolution of each channel with itself alone.
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int):
+        super().__init__(width, width, 3, padding=1, groups=width)
+        nn.init.zeros_(self.get_parameter("bias"))
+
+    def forward(self, p: Tensor) -> Tensor:  # (N, t, L, D)
+        return to_tokens(super().forward(to_volume(p)))  # (N, t, L, D)
+
+
 class LocalBlock(nn.Module):
-    """Local UniBlock: CLIP's transformer block within each time, armed with LMHRA across times."""
+    """Local UniBlock: CLIP's transformer block within each time, armed with LMHRA across times.
+
+    Args:
+        size: Sizes and structural options.
+        drop: Rate of stochastic depth.
+    """
 
     def __init__(self, size: ModelSize, drop: float):
         super().__init__()
@@ -127,11 +179,14 @@ class LocalBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, t, 1 + L, D)
         x = self.mix_times(self.lmhra1, x)  # (N, t, 1 + L, D)
-        y = self.ln_1(x).flatten(0, 1)  # (N*t, 1 + L, D), each time on its own
-        y, _ = self.attn(y, y, y, need_weights=False)  # (N*t, 1 + L, D)
-        x = x + self.drop(y.view_as(x))  # (N, t, 1 + L, D)
+        x = x + self.drop(self.attend(self.ln_1(x)))  # (N, t, 1 + L, D)
         x = self.mix_times(self.lmhra2, x)  # (N, t, 1 + L, D)
         return x + self.drop(self.mlp(self.ln_2(x)))  # (N, t, 1 + L, D)
+
+    def attend(self, x: Tensor) -> Tensor:  # (N, t, 1 + L, D)
+        y = x.flatten(0, 1)  # (N*t, 1 + L, D), each time on its own
+        y, _ = self.attn(y, y, y, need_weights=False)  # (N*t, 1 + L, D)
+        return y.view_as(x)  # (N, t, 1 + L, D)
 
     def mix_times(self, lmhra: LMHRA | None, x: Tensor) -> Tensor:  # (N, t, 1 + L, D)
         if lmhra is None:
@@ -142,7 +197,12 @@ class LocalBlock(nn.Module):
 
 
 class GlobalBlock(nn.Module):
-    """Global UniBlock: the clip query reads the tokens of all times; starts as the identity."""
+    """Global UniBlock: the clip query reads the tokens of all times; starts as the identity.
+
+    Args:
+        size: Sizes and structural options.
+        drop: Rate of stochastic depth.
+    """
 
     def __init__(self, size: ModelSize, drop: float):
         super().__init__()
@@ -156,14 +216,22 @@ class GlobalBlock(nn.Module):
         zeroed(self.mlp.c_proj)
 
     def forward(self, q: Tensor, y: Tensor) -> Tensor:  # (N, 1, D), (N, t*(1 + L), D)
-        y = self.ln_3(y)  # (N, t*(1 + L), D), keys and values
-        attended, _ = self.attn(self.ln_1(q), y, y, need_weights=False)  # (N, 1, D)
-        q = q + self.drop(attended)  # (N, 1, D)
+        q = q + self.drop(self.attend(self.ln_1(q), self.ln_3(y)))  # (N, 1, D)
         return q + self.drop(self.mlp(self.ln_2(q)))  # (N, 1, D)
+
+    def attend(self, q: Tensor, y: Tensor) -> Tensor:  # (N, 1, D), (N, t*(1 + L), D)
+        return self.attn(q, y, y, need_weights=False)[0]  # (N, 1, D); y: keys and values
 
 
 class Transformer(nn.Module):
-    """The local blocks, the global blocks that read them, and their fusion."""
+    """The local blocks, the global blocks that read them, and their fusion.
+
+    Args:
+        size: Sizes and structural options.
+
+    Raises:
+        ValueError: Global layers are asked for that do not exist.
+    """
 
     def __init__(self, size: ModelSize):
         super().__init__()
@@ -177,9 +245,7 @@ class Transformer(nn.Module):
             return
         rates = rising(size.global_drop_path, len(self.global_layers))
         self.temporal_cls_token = nn.Parameter(torch.zeros(1, 1, d))  # the query q
-        self.dpe = nn.ModuleList([nn.Conv3d(d, d, 3, padding=1, groups=d) for _ in rates])
-        for conv in self.dpe:
-            nn.init.zeros_(conv.get_parameter("bias"))
+        self.dpe = nn.ModuleList([DPE(d) for _ in rates])
         self.dec = nn.ModuleList([GlobalBlock(size, rate) for rate in rates])
         self.norm = nn.LayerNorm(d)
         self.balance = nn.Parameter(torch.zeros(d))  # b
@@ -192,7 +258,7 @@ class Transformer(nn.Module):
             if i in self.global_layers:
                 j = self.global_layers.index(i)
                 cls, p = x[:, :, :1], x[:, :, 1:]  # (N, t, 1, D), (N, t, L, D)
-                p = p + to_tokens(self.dpe[j](to_volume(p)))  # (N, t, L, D), a copy: x stays
+                p = p + self.dpe[j](p)  # (N, t, L, D), a copy: x stays
                 y = torch.cat([cls, p], dim=2).flatten(1, 2)  # (N, t*(1 + L), D)
                 q = self.dec[j](q, y)  # (N, 1, D)
         c = x[:, :, 0].mean(dim=1)  # (N, D)
@@ -214,8 +280,14 @@ class Encoded(NamedTuple):
 class VideoEncoder(nn.Module):
     """CLIP ViT armed with UniFormerV2 blocks (paper, video encoder).
 
+    With CLIP's weights loaded and all else at its initial value, the class token of a time
+    position equals CLIP's image tower on the frame in the centre tap of the stem.
+
     Args:
-        size: Sizes and structural options; ValueError for global layers that do not exist.
+        size: Sizes and structural options.
+
+    Raises:
+        ValueError: Global layers are asked for that do not exist.
     """
 
     def __init__(self, size: ModelSize):
@@ -261,27 +333,50 @@ class VideoEncoder(nn.Module):
         return Encoded(z, o, self.ln_final(self.to_cls_decoder(tokens)), p)
 
 
-class EmotionBlock(nn.Module):
-    """One layer of the EIM: a pre-LayerNorm transformer layer."""
+class Attention(nn.Module):
+    """Multi-head self-attention of the EIM; its layers have other names than those of `torch`.
+
+    Args:
+        width: C.
+        heads: H.
+    """
 
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        qkv, proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.attn = nn.ModuleDict({"to_qkv": qkv, "proj": proj})  # names as in checkpoints
-        self.norm_ffn = nn.LayerNorm(width, eps=1e-6)
-        mlp = (nn.Linear(width, 4 * width), nn.GELU(), nn.Identity(), nn.Linear(4 * width, width))
-        self.ffn = nn.ModuleDict({"net": nn.Sequential(*mlp)})
+        self.to_qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, S, C)
-        q, k, v = self.attn["to_qkv"](self.norm(x)).chunk(3, dim=2)  # each (N, S, C)
-        x = x + self.attn["proj"](attend(q, k, v, self.heads))  # (N, S, C)
+        q, k, v = self.to_qkv(x).chunk(3, dim=2)  # each (N, S, C)
+        return self.proj(attend(q, k, v, self.heads))  # (N, S, C)
+
+
+class EmotionBlock(nn.Module):
+    """One layer of the EIM: a pre-LayerNorm transformer layer.
+
+    Args:
+        width: C.
+        heads: H.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.attn = Attention(width, heads)
+        self.norm_ffn = nn.LayerNorm(width, eps=1e-6)
+        mlp = (nn.Linear(width, 4 * width), nn.GELU(), nn.Identity(), nn.Linear(4 * width, width))
+        self.ffn = nn.ModuleDict({"net": nn.Sequential(*mlp)})  # names as in checkpoints
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, S, C)
+        x = x + self.attn(self.norm(x))  # (N, S, C)
         return x + self.ffn["net"](self.norm_ffn(x))  # (N, S, C)
 
 
 class EmotionInference(nn.Module):
     """Emotion Inference Module (paper, EIM): transformer layers that read the emotion.
+
+    After each layer token 0 passes a LayerNorm, dropout and a classifier, the same for all layers.
 
     Args:
         width: C.

@@ -23,12 +23,23 @@ _PRODUCTS = {
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 by itself (AVX-512 BF16, AMX, Arm BF16)."""
+    """Whether this processor multiplies bfloat16 by itself (AVX-512 BF16, AMX, Arm BF16).
+
+    Returns:
+        True where torch has to imitate nothing.
+    """
     return any(have for name, have in torch.cpu.get_capabilities().items() if "bf16" in name)
 
 
 def mixed(config: Config) -> contextlib.AbstractContextManager:
-    """For a forward pass: `config.precision`. Needs `products` as well."""
+    """For a forward pass: the precision of the run. Needs `products` as well.
+
+    Args:
+        config: Its `precision` and `device` are read.
+
+    Returns:
+        A context; float32 is left as it is.
+    """
     return torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
@@ -38,6 +49,12 @@ def products(config: Config) -> contextlib.AbstractContextManager:
     Does nothing for float32, on GPUs, and for compiled networks, whose products are no longer
     seen one by one. Not for use in `torch.inference_mode`, which hides the products inside larger
     operations; `torch.no_grad` does not.
+
+    Args:
+        config: Its `precision`, `device` and `compile` are read.
+
+    Returns:
+        A context, for both passes.
     """
     slow = config.precision == "bfloat16" and config.device == "cpu" and not config.compile
     return _InFloat32() if slow and not has_bfloat16() else contextlib.nullcontext()

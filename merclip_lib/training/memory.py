@@ -39,10 +39,11 @@ def memory_bytes(config: Config) -> int:
     with fake, torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         model.to_empty(device="cpu")
         trunk = model.vision_encoder.transformer
-        trunk.use_checkpoint = config.checkpoint_blocks
+        model.vision_encoder.recompute_blocks(config.checkpoint_blocks)
         video = empty_video(config, clips)
         saved, largest = kept_for_backward(model, video)
         if config.checkpoint_blocks:  # each block keeps its input and, one at a time, its inside
+            model.vision_encoder.recompute_blocks(False)
             size = size_of(config)
             tokens = torch.empty(clips, size.times, 1 + size.grid**2, size.width)
             inside, largest = kept_for_backward(trunk.resblocks[-1], tokens)

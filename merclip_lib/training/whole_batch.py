@@ -58,7 +58,7 @@ def prepare(model: MERCLIP, config: Config) -> nn.Module:
     batch by that share's statistics, and the running statistics are those of the first process.
     """
     network: nn.Module = model
-    model.vision_encoder.transformer.use_checkpoint = config.checkpoint_blocks
+    model.vision_encoder.recompute_blocks(config.checkpoint_blocks)
     if process()[1] > 1:
         if config.device == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -165,7 +165,7 @@ def counted_as_one(model: nn.Module, here: int, later: int, total: int) -> Itera
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum * here / (total - momentum * later)
         if later:
-            norm.num_batches_tracked.sub_(1)
+            norm.get_buffer("num_batches_tracked").sub_(1)
     try:
         yield
     finally:

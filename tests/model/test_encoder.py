@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from merclip_lib.config import SIZES, ModelSize
-from merclip_lib.model.encoder import LMHRA, GlobalBlock, VideoEncoder, drop_path, position_encode
+from merclip_lib.model.encoder import DPE, LMHRA, GlobalBlock, VideoEncoder
 from merclip_lib.model.head import EmotionInference
 from merclip_lib.model.perceptron import MLP
+from merclip_lib.model.plain import DropPath
 from merclip_lib.text.bank import text_tower
 from merclip_lib.weights.adapt import load_into
 
@@ -71,12 +72,12 @@ def test_lmhra_is_its_sequence_of_convolutions(training, times):
 
 def test_one_query_attention_is_multi_head_attention():
     block = randomised(GlobalBlock(TINY, 0.0))
-    q, tokens = noise(2, 24), noise(2, 33, 24, seed=2)
-    plain, _ = block.attn(q[:, None], tokens, tokens)
-    close(block.attend(q, tokens), plain[:, 0], atol=1e-5, rtol=1e-5)
+    q, tokens = noise(2, 1, 24), noise(2, 33, 24, seed=2)
+    plain, _ = block.attn(q, tokens, tokens)
+    close(block.attend(q, tokens), plain, atol=1e-5, rtol=1e-5)
     fast = torch.autograd.grad(block.attend(q, tokens).pow(2).sum(), block.attn.parameters())
     slow = torch.autograd.grad(
-        block.attn(q[:, None], tokens, tokens)[0].pow(2).sum(), block.attn.parameters()
+        block.attn(q, tokens, tokens)[0].pow(2).sum(), block.attn.parameters()
     )
     for a, b in zip(fast, slow, strict=True):
         close(a, b, atol=1e-4, rtol=1e-4)
@@ -87,15 +88,15 @@ def test_local_attention_is_multi_head_attention_within_a_time():
     x = noise(2, 3, 17, 24)
     flat = x.flatten(0, 1)
     plain, _ = block.attn(flat, flat, flat)
-    close(block.attention(x), plain.view_as(x), atol=1e-5, rtol=1e-5)
+    close(block.attend(x), plain.view_as(x), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("times", [1, 2, 4])
 def test_position_encoding_is_the_convolution(times):
-    conv = randomised(nn.Conv3d(6, 6, 3, padding=1, groups=6))
-    patches = noise(2, times, 4, 4, 6)
-    plain = conv(patches.permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
-    close(position_encode(conv, patches), plain, atol=1e-5, rtol=1e-5)
+    dpe, patches = randomised(DPE(6)), noise(2, times, 16, 6)
+    volume = patches.permute(0, 3, 1, 2).unflatten(3, (4, 4))  # (N, D, t, g, g)
+    plain = nn.Conv3d.forward(dpe, volume).flatten(3).permute(0, 2, 3, 1)
+    close(dpe(patches), plain, atol=1e-5, rtol=1e-5)
 
 
 def plain_mlp(mlp, x):
@@ -119,7 +120,7 @@ def test_checkpointing_changes_nothing():
     encoder = randomised(VideoEncoder(size))
     video = noise(2, 3, 4, 16, 16)
     plain = torch.autograd.grad(encoder(video).z.pow(2).sum(), encoder.conv1.weight)
-    encoder.transformer.use_checkpoint = True
+    encoder.recompute_blocks(True)
     close(torch.autograd.grad(encoder(video).z.pow(2).sum(), encoder.conv1.weight), plain)
 
 
@@ -231,25 +232,26 @@ def test_parameter_counts_of_the_paper():
 
 def test_stochastic_depth_rises_with_the_block():
     transformer = VideoEncoder(replace(TINY, drop_path=0.2, global_drop_path=0.4)).transformer
-    assert [block.drop for block in transformer.resblocks] == pytest.approx([0, 0.1, 0.2])
-    assert [block.drop for block in transformer.dec] == pytest.approx([0, 0.4])
+    for block, rate in zip(transformer.resblocks, [0, 0.1, 0.2], strict=True):
+        assert block.drop.rate == block.drop_lmhra.rate == pytest.approx(rate)
+    assert [block.drop.rate for block in transformer.dec] == pytest.approx([0, 0.4])
 
 
 def test_stochastic_depth_drops_whole_clips_and_keeps_the_mean():
     torch.manual_seed(0)
     x = torch.ones(4000, 2, 3)
-    dropped = drop_path(x, 0.3, training=True)
+    dropped = DropPath(0.3)(x)
     per_clip = dropped.flatten(1)
     assert (per_clip == per_clip[:, :1]).all()
     assert sorted(set(per_clip[:, 0].tolist())) == pytest.approx([0, 1 / 0.7])
     assert dropped.mean().item() == pytest.approx(1, abs=0.03)
-    assert torch.equal(drop_path(x, 0.3, training=False), x)
-    assert torch.equal(drop_path(x, 0.0, training=True), x)
+    assert torch.equal(DropPath(0.3).eval()(x), x)
+    assert torch.equal(DropPath(0.0)(x), x)
 
 
 def dropped(axis):
     torch.manual_seed(0)
-    return (drop_path(torch.ones(40, 3, 30, 2), 0.5, training=True, axis=axis) == 0).float()
+    return (DropPath(0.5, axis)(torch.ones(40, 3, 30, 2)) == 0).float()
 
 
 def test_stochastic_depth_of_the_authors_program():
@@ -259,9 +261,10 @@ def test_stochastic_depth_of_the_authors_program():
     for draw in everything:
         assert draw.mean() in (0, 1)
     encoder = VideoEncoder(replace(TINY, drop_path_unit="reference")).transformer
-    assert {block.drop_axis for block in encoder.resblocks} == {2}
-    assert {block.drop_axis for block in encoder.dec} == {None}
-    assert {block.drop_axis for block in VideoEncoder(TINY).transformer.dec} == {0}
+    assert {block.drop.axis for block in encoder.resblocks} == {2}
+    assert {block.drop_lmhra.axis for block in encoder.resblocks} == {0}
+    assert {block.drop.axis for block in encoder.dec} == {None}
+    assert {block.drop.axis for block in VideoEncoder(TINY).transformer.dec} == {0}
 
 
 def test_local_block_of_the_authors_program_drops_positions_and_clips():
@@ -269,14 +272,14 @@ def test_local_block_of_the_authors_program_drops_positions_and_clips():
     block = randomised(VideoEncoder(size)).transformer.resblocks[1].train()
     x = noise(12, 2, 17, 24)
     torch.manual_seed(0)
-    lmhra = drop_path(torch.ones(12), 0.5, True)  # the same draws, in the order of the block
-    attention = drop_path(torch.ones(1, 1, 17, 1), 0.5, True, 2)
-    lmhra2 = drop_path(torch.ones(12), 0.5, True)
-    perceptron = drop_path(torch.ones(1, 1, 17, 1), 0.5, True, 2)
+    lmhra = DropPath(0.5)(torch.ones(12))  # the same draws, in the order of the block
+    attention = DropPath(0.5, 2)(torch.ones(1, 1, 17, 1))
+    lmhra2 = DropPath(0.5)(torch.ones(12))
+    perceptron = DropPath(0.5, 2)(torch.ones(1, 1, 17, 1))
     assert 0 in lmhra and 0 in attention and 0 in perceptron and 2 in perceptron
     y = x.clone()
     y[:, :, 1:] += lmhra.view(-1, 1, 1, 1) * block.lmhra1(x[:, :, 1:])
-    y = y + attention * block.attention(block.ln_1(y))
+    y = y + attention * block.attend(block.ln_1(y))
     z = y.clone()
     z[:, :, 1:] += lmhra2.view(-1, 1, 1, 1) * block.lmhra2(y[:, :, 1:])
     z = z + perceptron * block.mlp(block.ln_2(z))
@@ -318,17 +321,18 @@ def test_randomness_of_training_vanishes_in_evaluation():
 
 
 def test_dropout_in_the_perceptron_keeps_the_mean():
-    mlp = randomised(MLP(8)).train()
+    mlp = randomised(MLP(8, dropout=0.5)).train()
     x = noise(1, 8).expand(20000, 8)
     torch.manual_seed(0)
-    mean = mlp(x, 0.5).mean(0)
-    close(mean, mlp.eval()(x[0], 0.5), atol=0.1, rtol=0.1)
-    close(mlp.train()(x), plain_mlp(mlp, x), atol=1e-5, rtol=1e-5)  # no rate, no dropout
+    mean = mlp(x).mean(0)
+    close(mean, mlp.eval()(x[0]), atol=0.1, rtol=0.1)
+    still = randomised(MLP(8)).train()
+    close(still(x), plain_mlp(still, x), atol=1e-5, rtol=1e-5)  # no rate, no dropout
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_mlp_computes_what_it_does_not_keep(dropout):
-    mlp = MLP(6).double()
+    mlp = MLP(6, dropout).double()
     x = torch.randn(2, 3, 6, dtype=torch.double, requires_grad=True)
     given = [x, *mlp.parameters()]
 
@@ -338,7 +342,7 @@ def test_mlp_computes_what_it_does_not_keep(dropout):
         return mlp.c_proj(F.dropout(active, dropout))
 
     slope, found = torch.randn(2, 3, 6, dtype=torch.double), []
-    for compute in (lambda: mlp(x, dropout), formula):
+    for compute in (lambda: mlp(x), formula):
         torch.manual_seed(7)
         y = compute()
         found.append([y, *torch.autograd.grad(y, given, slope)])

@@ -4,6 +4,7 @@ Outputs agree to 1e-5 of their scale and gradients to 1e-4, with random numbers 
 and running statistics. Axes as in `merclip_lib.model.plain`.
 """
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -81,6 +82,11 @@ def alike(fast, slow):
     return fast.eval(), slow.eval()
 
 
+def both_forms(part):
+    """A part of the plain encoder in its fast form, and as it is."""
+    return alike(encoder.use_fast_forms(deepcopy(part)), part)
+
+
 def assert_near(found, expected, tolerance, what=""):
     assert found.shape == expected.shape, what
     error = (found - expected).norm() / expected.norm().clamp(min=1e-3)
@@ -134,8 +140,7 @@ def test_stem(change):
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_perceptron(dropout):
-    fast, slow = alike(perceptron.MLP(24), plain.MLP(24, dropout))
-    assert_same(fast, slow, noise(2, 5, 24), run_fast=lambda x: fast(x, dropout))
+    assert_same(*alike(perceptron.MLP(24, dropout), plain.MLP(24, dropout)), noise(2, 5, 24))
 
 
 def test_attention_is_what_multi_head_attention_computes():
@@ -156,22 +161,13 @@ def test_lmhra(training, times):
 
 @pytest.mark.parametrize("lmhra", [0, 1, 2])
 def test_local_block(lmhra):
-    size = replace(TINY, lmhra=lmhra)
-    assert_same(
-        *alike(encoder.LocalBlock(size, 0.2), plain.LocalBlock(size, 0.2)), noise(2, 3, 17, 24)
-    )
+    block = plain.LocalBlock(replace(TINY, lmhra=lmhra), 0.2)
+    assert_same(*both_forms(block), noise(2, 3, 17, 24))
 
 
 @pytest.mark.parametrize("times", [1, 2, 4])
 def test_position_encoding(times):
-    fast, slow = (randomised(torch.nn.Conv3d(24, 24, 3, padding=1, groups=24)) for _ in range(2))
-    assert_same(
-        fast,
-        slow,
-        noise(2, times, 16, 24),
-        run_fast=lambda p: encoder.position_encode(fast, p.unflatten(2, (4, 4))).flatten(2, 3),
-        run_slow=lambda p: plain.to_tokens(slow(plain.to_volume(p))),
-    )
+    assert_same(*alike(encoder.DPE(24), plain.DPE(24)), noise(2, times, 16, 24))
 
 
 def test_layouts_of_patches_are_inverse():
@@ -183,15 +179,14 @@ def test_layouts_of_patches_are_inverse():
 
 
 def test_global_block():
-    fast, slow = alike(encoder.GlobalBlock(TINY, 0.2), plain.GlobalBlock(TINY, 0.2))
-    q, y = noise(2, 24), noise(2, 34, 24, seed=2)
-    assert_same(fast, slow, q, y, run_slow=lambda q, y: slow(q[:, None], y)[:, 0])
+    q, y = noise(2, 1, 24), noise(2, 34, 24, seed=2)
+    assert_same(*both_forms(plain.GlobalBlock(TINY, 0.2)), q, y)
 
 
 @pytest.mark.parametrize("layers", [(), (0,), (2, 0)], ids=str)
 def test_blocks_and_fusion(layers):
-    size = replace(TINY, global_layers=layers)
-    assert_same(*alike(encoder.Transformer(size), plain.Transformer(size)), noise(2, 2, 17, 24))
+    transformer = plain.Transformer(replace(TINY, global_layers=layers))
+    assert_same(*both_forms(transformer), noise(2, 2, 17, 24))
 
 
 @pytest.mark.parametrize("b, wanted", [(-50.0, "query"), (50.0, "class tokens"), (0.0, "both")])
@@ -223,7 +218,19 @@ def test_emotion_inference(layers):
 
 
 def test_linear_head():
-    assert_same(*alike(head.LinearHead(20, 5), plain.LinearHead(20, 5)), noise(3, 9, 20))
+    linear, tokens = randomised(plain.LinearHead(20, 5)), noise(3, 9, 20)
+    expected = tokens[:, 0] @ linear.fc_cls.weight.T + linear.fc_cls.bias
+    assert_near(linear(tokens), expected, 1e-5)
+
+
+def test_every_part_of_the_network_has_its_fast_form():
+    """A part that stays plain would give the same numbers, later."""
+    fast, slow = merclip.MERCLIP(TINY, 5), plain.PlainMERCLIP(TINY, 5)
+    names = {name for module in (encoder, head, perceptron) for name in vars(module)}
+    for ours, drawn in zip(fast.modules(), slow.modules(), strict=True):
+        if type(drawn).__name__ in names:
+            assert type(ours) is not type(drawn), type(drawn)
+    assert isinstance(fast.cls_head.blocks[-1], head.LastEmotionBlock)
 
 
 # ---- The whole network

@@ -445,4 +445,4 @@ def test_option_changes_the_training_and_repeats(store, change):
     proj = [model.vision_encoder.proj for model in (a, b, plain)]
     assert torch.equal(proj[0], proj[1])
     assert torch.equal(proj[0], proj[2]) == ("checkpoint_blocks" in change)
-    assert a.vision_encoder.transformer.use_checkpoint == config.checkpoint_blocks
+    assert a.vision_encoder.transformer.resblocks[0].recompute == config.checkpoint_blocks
