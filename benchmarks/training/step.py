@@ -2,13 +2,14 @@
 
     python -m benchmarks.training.step
 
-ViT-B/16, 16 frames of 224 pixels, CPU. Four ways: the plain network of `benchmarks/baseline.py`
-and ours, each in float32 and in bfloat16 (torch.autocast; ours as `merclip_lib.precision`). They
-take turns, each time in a process of its own (so that each has its own peak of memory), with the
-same weights and clips. A step is forward, both losses, backward, gradient clipping and AdamW; the
-baseline encodes its sentences in the step, ours takes them from the text bank. The first step of a
-process is not counted. Seconds are CPU seconds of the process divided by its threads, so that a
-busy machine disturbs little; the ratios are of medians over the rounds.
+ViT-B/16, 16 frames of 224 pixels, CPU. Four ways: the plain network of `merclip_lib.model.plain`
+and the fast one, each in float32 and in bfloat16 (torch.autocast; the fast one as in
+`merclip_lib.model.precision`). They take turns, each time in a new process (so that each has its
+own peak of memory), with the same weights and clips. A step is forward, both losses, backward,
+gradient clipping and AdamW; beside the plain network the sentences are encoded in the step, the
+fast one takes them from the text bank. The first step of a process is not counted. Seconds are CPU
+seconds of the process divided by its threads, so that a busy machine disturbs little; the ratios
+are of medians over the rounds.
 
 First of all the outputs and losses of the two networks are compared. Needs 8 GiB.
 """
@@ -25,34 +26,28 @@ from statistics import median
 
 import torch
 
-from benchmarks.training.baseline import Baseline, load_ours
-from merclip_lib.config import SIZES, Config
+from merclip_lib.config import SIZES, Config, ModelSize
 from merclip_lib.model.merclip import MERCLIP
+from merclip_lib.model.plain import PlainMERCLIP
 from merclip_lib.model.precision import has_bfloat16, mixed, products
 from merclip_lib.text.bank import text_tower
 from merclip_lib.training.losses import alignment_loss, focal_loss
 
-KINDS = ("baseline float32", "ours float32", "baseline bfloat16", "ours bfloat16")
+KINDS = ("plain float32", "fast float32", "plain bfloat16", "fast bfloat16")
 GIB = 2**30
 
 
-def networks(size, kinds) -> dict[str, torch.nn.Module]:
-    """The two networks with the same random weights, no layer at zero."""
+def network_of(kind: str, size: ModelSize) -> PlainMERCLIP | MERCLIP:
+    """The "plain" or the "fast" network with the same random weights, no layer at zero."""
     torch.manual_seed(0)
-    ours = MERCLIP(size, classes=7)
-    for parameter in ours.parameters():
+    network = PlainMERCLIP(size, classes=7) if kind == "plain" else MERCLIP(size, classes=7)
+    for parameter in network.parameters():
         if parameter.ndim > 1 and not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)
-    found = {"ours": ours}
-    if "baseline" in kinds:
-        with torch.device("meta"):
-            plain = Baseline(size, classes=7, text=False)
-        load_ours(plain.to_empty(device="cpu"), ours.state_dict())
-        found["baseline"] = plain
-    return {kind: found[kind] for kind in kinds}
+    return network.train()
 
 
-def video_of(size, clips: int) -> torch.Tensor:
+def video_of(size: ModelSize, clips: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randn(clips, 3, size.frames, size.resolution, size.resolution, generator=generator)
 
@@ -62,29 +57,27 @@ def loss_of(z, logits, text, scale) -> torch.Tensor:
     return 1.5 * alignment_loss(z.float(), text, scale) + 0.5 * focal_loss(logits.float(), labels)
 
 
-def compare(size, clips: int) -> None:
-    """Print the largest differences between the outputs and between the gradients."""
-    found = networks(size, ("ours", "baseline"))
+def differences(size: ModelSize, clips: int) -> tuple[float, float]:
+    """How far the networks are apart: outputs at most, and the stem's gradient by its norm."""
     video, text = video_of(size, clips), torch.eye(clips, size.embed_dim)
-    outputs, slopes = {}, {}
-    for name, network in found.items():
-        z, logits = network.train()(video)
+    outputs, slopes = [], []
+    for kind in ("plain", "fast"):
+        network = network_of(kind, size)
+        z, logits = network(video)
         loss_of(z, logits, text, network.logit_scale).backward()
-        outputs[name] = torch.cat([z.flatten(), logits.flatten()]).detach()
-        slopes[name] = network.vision_encoder.conv1.weight.grad.clone()
-        network.zero_grad()
-    away = (outputs["ours"] - outputs["baseline"]).abs().max()
-    slope = (slopes["ours"] - slopes["baseline"]).norm() / slopes["baseline"].norm()
-    print(f"outputs differ by {away:.1e} at most, the stem's gradient by {slope:.1e} of its norm")
+        outputs.append(torch.cat([z.flatten(), logits.flatten()]).detach())
+        slopes.append(network.vision_encoder.conv1.weight.grad)
+    slope = (slopes[1] - slopes[0]).norm() / slopes[0].norm()
+    return (outputs[1] - outputs[0]).abs().max().item(), slope.item()
 
 
-def work(kind: str, size, clips: int, steps: int) -> None:
-    """In a process of its own: print seconds of each step, loss and peak memory as JSON."""
+def work(kind: str, size: ModelSize, clips: int, steps: int) -> None:
+    """In a new process: print seconds of each step, loss and peak memory as JSON."""
     name, precision = kind.split()
-    network = networks(size, ("baseline",) if name == "baseline" else ("ours",))[name].train()
+    network = network_of(name, size)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-6, weight_decay=0.05)
     video, text = video_of(size, clips), torch.eye(clips, size.embed_dim)
-    tower = text_tower(size).eval() if name == "baseline" else None
+    tower = text_tower(size).eval() if name == "plain" else None
     sentences = torch.randint(1, size.vocabulary - 1, (clips, size.context_length))
     config, seconds, losses = Config(precision=precision), [], []
     for _ in range(1 + steps):
@@ -93,7 +86,7 @@ def work(kind: str, size, clips: int, steps: int) -> None:
             with torch.no_grad():
                 tower(sentences)
         optimiser.zero_grad(set_to_none=True)
-        with products(config) if name == "ours" else nullcontext():
+        with products(config) if name == "fast" else nullcontext():
             with mixed(config):
                 z, logits = network(video)
             loss = loss_of(z, logits, text, network.logit_scale)
@@ -120,14 +113,15 @@ def main() -> None:
     # Dropout draws other numbers in another layout, so it is off.
     size = replace(SIZES[given.size], mlp_dropout=0.0, eim_dropout=0.0)
     if given.kind == "compare":
-        compare(size, given.clips)
+        output, norm = differences(size, given.clips)
+        print(f"outputs differ by {output:.1e}, the stem's gradient by {norm:.1e} of its norm")
         return
     if given.kind:
         work(given.kind, size, given.clips, given.steps)
         return
 
     def in_process(kind: str) -> str:
-        """The last line of a process of its own: Linux counts the parent's memory as a child's."""
+        """The last line of a new process: Linux counts the parent's memory as a child's."""
         command = [sys.executable, "-m", "benchmarks.training.step", *sys.argv[1:], "--kind", kind]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         return done.stdout.splitlines()[-1]
@@ -138,20 +132,20 @@ def main() -> None:
     )
     print(in_process("compare"), flush=True)
     kinds = [kind for kind in KINDS if kind.endswith(given.precision or "")]
-    found = {kind: [] for kind in kinds}
+    results = {kind: [] for kind in kinds}
     for _ in range(given.rounds):
         for kind in kinds:
-            found[kind].append(json.loads(in_process(kind)))
-            print(f"  {kind:<18}{found[kind][-1]}", flush=True)
+            results[kind].append(json.loads(in_process(kind)))
+            print(f"  {kind:<18}{results[kind][-1]}", flush=True)
     seconds = {
-        kind: median(s for run in runs for s in run["seconds"]) for kind, runs in found.items()
+        kind: median(s for run in runs for s in run["seconds"]) for kind, runs in results.items()
     }
-    memory = {kind: median(run["peak"] for run in runs) for kind, runs in found.items()}
+    memory = {kind: median(run["peak"] for run in runs) for kind, runs in results.items()}
     print(f"{'':<18}{'seconds a step':>15}{'times faster':>14}{'peak GiB':>10}{'loss':>12}")
     for kind in kinds:
         print(
             f"{kind:<18}{seconds[kind]:>15.2f}{seconds[kinds[0]] / seconds[kind]:>14.2f}"
-            f"{memory[kind] / GIB:>10.2f}{found[kind][0]['loss']:>12.5f}"
+            f"{memory[kind] / GIB:>10.2f}{results[kind][0]['loss']:>12.5f}"
         )
 
 
