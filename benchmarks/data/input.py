@@ -1,6 +1,6 @@
 """Decode once or every epoch: `python -m benchmarks.data.input`.
 
-SynthME clips of 16 frames and 224 pixels lie on disk as JPEG, as the licensed sets do. One road
+SynthME clips of 16 frames and 224 pixels lie on disk as JPEG, as the licensed sets do. One way
 decodes each frame anew in each epoch; the other reads the store that `merclip prepare` wrote
 once. Both give the same kind of batch. Prints milliseconds per clip and their ratio, in one run.
 """
@@ -8,6 +8,7 @@ once. Both give the same kind of batch. Prints milliseconds per clip and their r
 import dataclasses
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -60,16 +61,16 @@ def read_store(dataset: ClipDataset) -> list[torch.Tensor]:
     return [torch.stack([dataset[k]["video"] for k in range(s, s + BATCH)]) for s in starts]
 
 
-def milliseconds(road) -> float:
+def milliseconds(read_epoch: Callable[[], list]) -> float:
     """Shortest time per clip over the epochs, the one that other programs disturbed least.
 
     A first epoch warms the disk cache and is left out.
     """
-    road()
+    read_epoch()
     seconds = []
     for _ in range(EPOCHS):
         start = time.perf_counter()
-        road()
+        read_epoch()
         seconds.append(time.perf_counter() - start)
     return 1000 * min(seconds) / CLIPS
 
@@ -90,7 +91,7 @@ def main() -> None:
         bytes_jpeg = sum(path.stat().st_size for path in (folder / "copy").rglob("*.jpg"))
         bytes_store = (folder / "store/clips.npy").stat().st_size
     print(f"{CLIPS} clips of {FRAMES} frames, {SIZE} x {SIZE} pixels, batches of {BATCH}, one core")
-    print(f"{'road':28}{'ms per clip':>12}{'MB on disk':>12}")
+    print(f"{'way':28}{'ms per clip':>12}{'MB on disk':>12}")
     print(f"{'JPEG, decoded each epoch':28}{jpeg:12.2f}{bytes_jpeg / 1e6:12.1f}")
     print(f"{'store, decoded once':28}{mapped:12.2f}{bytes_store / 1e6:12.1f}")
     print(f"{'making the store, once':28}{once:12.2f}")
