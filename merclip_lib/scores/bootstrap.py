@@ -11,14 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from merclip_lib.scores.metrics import (
-    METRICS,
-    check_predictions,
-    confusion_by,
-    confusion_by_subject,
-    metric_of,
-    person_of,
-)
+from merclip_lib.scores import metrics
+from merclip_lib.scores.metrics import METRICS, confusion_by_subject
 
 # A rule that makes a number of predictions: confusion counts (S, C, C) of S subjects and the
 # weight of every subject in each of B resamples (B, S) -> (B,).
@@ -92,8 +86,8 @@ def bootstrap_interval(
     Raises:
         ValueError: for an unknown metric, or as `score`.
     """
-    estimate = mean_and_interval([predictions], classes, metric, resampling)
-    return estimate.low, estimate.high
+    _, low, high = mean_and_interval([predictions], classes, metric, resampling)
+    return low, high
 
 
 def mean_and_interval(
@@ -111,8 +105,7 @@ def mean_and_interval(
         resampling: how subjects are drawn.
     """
     counts = [confusion_by_subject(table, classes) for table in tables]
-    values = resampled(counts, pooled(metric), resampling)
-    return Estimate(float(values[0]), *resampling.interval(values[1:]))
+    return estimate(resampled(counts, pooled(metric), resampling), resampling)
 
 
 def paired_difference(
@@ -143,10 +136,10 @@ def paired_difference(
         raise ValueError("a and b are lists of predictions, one per seed; write [a] for one seed")
     counts = paired_counts(a, b, classes, ("subject", "truth"))
     first, second = (resampled(each, pooled(metric), resampling) for each in counts)
-    difference = (first - second)[1:]
-    other_side = min((difference <= 0).sum(), (difference >= 0).sum())
+    difference = first - second
+    other_side = min((difference[1:] <= 0).sum(), (difference[1:] >= 0).sum())
     p = min(1.0, 2 * (1 + other_side) / (resampling.samples + 1))
-    return Difference(float(first[0] - second[0]), *resampling.interval(difference), float(p))
+    return Difference(*estimate(difference, resampling), float(p))
 
 
 def subject_interval(
@@ -191,7 +184,7 @@ def pooled(metric: str) -> ScoringRule:
         subjects, classes, _ = counts.shape
         # In floats the product goes through BLAS; counts are far below 2**53, so it stays exact.
         summed = weights @ counts.reshape(subjects, -1).astype(float)
-        return metric_of(summed.reshape(-1, classes, classes), metric)
+        return metrics.metric_of(summed.reshape(-1, classes, classes), metric)
 
     return rule
 
@@ -209,6 +202,11 @@ def resampled(
     subjects = len(counts[0])
     weights = np.vstack([np.ones(subjects), resampling.draw(subjects)])
     return np.mean([rule(each, weights) for each in counts], axis=0)
+
+
+def estimate(values: np.ndarray, resampling: Resampling) -> Estimate:
+    """The number and its interval; `values` (1 + samples,) as `resampled` gives them."""
+    return Estimate(float(values[0]), *resampling.interval(values[1:]))
 
 
 def paired_counts(
@@ -231,12 +229,12 @@ def paired_counts(
     if not a or not b:
         raise ValueError("give at least one table of predictions on either side")
     for table in (*a, *b):
-        check_predictions(table, classes)
+        metrics.check_predictions(table, classes)
     tables = [table.sort_values("clip_id").reset_index(drop=True) for table in (*a, *b)]
     for table in tables[1:]:
         _check_same_clips(tables[0], table, same)
-    person = person_of(tables[0])
-    counts = [confusion_by(person, table, classes) for table in tables]
+    person = metrics.person_of(tables[0])
+    counts = [metrics.confusion_by(person, table, classes) for table in tables]
     return counts[: len(a)], counts[len(a) :]
 
 

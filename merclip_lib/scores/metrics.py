@@ -62,15 +62,10 @@ def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Score:
     """
     matrix = confusion(predictions, classes)
     hits, count, predicted = np.diagonal(matrix), matrix.sum(1), matrix.sum(0)
-    per_class = pd.DataFrame(
-        {
-            "class": list(classes),
-            "count": count,
-            "precision": _ratio(hits, predicted),
-            "recall": _ratio(hits, count),
-            "f1": _ratio(2 * hits, count + predicted),
-        }
-    )
+    per_class = pd.DataFrame({"class": list(classes), "count": count})
+    per_class["precision"] = _ratio(hits, predicted)
+    per_class["recall"] = _ratio(hits, count)
+    per_class["f1"] = _ratio(2 * hits, count + predicted)
     absent = tuple(name for name, clips in zip(classes, count, strict=True) if clips == 0)
     uf1, uar, accuracy = (float(metric_of(matrix, name)) for name in METRICS)
     return Score(uf1, uar, accuracy, per_class, absent)

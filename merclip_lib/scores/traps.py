@@ -15,14 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from merclip_lib.scores.bootstrap import (
-    DEFAULT,
-    Resampling,
-    ScoringRule,
-    paired_counts,
-    pooled,
-    resampled,
-)
+from merclip_lib.scores import bootstrap
+from merclip_lib.scores.bootstrap import DEFAULT, Resampling, ScoringRule, pooled
 from merclip_lib.scores.metrics import metric_of
 
 pooled_uf1 = pooled("uf1")
@@ -84,16 +78,11 @@ def measure_trap(
     Raises:
         ValueError: for other clips or subjects, and as `metrics.score`.
     """
-    of_honest, of_trapped = paired_counts(honest, trapped, classes, ("subject",))
-    a, b = resampled(of_honest, right, resampling), resampled(of_trapped, wrong, resampling)
-    return TrapEffect(
-        float(a[0]),
-        *resampling.interval(a[1:]),
-        float(b[0]),
-        *resampling.interval(b[1:]),
-        float(b[0] - a[0]),
-        *resampling.interval((b - a)[1:]),
-    )
+    of_honest, of_trapped = bootstrap.paired_counts(honest, trapped, classes, ("subject",))
+    a = bootstrap.resampled(of_honest, right, resampling)
+    b = bootstrap.resampled(of_trapped, wrong, resampling)
+    first, second, change = (bootstrap.estimate(values, resampling) for values in (a, b, b - a))
+    return TrapEffect(*first, *second, *change)
 
 
 def precision_as_uar(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -15,20 +15,10 @@ import yaml
 from merclip_lib.config import Config, config_from
 from merclip_lib.data.store import open_store
 from merclip_lib.protocol.plan import is_finished
-from merclip_lib.runs.executors import (
-    Execution,
-    check_execution,
-    gpu_share,
-    run_jobs,
-    workers_for,
-)
+from merclip_lib.runs import executors
+from merclip_lib.runs.executors import Execution
+from merclip_lib.study import notebooks
 from merclip_lib.study.checkout import default_runs
-from merclip_lib.study.notebooks import (
-    NotebookError,
-    check_parameters,
-    execute,
-    papermill_command,
-)
 from merclip_lib.study.progress import Clock, progress_file
 from merclip_lib.synthme.draw import draw_set
 from merclip_lib.synthme.plan import STUDY
@@ -99,17 +89,18 @@ def sweep(
     runs_dir = Path(runs_dir or default_runs()).resolve()
     jobs = plan_jobs(Path(grid), runs_dir, selection, execution.executor == "serial")
     device, memory = (jobs[0].config.device, memory_bytes(jobs[0].config)) if jobs else ("cpu", 0)
-    check_execution(execution, device, memory)
+    executors.check_execution(execution, device, memory)
     todo = [job for job in jobs if not _is_done(job, runs_dir)]
-    execution = replace(execution, workers=workers_for(len(todo), execution, device, memory))
-    gpus = gpu_share(execution, device) if execution.executor != "serial" else 0.0
+    workers = executors.workers_for(len(todo), execution, device, memory)
+    execution = replace(execution, workers=workers)
+    gpus = executors.gpu_share(execution, device) if execution.executor != "serial" else 0.0
     say = Clock([1.0] * len(todo))
     say(f"{len(jobs) - len(todo)} of {len(jobs)} runs are in the store, {len(todo)} to do")
     for job in todo:
-        say(f"  {papermill_command(job.notebook, job.output, job.parameters)}")
+        say(f"  {notebooks.papermill_command(job.notebook, job.output, job.parameters)}")
     failures = []
     with progress_file(_output(runs_dir), say):
-        for k, failure in run_jobs(run_job, todo, execution, gpus):
+        for k, failure in executors.run_jobs(run_job, todo, execution, gpus):
             if failure:
                 failures.append(f"{todo[k].name}: {failure}")
             say(f"[{say.done + 1}/{len(todo)}] {todo[k].name}: {failure or 'finished'}")
@@ -174,7 +165,7 @@ def plan_jobs(grid: Path, runs_dir: Path, selection: Selection, parallel_folds: 
                 "figures_dir": str(output),
             }
             try:
-                filled = check_parameters(notebook, parameters)
+                filled = notebooks.check_parameters(notebook, parameters)
                 if not parallel_folds and "executor" in filled:
                     parameters["executor"] = "serial"
                 known = [field.name for field in fields(Config) if field.name in filled]
@@ -190,8 +181,8 @@ def plan_jobs(grid: Path, runs_dir: Path, selection: Selection, parallel_folds: 
 def run_job(job: Job) -> str:
     """Execute a notebook; returns what went wrong, or nothing."""
     try:
-        execute(job.notebook, job.output, job.parameters)
-    except NotebookError as error:
+        notebooks.execute(job.notebook, job.output, job.parameters)
+    except notebooks.NotebookError as error:
         return str(error)
     return ""
 
