@@ -20,13 +20,7 @@ from merclip_lib.protocol.folds import Fold
 from merclip_lib.protocol.one_fold import train_fold
 from merclip_lib.protocol.plan import START, RunPlan
 from merclip_lib.runs import store as run_store
-from merclip_lib.runs.executors import (
-    Execution,
-    check_execution,
-    gpu_share,
-    run_jobs,
-    workers_for,
-)
+from merclip_lib.runs.executors import Execution, check_execution, gpu_share, run_jobs, workers_for
 from merclip_lib.runs.store import Run, read_run
 from merclip_lib.scores.metrics import read_predictions
 from merclip_lib.training.whole_batch import wait_for_all

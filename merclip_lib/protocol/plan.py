@@ -27,12 +27,7 @@ from merclip_lib.training.loop import TrainingData
 from merclip_lib.training.memory import memory_bytes
 from merclip_lib.weights.files import read_weights, save_weights
 from merclip_lib.weights.load import load_text_tower, text_file, weights_file
-from merclip_lib.weights.transfer import (
-    StartNetwork,
-    check_people,
-    network_file,
-    start_network,
-)
+from merclip_lib.weights.transfer import StartNetwork, check_people, network_file, start_network
 
 START = "start.safetensors"  # in the folder of a run while it trains
 

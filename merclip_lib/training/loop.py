@@ -184,11 +184,7 @@ def backward(
     """Outputs and losses of a batch; their gradient is added to the parameters."""
     model, config = training.model, training.config
     compare = partial(
-        batch_losses,
-        targets=targets,
-        logit_scale=model.logit_scale,
-        weight=weight,
-        method=config,
+        batch_losses, targets=targets, logit_scale=model.logit_scale, weight=weight, method=config
     )
     if whole_batch.in_parts(config):
         return whole_batch.gradient(model, training.network, video, compare, config)
