@@ -1,8 +1,8 @@
 """How a training grows, measured at tiny size: `python -m benchmarks.study.growth`.
 
 Seconds of one epoch of the tiny network when clips, frames or width double, and of a whole LOSO
-when subjects double, beside what `merclip_lib.cost` says from counting operations. CPU seconds in
-one thread, the least of three rounds.
+when subjects double, beside what `merclip_lib.study.cost` says from counting operations. CPU
+seconds in one thread, the least of three rounds.
 """
 
 import dataclasses
