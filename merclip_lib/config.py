@@ -111,6 +111,16 @@ class Range(NamedTuple):
         return f"lie in {self.ends[0]}{self.low:g}, {self.high:g}{self.ends[1]}"
 
 
+class Neutral(NamedTuple):
+    """The value at which a field changes nothing: there it stays out of the hash of a run.
+
+    Written once, when the field is new, so that runs made before it keep their hash; never
+    changed, whatever becomes of the default.
+    """
+
+    value: Any
+
+
 Count = Annotated[int, Range(1)]
 Natural = Annotated[int, Range(0)]  # must not be negative
 Number = Annotated[float, Range(0)]
@@ -256,9 +266,9 @@ def _check_fields(config: Config) -> None:
         value = getattr(config, key)
         if get_origin(hint) is Literal and value not in get_args(hint):
             raise ValueError(f"{key} is {value!r}; choose one of {list(get_args(hint))}")
-        for allowed in getattr(hint, "__metadata__", ()):
-            if not allowed.holds(value):
-                raise ValueError(f"{key} is {value}; it must {allowed}")
+        for note in getattr(hint, "__metadata__", ()):
+            if isinstance(note, Range) and not note.holds(value):
+                raise ValueError(f"{key} is {value}; it must {note}")
 
 
 def _check_together(config: Config) -> None:
@@ -299,8 +309,16 @@ def size_of(method: Method) -> ModelSize:
 
 
 def config_hash(config: Config, **also: str) -> str:
-    """12 hex digits naming the run; `also` adds what lies outside (data hash, weights hash)."""
-    text = json.dumps({**dataclasses.asdict(config), **also}, sort_keys=True)
+    """12 hex digits naming the run; `also` adds what lies outside (data hash, weights hash).
+
+    A field at its `Neutral` value is left out.
+    """
+    values = dataclasses.asdict(config)
+    for key, hint in get_type_hints(type(config), include_extras=True).items():
+        for note in getattr(hint, "__metadata__", ()):
+            if isinstance(note, Neutral) and note.value == values[key]:
+                del values[key]
+    text = json.dumps({**values, **also}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -20,6 +20,7 @@ from merclip_lib.protocol.folds import Fold
 from merclip_lib.protocol.one_fold import train_fold
 from merclip_lib.protocol.plan import START, RunPlan
 from merclip_lib.runs import store as run_store
+from merclip_lib.runs.code import loaded_code
 from merclip_lib.runs.executors import Execution, check_execution, gpu_share, run_jobs, workers_for
 from merclip_lib.runs.store import Run, read_run
 from merclip_lib.scores.metrics import read_predictions
@@ -51,6 +52,11 @@ class FoldJob:
 def run_fold(job: FoldJob) -> bool:
     """Train one fold into the run store; False when another process is doing so, or did."""
     plan, fold = job.plan, job.fold
+    if plan.code != loaded_code():
+        raise ValueError(
+            f"{job.folder}: another version of the code is at work here than where the run began; "
+            "start again, with the same version everywhere"
+        )
     with run_store.hold(job.folder, fold.name) as mine:
         if not mine or run_store.is_done(job.folder, fold.name, job.keep_network):
             return False

@@ -6,9 +6,10 @@ and the folds read it, and so does every process that trains a fold.
 
 import copy
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass
-from functools import cache, cached_property
-from hashlib import file_digest
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from merclip_lib.data.table import people
 from merclip_lib.data.tasks import apply_task, task_named
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.protocol.folds import Fold, inner_validation, make_folds
-from merclip_lib.text.bank import TextBank, bank_of_clips
+from merclip_lib.runs.code import loaded_code
+from merclip_lib.text.bank import ClipSentences, TextBank, bank_of_clips, clip_sentences
+from merclip_lib.text.sentences import TEMPLATES
 from merclip_lib.training.loop import TrainingData
 from merclip_lib.training.memory import memory_bytes
 from merclip_lib.weights.files import read_weights, save_weights
@@ -84,13 +87,28 @@ class RunPlan:
 
     @cached_property
     def hash(self) -> str:
-        """12 hex digits of everything that decides the predictions: config, clips, weights."""
-        also = {"weights": _file_hash(weights_file(self.config))}
+        """12 hex digits of everything that decides the predictions.
+
+        Configuration, clips, sentences, the content of the weights, and the code.
+        """
+        also = {"weights": _file_hash(weights_file(self.config)), "code": self.code}
+        if self.config.use_text:
+            words = json.dumps([*self.sentences, TEMPLATES])
+            also["sentences"] = hashlib.sha256(words.encode()).hexdigest()[:12]
         if self.config.text_weights:
             also["text_weights"] = _file_hash(text_file(self.config))
         if self.config.init_from:
             also["init_from"] = _file_hash(network_file(self.config))
         return config_hash(self.config, data=self.data_hash, **also)
+
+    @cached_property
+    def code(self) -> str:
+        """The fingerprint of the code that will make the predictions.
+
+        Raises:
+            ValueError: it was edited after this process had loaded it.
+        """
+        return loaded_code()
 
     @property
     def data_hash(self) -> str:
@@ -103,17 +121,21 @@ class RunPlan:
         return self.store.meta["hash"]
 
     @cached_property
+    def sentences(self) -> ClipSentences:
+        """What is said of each clip. Raises ValueError for an annotation that cannot be read."""
+        return clip_sentences(self.table, self.config.description)
+
+    @cached_property
     def text(self) -> TextBank | None:
         """The sentences of the clips, encoded; None without the alignment.
 
         Raises:
-            ValueError: sentences are not as wide as the embedding of clips, or an annotation
-                cannot be read.
+            ValueError: sentences are not as wide as the embedding of clips.
         """
         if not self.config.use_text:
             return None
         tower = load_text_tower(self.config)
-        text = bank_of_clips(tower, self.table, self.config.description)
+        text = bank_of_clips(tower, self.sentences, self.table.index.to_numpy())
         if text.embeddings.shape[-1] != self.size.embed_dim:
             raise ValueError(
                 f"{text_file(self.config)}: its sentences have {text.embeddings.shape[-1]} "
@@ -189,7 +211,9 @@ class RunPlan:
             "config": dataclasses.asdict(config),
             "data": {"name": self.store.meta.get("name"), "hash": self.data_hash},
             "weights": _file_hash(weights_file(config)),
+            "code": self.code,
             "folds": [fold.name for fold in self.folds],
+            "clips": sum(len(fold.test) for fold in self.folds),
             "protocol": config.protocol,
             "selection": config.selection,
             "held_out": config.held_out,
@@ -212,9 +236,9 @@ def is_finished(runs_dir: str | Path, config: Config, store: ClipStore) -> bool:
     return (Path(runs_dir) / RunPlan(config, store).hash / "predictions.csv").is_file()
 
 
-@cache
 def _file_hash(path: Path) -> str:
+    """The content of a file, read anew each time: it may have been replaced."""
     if not path.is_file():
         return "none"
     with open(path, "rb") as file:
-        return file_digest(file, "sha256").hexdigest()[:12]
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]

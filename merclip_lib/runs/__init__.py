@@ -7,9 +7,5 @@ Not in the paper. `store` keeps finished folds whole, `executors` trains folds s
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "store": ["read_run", "read_runs"],
-        "executors": ["Execution"],
-    },
+    __name__, submod_attrs={"store": ["read_run", "read_runs"], "executors": ["Execution"]}
 )

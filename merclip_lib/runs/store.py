@@ -64,6 +64,8 @@ def read_run(folder: str | Path) -> Run:
         raise ValueError(f"{folder}: no finished run here; start it again and it resumes")
     record = read_record(folder)
     try:
+        if why := damage(folder, whole=True):
+            raise ValueError(why)
         seconds = [json.loads((folder / f / "seconds.json").read_text()) for f in record["folds"]]
         return Run(
             folder.name,
@@ -113,7 +115,11 @@ def damage(folder: Path, whole: bool = False) -> str:
             return "predictions.csv breaks off"
         if "loss" not in pd.read_csv(folder / "history.csv"):
             return "history.csv has no losses"
-        if not whole:
+        if whole:
+            clips = read_record(folder).get("clips")
+            if clips not in (None, len(read_predictions(folder / "predictions.csv"))):
+                return f"predictions.csv does not hold all {clips} clips"
+        else:
             float(json.loads((folder / "seconds.json").read_text()))
     except (OSError, ValueError, TypeError) as error:
         return f"{type(error).__name__}: {error}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -112,27 +112,43 @@ class TextBank:
         return self.embeddings[groups, template], groups
 
 
-def bank_of_clips(tower: nn.Module, table: pd.DataFrame, style: str) -> TextBank:
-    """Encode each distinct description of the clips, and of their mirror images, once.
+class ClipSentences(NamedTuple):
+    """What is said of each clip of a table, and of its left-right mirror image."""
+
+    plain: list[str]
+    mirrored: list[str]
+
+
+def clip_sentences(table: pd.DataFrame, style: str) -> ClipSentences:
+    """The description of every clip.
 
     Args:
-        tower: the text tower.
-        table: clips with `clip_id`, `action_units` and `label`, indexed by row of the store.
-        style: of the descriptions, one of `sentences.STYLES`.
+        table: clips with `clip_id`, `action_units` and `label`.
+        style: one of `sentences.STYLES`.
 
     Raises:
         ValueError: an annotation that cannot be read; the clip is named.
     """
-    plain, mirrored = [], []
-    for clip, annotation, emotion in zip(
-        table["clip_id"], table["action_units"], table["label"], strict=True
-    ):
+    said = ClipSentences([], [])
+    columns = (table[name] for name in ("clip_id", "action_units", "label"))
+    for clip, annotation, emotion in zip(*columns, strict=True):
         where = f"clip {clip}"
-        plain.append(describe(annotation, style, emotion, where=where))
-        mirrored.append(describe(swap_sides(annotation), style, emotion, where=where))
-    distinct = sorted({*plain, *mirrored})
+        said.plain.append(describe(annotation, style, emotion, where=where))
+        said.mirrored.append(describe(swap_sides(annotation), style, emotion, where=where))
+    return said
+
+
+def bank_of_clips(tower: nn.Module, said: ClipSentences, rows: np.ndarray) -> TextBank:
+    """Encode each distinct description once.
+
+    Args:
+        tower: the text tower.
+        said: the descriptions of the clips.
+        rows: the row of the store of each clip.
+    """
+    distinct = sorted({*said.plain, *said.mirrored})
     number = {text: k for k, text in enumerate(distinct)}
-    own, mirror = (np.zeros(table.index.max() + 1, int) for _ in range(2))
-    own[table.index] = [number[text] for text in plain]
-    mirror[table.index] = [number[text] for text in mirrored]
+    own, mirror = (np.zeros(rows.max() + 1, int) for _ in range(2))
+    own[rows] = [number[text] for text in said.plain]
+    mirror[rows] = [number[text] for text in said.mirrored]
     return TextBank(build_text_bank(tower, tokenizer(), distinct), own, mirror)

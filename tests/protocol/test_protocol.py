@@ -10,7 +10,7 @@ import pytest
 import tiny_runs
 import torch
 
-from merclip_lib.config import Config, config_from
+from merclip_lib.config import config_from
 from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.tasks import TASKS
 from merclip_lib.protocol import one_fold
@@ -101,11 +101,6 @@ def test_hash_follows_data_and_configuration(store):
     other = dataclasses.replace(store, meta={**store.meta, "hash": "another"})
     assert RunPlan(QUICK, other).hash != base
     assert RunPlan(dataclasses.replace(QUICK, seed=1), store).hash != base
-
-
-def test_hash_of_the_default_stays(store):
-    same = dataclasses.replace(store, meta={"hash": "54969a469d8d"})
-    assert RunPlan(Config(), same).hash == "b3f5224e75ab"
 
 
 def test_unfinished_folder_is_named(tmp_path):
