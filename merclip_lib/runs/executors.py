@@ -10,9 +10,8 @@ import logging
 import multiprocessing
 import os
 import socket
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,6 +19,8 @@ from typing import Any
 
 import psutil
 import torch
+
+from merclip_lib.workers import pool
 
 EXECUTORS = ("serial", "processes", "ray")
 LOST_WORKERS = 3  # how often Ray tries a job again when its worker is lost
@@ -158,11 +159,10 @@ def _in_one_thread(function: Callable, job):
 def _processes(
     function: Callable, jobs: Sequence, workers: int, gpus: float
 ) -> Iterator[tuple[int, Any]]:
-    context = multiprocessing.get_context("spawn")
-    count = context.Value("i", 0)
+    count = multiprocessing.get_context("spawn").Value("i", 0)
     visible = _visible_gpus() if gpus else []
-    with ProcessPoolExecutor(workers, context, _begin_worker, (count, visible)) as pool:
-        futures = {pool.submit(_in_one_thread, function, job): k for k, job in enumerate(jobs)}
+    with pool(workers, _take_gpu, (count, visible)) as processes:
+        futures = {processes.submit(_in_one_thread, function, job): k for k, job in enumerate(jobs)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -171,24 +171,14 @@ def _processes(
                 "a worker process was killed, most often for want of memory; start again with "
                 "fewer workers: finished epochs and folds are kept"
             ) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
-def _begin_worker(count, visible: list[str]) -> None:
-    """In a new worker: its GPU, and a watch that ends it together with its parent."""
+def _take_gpu(count, visible: list[str]) -> None:
+    """In a new worker: the next GPU in turn, if there are any."""
     if visible:
         with count.get_lock():
             os.environ["CUDA_VISIBLE_DEVICES"] = visible[count.value % len(visible)]
             count.value += 1
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    if parent := multiprocessing.parent_process():
-        parent.join()
-    os._exit(1)  # else a killed run would leave workers that train on and keep the locks
 
 
 def _visible_gpus() -> list[str]:

@@ -10,10 +10,8 @@ import contextlib
 import glob
 import hashlib
 import json
-import multiprocessing
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from itertools import repeat
 from pathlib import Path
@@ -27,6 +25,7 @@ from merclip_lib.data.frames.decode import PictureSettings, read_clip
 from merclip_lib.data.frames.find import ChosenFrames, DataRoot, choose_frames
 from merclip_lib.data.store import META, ClipStore, open_store, write_store
 from merclip_lib.files import check_output_folder, remove, replacing
+from merclip_lib.workers import pool
 
 FORMAT = 2  # raise it when the same files would give other bytes
 LISTED = 20  # clips named in a message; the rest are counted
@@ -148,10 +147,7 @@ def _decode(
         if workers == 1:
             reasons: Iterable[str] = map(_store_clip, *arguments)
         else:
-            context = multiprocessing.get_context("spawn")
-            pool = ProcessPoolExecutor(workers, mp_context=context)
-            stack.callback(pool.shutdown, cancel_futures=True)
-            reasons = pool.map(_store_clip, *arguments)
+            reasons = stack.enter_context(pool(workers)).map(_store_clip, *arguments)
         done, total = len(chosen) - len(todo), len(chosen)
         bar = tqdm(reasons, "clips", total, initial=done, unit="clip", disable=None)
         pairs = zip(todo, bar, strict=True)

@@ -1,0 +1,72 @@
+"""Worker processes: one thread each, quiet while they wait, ended together with their parent.
+
+Threads of several processes that wait for each other by spinning make a busy machine tens of times
+slower, so a process that is not alone by design computes with one thread and waits passively.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+# Read when a process starts. The last two let the C library keep freed memory of large tensors
+# instead of handing it back and clearing it anew in every step.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "KMP_BLOCKTIME": "0",
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(2**31),
+}
+
+
+@contextlib.contextmanager
+def pool(
+    workers: int, begin: Callable[..., object] | None = None, arguments: tuple = ()
+) -> Iterator[ProcessPoolExecutor]:
+    """Fresh worker processes for the block.
+
+    Args:
+        workers: how many.
+        begin: called first in each worker.
+        arguments: of `begin`.
+
+    Yields:
+        The pool; when the block raises, jobs that have not begun are dropped.
+    """
+    context = multiprocessing.get_context("spawn")
+    with _environment(ENVIRONMENT):
+        executor = ProcessPoolExecutor(workers, context, _begin, (begin, arguments))
+        try:
+            yield executor
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+        executor.shutdown()
+
+
+def _begin(begin: Callable[..., object] | None, arguments: tuple) -> None:
+    """In a new worker: a watch that ends it together with its parent."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if begin is not None:
+        begin(*arguments)
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+    os._exit(1)  # else a killed run would leave workers that go on and keep their locks
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Within: these variables, where they are not set already; new processes inherit them."""
+    new = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
