@@ -4,10 +4,8 @@ The same seed gives the same bytes whatever the number of processes.
 """
 
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from merclip_lib.synthme.action_units import SIDED, UNITS
-from merclip_lib.synthme.face import Face, draw_face
+from merclip_lib.synthme.face import draw_face
 from merclip_lib.synthme.motion import Expression, perform, still, wander
 from merclip_lib.synthme.plan import DRAWING, FPS, STUDY, FaceSet, generator, plan_set, set_hash
 from merclip_lib.text import facs
+from merclip_lib.workers import pool
 
 if TYPE_CHECKING:  # torch comes with it; the drawing processes do without
     from merclip_lib.data.store import ClipStore
@@ -29,9 +28,7 @@ if TYPE_CHECKING:  # torch comes with it; the drawing processes do without
 Clip = tuple[np.ndarray, np.ndarray]  # frames and motion
 
 
-@lru_cache(maxsize=4)
-def _subject(seed: int, subject: int, size: int) -> Face:
-    return draw_face(seed, subject, size)
+_person = lru_cache(maxsize=4)(draw_face)  # as the clips of a person are drawn in a row
 
 
 def draw_clip(face_set: FaceSet, row: Mapping | pd.Series) -> Clip:
@@ -47,15 +44,12 @@ def draw_clip(face_set: FaceSet, row: Mapping | pd.Series) -> Clip:
         fraction of the picture, the expression alone, without head drift or blinks.
     """
     subject, clip = int(row["subject"][len(face_set.prefix) :]) - 1, int(row["clip"][1:]) - 1
-    units, strengths = [], []
-    for item in row["intensities"].split(";"):
-        code, strength = item.split(":")
-        units.append((int(code.lstrip("LR")), {"L": "left", "R": "right"}.get(code[0], "")))
-        strengths.append(float(strength))
+    units = [(unit.number, unit.side) for unit in facs.parse(row["action_units"])]
+    strengths = [float(item.split(":")[1]) for item in row["intensities"].split(";")]
     apex = (row["apex"] - row["onset"]) / (row["offset"] - row["onset"])
     rng = generator(face_set, subject, 1000 + clip)
     nuisance = wander(face_set.frames, rng, face_set.drift, face_set.sensor_noise)
-    face = _subject(face_set.seed, subject, face_set.size)
+    face = _person(face_set.seed, subject, face_set.size)
     return perform(face, Expression(units, strengths, apex), nuisance, rng, face_set.grid)
 
 
@@ -83,9 +77,8 @@ def draw_table(
         for chunk in chunks:
             yield from _draw_rows(face_set, chunk)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        for clips in pool.map(_draw_rows, [face_set] * len(chunks), chunks):
+    with pool(workers) as processes:
+        for clips in processes.map(_draw_rows, [face_set] * len(chunks), chunks):
             yield from clips
 
 
@@ -125,7 +118,7 @@ def render_face(subject: int, size: int = 160, face_set: FaceSet = STUDY) -> np.
     Returns:
         A picture uint8 (size, size, 3).
     """
-    face = _subject(face_set.seed, subject, size)
+    face = _person(face_set.seed, subject, size)
     rng = generator(face_set, subject, 5)
     return perform(face, Expression([(4, "")], [0.0], 0.5), still(1), rng, grid=1)[0][0]
 
@@ -165,4 +158,4 @@ def draw_expression(
     rng = generator(STUDY, subject, 5)
     around = wander(frames, rng, STUDY.drift, STUDY.sensor_noise) if nuisance else still(frames)
     expression = Expression(units, [intensity] * len(units), 0.5)
-    return perform(_subject(STUDY.seed, subject, size), expression, around, rng, grid=1)[0]
+    return perform(_person(STUDY.seed, subject, size), expression, around, rng, grid=1)[0]

@@ -83,7 +83,9 @@ def draw_face(seed: int, subject: int, size: int = 64) -> Face:
         picture *= 1 - (0.22 * shadow * skin.head)[..., None]
         paint.blend(picture, front, locks)
         pictures.append(np.clip(picture, 0, 1).astype(np.float32))
-    glasses = paint.glasses_frame(traits, at, skin.head) if traits.glasses else None
+    glasses = None
+    if traits.glasses:
+        glasses = paint.glasses_frame(traits, at, skin.head).astype(np.float32)
     return Face(
         size=size,
         traits=traits,
@@ -94,5 +96,5 @@ def draw_face(seed: int, subject: int, size: int = 64) -> Face:
         opening=(eyes.opening * (1 - front)).astype(np.float32),
         gap=gap.astype(np.float32),
         inside=inside.astype(np.float32),
-        glasses=None if glasses is None else glasses.astype(np.float32),
+        glasses=glasses,
     )

@@ -63,14 +63,17 @@ def wander(frames: int, rng: np.random.Generator, drift: float, noise: float) ->
     return Nuisance(drift * walk * (0.005, 0.005, 0.010, 0.005), light, blink, noise)
 
 
-def profile(times: np.ndarray, apex: float, power: float, rest: float) -> np.ndarray:
+def profile(times: np.ndarray, apex: np.ndarray, power: float, rest: float) -> np.ndarray:
     """Intensity over time: a raised cosine to a power on both sides of the apex.
 
     Args:
-        times: from 0 (onset) to 1 (offset).
-        apex: time at which the intensity is 1; at the onset it is 0.
+        times: (T, 1) from 0 (onset) to 1 (offset).
+        apex: (K,) times at which the intensity is 1; at the onset it is 0.
         power: above 1, the expression is shorter.
         rest: what is left at the offset.
+
+    Returns:
+        (T, K).
     """
     up = (0.5 - 0.5 * np.cos(np.pi * np.clip(times / apex, 0, 1))) ** power
     down = (0.5 + 0.5 * np.cos(np.pi * np.clip((times - apex) / (1 - apex), 0, 1))) ** power
@@ -158,29 +161,24 @@ def perform(
 
 def _amounts(expression: Expression, frames: int, rng: np.random.Generator) -> np.ndarray:
     """Intensities (T, K) of the units over time; they do not rise quite together."""
-    times = np.linspace(0, 1, frames)
+    times = np.linspace(0, 1, frames)[:, None]
     power, rest = rng.uniform(0.8, 1.5), rng.uniform(0.0, 0.3)
     apexes = expression.apex + rng.normal(0, 0.03, len(expression.units))
-    rises = [
-        strength * profile(times, apex, power, rest)
-        for strength, apex in zip(expression.strengths, np.clip(apexes, 0.2, 0.75), strict=True)
-    ]
-    return np.stack(rises, axis=1)
+    rises = profile(times, np.clip(apexes, 0.2, 0.75), power, rest)
+    return rises * np.array(expression.strengths)
 
 
 def _reveals(
     units: Sequence[Unit], amounts: np.ndarray, nuisance: Nuisance
 ) -> tuple[np.ndarray, np.ndarray]:
     """How far the lids cover the eyes, left and right (T, 2), and the lips part (T,)."""
-    closing = [
-        [
-            ACTION_UNITS[number].get("covered", 0.0) * (side in sides_of(name))
-            for number, name in units
-        ]
-        for side in (-1, 1)
-    ]
-    lids = amounts @ np.transpose(closing) + 1.25 * nuisance.blink[:, None]
-    return lids, amounts @ [ACTION_UNITS[number].get("parted", 0.0) for number, _ in units]
+    covered, parted = (
+        np.array([ACTION_UNITS[number].get(name, 0.0) for number, _ in units])
+        for name in ("covered", "parted")
+    )
+    shown = np.array([[side in sides_of(name) for _, name in units] for side in (-1, 1)])
+    lids = amounts @ (covered * shown).T + 1.25 * nuisance.blink[:, None]
+    return lids, amounts @ parted
 
 
 def _reveal(face: Face, lids: np.ndarray, parted: float) -> np.ndarray:
@@ -203,9 +201,7 @@ def _warp(face: Face, skin: np.ndarray, moved: np.ndarray, drift: np.ndarray) ->
     size = skin.shape[0]
     head_x, head_y = _head(size, *map(float, drift))
     # The field is smooth, so that 1/32 of a pixel is near enough (see `_look_up`).
-    here = size * cv2.remap(
-        moved, head_x, head_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    here = size * cv2.remap(moved, head_x, head_y, cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE)
     picture = _look_up(skin, head_x - here[..., 0], head_y - here[..., 1])
     if face.glasses is not None:  # they ride on the head, not on the skin
         worn = _look_up(face.glasses, head_x, head_y)[..., None]

@@ -4,6 +4,7 @@ Coordinates are fractions of the picture, x to the right and y down; colours are
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -112,9 +113,5 @@ def draw_traits(rng: np.random.Generator) -> Traits:
         beard=u(0.25, 1.0) * (male and u() < 0.45),
         glasses=bool(u() < 0.16),
         freckles=u(0.4, 1) * (u() < 0.2),
-        strength={
-            (unit, side): float(np.clip(n(1.0, 0.10), 0.75, 1.25))
-            for unit in UNITS
-            for side in (-1, 1)
-        },
+        strength={key: float(np.clip(n(1.0, 0.10), 0.75, 1.25)) for key in product(UNITS, (-1, 1))},
     )
