@@ -10,7 +10,7 @@ tower is frozen for good. Not in the paper, which starts from published weights.
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ from merclip_lib.text.sentences import TEMPLATES, describe
 from merclip_lib.training.batches import gather
 from merclip_lib.training.losses import alignment_loss
 from merclip_lib.training.optimiser import parameter_groups
-from merclip_lib.weights.files import save_weights, size_header
+from merclip_lib.weights.files import save_weights
 from merclip_lib.weights.load import BUNDLED, load_text_tower
 
 STYLES = ("phrases", "phrases", "phrases", "facs_names", "codes", "anatomy")  # drawn in turn
@@ -350,6 +350,6 @@ def write(model: Pretrainer, out: Path, card: dict) -> None:
         for name, tensor in model.state_dict().items()
         if name.startswith(kept)
     }
-    size = size_header(model.vision_encoder.size)
+    size = asdict(model.vision_encoder.size)
     save_weights(out, state, {"size": size, **{k: v for k, v in card.items() if k != "curves"}})
     write_text(out.with_suffix(".json"), json.dumps(card, indent=1) + "\n")

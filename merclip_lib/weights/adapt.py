@@ -115,12 +115,11 @@ def adapt(
         ValueError: another shape differs: the file belongs to a network of another size.
     """
     report, adapted = LoadReport(source), dict(current)
-    for name, tensor in state.items():
-        if name not in current:
-            report.skipped.append(name)
-            continue
+    report.skipped = [name for name in state if name not in current]
+    report.initial = [name for name in current if name not in state]
+    for name in (name for name in state if name in current):
         target = current[name]
-        tensor = tensor.to(target.dtype)
+        tensor = state[name].to(target.dtype)
         if tensor.shape == target.shape:
             report.loaded.append(name)
         elif name == "conv1.weight" and _is_flat(tensor, target):
@@ -129,21 +128,19 @@ def adapt(
         elif name == "conv1.weight" and tensor.ndim == 5 and target.shape[2] == 1:
             tensor = tensor.sum(2, keepdim=True)
             report.resized.append(name)
-        elif name == "positional_embedding" and _of_grids(tensor, target):
-            tensor = resize_positions(tensor, len(target))
-            report.resized.append(name)
         elif name == "positional_embedding" and _of_sentences(current, tensor, target):
             report.resized.append(name)
             report.notes.append(_length_note(len(tensor), len(target)))
             tensor = resize_sentence(tensor, len(target))
+        elif name == "positional_embedding" and _of_grids(tensor, target):
+            tensor = resize_positions(tensor, len(target))
+            report.resized.append(name)
         else:
             raise ValueError(
                 f"{source}: {name} has shape {tuple(tensor.shape)}, the network wants "
                 f"{tuple(target.shape)}; choose the `size` that these weights were made for"
             )
         adapted[name] = tensor
-    seen = {*report.loaded, *report.inflated, *report.resized}
-    report.initial = [name for name in current if name not in seen]
     return adapted, report
 
 
@@ -162,7 +159,7 @@ def _inflate(kernel: Tensor, taps: int) -> Tensor:
 
 
 def _of_grids(*positions: Tensor) -> bool:
-    """Whether all are (1 + g*g, D) with the same D: of an image encoder, not of a text tower."""
+    """Whether all are (1 + g*g, D) with the same D."""
     squares = all(math.isqrt(len(p) - 1) ** 2 == len(p) - 1 for p in positions)
     return squares and len({p.shape[1:] for p in positions}) == 1
 

@@ -1,12 +1,10 @@
 """Weights files: safetensors with a header that says what they are."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor
 
-from merclip_lib.config import ModelSize
 from merclip_lib.files import replacing
 from merclip_lib.weights import key_layouts
 from merclip_lib.weights import published as published_weights
@@ -56,8 +54,3 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     except Exception as error:
         raise ValueError(published_weights.why_unreadable(path, error)) from None
     return key_layouts.unwrap(state, str(path)), header
-
-
-def size_header(size: ModelSize) -> dict:
-    """Sizes as plain values, for the header of a weights file."""
-    return asdict(size)

@@ -35,7 +35,8 @@ def inspect_file(path: Path, size: str = "") -> dict:
     checkpoint, checksum = key_layouts.recognise(state, str(path)), published_weights.sha256(path)
     sizes = sizes_in(checkpoint)
     parts = {"vision": checkpoint.vision, "text": checkpoint.text, "head": checkpoint.head}
-    content = {
+    numbers = {name: sum(t.numel() for t in part.values()) for name, part in parts.items() if part}
+    content: dict = {
         "file": str(path),
         "bytes": path.stat().st_size,
         "sha256": checksum,
@@ -43,15 +44,13 @@ def inspect_file(path: Path, size: str = "") -> dict:
         "layout": checkpoint.layout,
         "size": fitting_size(sizes),
         "sizes": sizes,
-        "parameters": {
-            name: sum(tensor.numel() for tensor in part.values())
-            for name, part in parts.items()
-            if part
-        },
+        "parameters": numbers,
         "other": checkpoint.other,
         "header": header,
     }
-    return content | ({"report": dry_run(checkpoint, size, path.name)} if size else {})
+    if size:
+        content["report"] = dry_run(checkpoint, size, path.name)
+    return content
 
 
 def dry_run(checkpoint: Checkpoint, size: str, source: str) -> LoadReport:

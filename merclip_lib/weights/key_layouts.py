@@ -76,14 +76,11 @@ def unwrap(content: object, source: str) -> dict[str, Tensor]:
     Raises:
         ValueError: there is no state dict, or two names become one.
     """
-    while isinstance(content, Mapping):
-        inner = [content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)]
-        if not inner:
-            break
-        content = inner[0]
-    tensors = {}
-    if isinstance(content, Mapping):
-        tensors = {k: v for k, v in content.items() if isinstance(k, str) and is_tensor(v)}
+    mapping: Mapping = content if isinstance(content, Mapping) else {}
+    for key in WRAPPERS:
+        if isinstance(mapping.get(key), Mapping):
+            return unwrap(mapping[key], source)
+    tensors = {k: v for k, v in mapping.items() if isinstance(k, str) and is_tensor(v)}
     if not tensors:
         raise ValueError(f"{source}: holds no state dict of tensors; name a checkpoint of weights")
     state = {}

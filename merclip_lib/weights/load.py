@@ -20,7 +20,7 @@ from merclip_lib.weights import published as published_weights
 from merclip_lib.weights.adapt import LoadReport, adapt, load_into
 from merclip_lib.weights.files import read_weights
 from merclip_lib.weights.key_layouts import Checkpoint
-from merclip_lib.weights.sizes import check_sizes, sizes_in
+from merclip_lib.weights.sizes import check_sizes
 
 BUNDLED = Path(__file__).parent / "assets" / "merclip-tiny.safetensors"
 
@@ -104,7 +104,7 @@ def adapt_vision(
             "the file is incomplete: fetch it again, or save the whole state dict"
         )
     report.layout = checkpoint.layout
-    report.notes += [vision.note] * bool(vision.note)
+    report.notes += filter(None, [vision.note])
     report.skipped += vision.left_out + checkpoint.other
     return adapted, report
 
@@ -115,51 +115,6 @@ def _belongs_to_clip(name: str) -> bool:
     return name.startswith(stem) or (".resblocks." in name and "lmhra" not in name)
 
 
-def load_checkpoint(model: MERCLIP, path: str | Path) -> LoadReport:
-    """Load all that a file holds of MER-CLIP, such as a checkpoint of the authors' program.
-
-    Args:
-        model: the network; video encoder, classifier, alignment scale and, where it has one
-            (`model.text_encoder`), the text tower are changed. The classifier is left at its
-            start, with a note, unless its classes and layers are those of the file.
-        path: the weights file.
-
-    Raises:
-        ValueError: as `read_checkpoint` and `load_vision`.
-    """
-    source, checkpoint = Path(path).name, read_checkpoint(path)
-    report = LoadReport(source, layout=checkpoint.layout)
-    report.add(load_vision(model.vision_encoder, checkpoint, source), "vision_encoder.")
-    report.add(_load_head(model.cls_head, checkpoint, source), "cls_head.")
-    if checkpoint.logit_scale is None:
-        report.initial.append("logit_scale")
-    else:
-        model.logit_scale.data.fill_(checkpoint.logit_scale)
-        report.loaded.append("logit_scale")
-    tower = dict(model.named_children()).get("text_encoder")
-    if tower is not None and checkpoint.text:
-        size = model.vision_encoder.size
-        report.add(_load_text(tower, size, checkpoint, source), "text_encoder.")
-    else:
-        report.skipped += [f"text_encoder.{name}" for name in checkpoint.text]
-    return report
-
-
-def _load_head(head: nn.Module, checkpoint: Checkpoint, source: str) -> LoadReport:
-    """Load the classifier if every shape agrees."""
-    wanted = {name: tensor.shape for name, tensor in head.state_dict().items()}
-    fits = wanted == {name: tensor.shape for name, tensor in checkpoint.head.items()}
-    report = load_into(head, checkpoint.head if fits else {}, source)
-    if not fits and checkpoint.head:
-        report.skipped += checkpoint.head
-        classes = sizes_in(checkpoint).get("head", {}).get("classes", "?")
-        report.notes.append(
-            f"classifier left at its start: {classes} classes in the file, "
-            f"{wanted['fc_cls.weight'][0]} here, or another depth"
-        )
-    return report
-
-
 def load_text_tower(method: Method) -> nn.Module:
     """The frozen text tower of a configuration, in evaluation mode.
 
@@ -168,24 +123,15 @@ def load_text_tower(method: Method) -> nn.Module:
             another size.
     """
     path, size = text_file(method), SIZES[method.size]
-    tower = text_tower(size)
-    _load_text(tower, size, read_checkpoint(path), path.name)
-    return tower.eval().requires_grad_(False)
-
-
-def _load_text(
-    tower: nn.Module, size: ModelSize, checkpoint: Checkpoint, source: str
-) -> LoadReport:
-    """Load a text tower. Raises ValueError when it is absent, incomplete or of another size."""
-    check_sizes(checkpoint, size, "text", source)
-    report = load_into(tower, checkpoint.text, source)
-    if report.initial:
+    tower, checkpoint = text_tower(size), read_checkpoint(path)
+    check_sizes(checkpoint, size, "text", path.name)
+    missing = load_into(tower, checkpoint.text, path.name).initial
+    if missing:
         raise ValueError(
-            f"{source}: no text tower ({report.initial[0]} is missing); name a file that has one "
-            "as `text_weights`"
+            f"{path.name}: no text tower ({missing[0]} is missing); name a file that has one as "
+            "`text_weights`"
         )
-    report.layout = checkpoint.layout
-    return report
+    return tower.eval().requires_grad_(False)
 
 
 def weights_file(method: Method) -> Path:
@@ -196,12 +142,14 @@ def weights_file(method: Method) -> Path:
     Raises:
         ValueError: a size has none, or a download fails.
     """
-    if not method.weights and method.size != "merclip-tiny":
+    if method.weights:
+        return named_file(method.weights, method.size)
+    if method.size != "merclip-tiny":
         raise ValueError(
             f'size {method.size} needs `weights`: "openai", or a checkpoint file '
             "(see README, Weights of the paper's size)"
         )
-    return named_file(method.weights, method.size) if method.weights else BUNDLED
+    return BUNDLED
 
 
 def text_file(method: Method) -> Path:

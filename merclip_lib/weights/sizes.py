@@ -74,11 +74,8 @@ def _blocks(state: Mapping[str, Tensor], stem: str) -> int:
 def fitting_size(sizes: Mapping[str, Mapping[str, float]]) -> str:
     """The name in `SIZES` whose video encoder (or else text tower) has these sizes, or ""."""
     part = "vision" if "vision" in sizes else "text"
-    if part in sizes:
-        for name, size in SIZES.items():
-            if not _differences(part, sizes[part], size):
-                return name
-    return ""
+    fit = (name for name, size in SIZES.items() if not _differences(part, sizes[part], size))
+    return next(fit, "") if part in sizes else ""
 
 
 def check_sizes(checkpoint: Checkpoint, size: ModelSize, part: str, source: str) -> None:

@@ -4,12 +4,11 @@ A run keeps its networks where it was asked to (`cross_validate(..., keep_networ
 headers say whose faces they have seen, so that nobody is tested on a network that knows them.
 """
 
-import dataclasses
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import nn
 
 from merclip_lib.config import Config, Method
@@ -57,11 +56,7 @@ def save_network(
         ValueError: the disk does not let us.
     """
     seen = set(people) | set(people_of(config) if config.init_from else [])
-    header = {
-        "config": dataclasses.asdict(config),
-        "classes": list(classes),
-        "people": sorted(seen),
-    }
+    header = {"config": asdict(config), "classes": list(classes), "people": sorted(seen)}
     save_weights(path, model.state_dict(), header)
 
 
@@ -136,5 +131,4 @@ def start_from(model: nn.Module, method: Method) -> LoadReport:
     classifier = [name for name in state if name.startswith("cls_head.fc_cls.")]
     unlike = [name for name in classifier if current[name].shape != state[name].shape]
     fitting = {name: tensor for name, tensor in state.items() if name not in unlike}
-    with torch.no_grad():
-        return load_into(model, fitting, f"{path.parent.parent.name}/{path.parent.name}")
+    return load_into(model, fitting, f"{path.parent.parent.name}/{path.parent.name}")

@@ -3,7 +3,7 @@
 import json
 import sys
 import types
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,7 @@ from golden_size import SMALL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from whole_checkpoint import load_checkpoint
 
 from merclip_lib.__main__ import main
 from merclip_lib.config import SIZES, Config, config_hash
@@ -22,12 +23,11 @@ from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.text.bank import text_tower
 from merclip_lib.weights import key_layouts
 from merclip_lib.weights import published as published_weights
-from merclip_lib.weights.files import read_weights, save_weights, size_header
+from merclip_lib.weights.files import read_weights, save_weights
 from merclip_lib.weights.inspect import dry_run, inspect_file
 from merclip_lib.weights.load import (
     BUNDLED,
     build_model,
-    load_checkpoint,
     load_text_tower,
     load_vision,
     weights_file,
@@ -317,7 +317,7 @@ def test_classifier_of_another_task_is_left(tmp_path, change):
 
 def test_ours_with_header(tmp_path):
     source, path = trained(), tmp_path / "ours.safetensors"
-    header = {"name": "mine", "size": size_header(TINY)}
+    header = {"name": "mine", "size": asdict(TINY)}
     save_weights(path, source.state_dict(), header)
     found = inspect_file(path, "merclip-tiny")
     assert found["header"] == json.loads(json.dumps(header)) and found["size"] == "merclip-tiny"

@@ -11,7 +11,7 @@ from merclip_lib.model.encoder import VideoEncoder
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.text.bank import text_tower
 from merclip_lib.weights.adapt import load_into, resize_positions
-from merclip_lib.weights.files import read_weights, save_weights, size_header
+from merclip_lib.weights.files import read_weights, save_weights
 from merclip_lib.weights.key_layouts import recognise
 from merclip_lib.weights.load import (
     BUNDLED,
@@ -69,7 +69,7 @@ def clip_state():
 def test_round_trip_with_header(tmp_path):
     torch.manual_seed(0)
     state = MERCLIP(TINY, 3).state_dict()
-    header = {"size": size_header(TINY), "step": 7}
+    header = {"size": asdict(TINY), "step": 7}
     path = tmp_path / "new" / "folder" / "w.safetensors"
     save_weights(path, state, header)
     read, found = read_weights(path)
