@@ -102,10 +102,13 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
     """Names and default values in the cell tagged `parameters` of a notebook.
 
     Raises:
-        ValueError: when there is no such notebook or cell, or a default is not a plain literal.
+        ValueError: when there is no such notebook or cell, a default is not a plain literal, or
+            papermill is not installed.
     """
-    import papermill
-
+    try:
+        import papermill
+    except ModuleNotFoundError:
+        raise ValueError("papermill is not installed: pip install 'merclip[notebooks]'") from None
     name = Path(notebook).name
     if not Path(notebook).is_file():
         raise ValueError(f"no notebook {notebook}")

@@ -79,6 +79,12 @@ def test_notebook_without_parameters_or_with_an_expression_is_refused(tmp_path):
         parameters_of(computed)
 
 
+def test_without_papermill_the_remedy_is_said(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "papermill", None)
+    with pytest.raises(ValueError, match="pip install 'merclip.notebooks.'"):
+        parameters_of(write_notebook(tmp_path))
+
+
 def test_run_injects_reports_and_keeps_the_committed_notebook(tmp_path, monkeypatch, capsys):
     body = (
         "import os\nfrom pathlib import Path\n"
