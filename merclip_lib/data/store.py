@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.lib.format import open_memmap
 
 from merclip_lib.data.table import read_table, write_table
 from merclip_lib.files import replacing_folder
@@ -74,10 +75,10 @@ def write_store(
     """
     folder = Path(folder)
     with replacing_folder(folder, META) as new:
-        frames = _new_array(new / "clips.npy", (len(table), *shape), np.uint8)
+        frames = open_memmap(new / "clips.npy", "w+", np.uint8, (len(table), *shape))
         motion = None
         if motion_shape is not None:
-            motion = _new_array(new / "motion.npy", (len(table), *motion_shape), np.float16)
+            motion = open_memmap(new / "motion.npy", "w+", np.float16, (len(table), *motion_shape))
         count = 0
         for clip, field in items:
             if count == len(table) or clip.shape != tuple(shape):
@@ -95,10 +96,6 @@ def write_store(
         write_table(table, new / "table.csv")
         (new / META).write_text(json.dumps(meta, indent=1, sort_keys=True) + "\n")
     return open_store(folder)
-
-
-def _new_array(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
 
 
 def open_store(folder: str | Path) -> ClipStore:
@@ -128,8 +125,8 @@ def _map_again(folder: Path, table: pd.DataFrame, meta: dict) -> ClipStore:
     frames = _open_array(folder / "clips.npy")
     motion = _open_array(motion_file) if motion_file.is_file() else None
     if frames.dtype != np.uint8 or frames.ndim != 5 or frames.shape[-1] != 3:
-        what = f"clips.npy holds {frames.dtype} {frames.shape}, not uint8 (N, T, H, W, 3)"
-        raise _broken(folder, what)
+        held = f"{frames.dtype} {frames.shape}"
+        raise _broken(folder, f"clips.npy holds {held}, not uint8 (N, T, H, W, 3)")
     for name, array in (("clips.npy", frames), ("motion.npy", motion)):
         if array is not None and len(array) != len(table):
             what = f"{name} holds {len(array)} clips but table.csv {len(table)} rows"

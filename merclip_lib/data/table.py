@@ -35,9 +35,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(
-            f"{path}: no such clip table; `merclip manifest` makes that of your copy of a dataset"
-        )
+        raise ValueError(f"{path}: no such clip table; `merclip manifest` makes it of your copy")
     as_text = dict.fromkeys([*_TEXT, *_FRAME_NUMBERS, "fps"], str)
     return check_table(pd.read_csv(path, dtype=as_text, keep_default_na=False), str(path))
 

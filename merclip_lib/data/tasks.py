@@ -108,7 +108,7 @@ def _subject_number(table: pd.DataFrame) -> pd.Series:
 def casme2_coding(table: pd.DataFrame) -> str:
     """ "2014" or "2019" where the counts of sadness and surprise are those of a coding, else ""."""
     emotion = table.loc[database(table["dataset"]) == "casme2", "emotion"]
-    counts = (int((emotion == "sadness").sum()), int((emotion == "surprise").sum()))
+    counts = ((emotion == "sadness").sum(), (emotion == "surprise").sum())
     return CASME2_CODINGS.get(counts, "")
 
 

@@ -5,6 +5,7 @@ its clip is left empty, an onset or offset that cannot be right is taken from th
 cannot be is refused with a ValueError that the reader puts into its report.
 """
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from merclip_lib.data.frames.find import DataRoot, frame_numbers, list_pictures
 from merclip_lib.text import facs
 
 MISSING = frozenset({"", "/", "-", "?", "-1", "nan", "n/a", "na", "none", "null", "#n/a"})
+_NUMBER_AT_END = re.compile(r"([0-9]{1,9})$")
 
 
 class FrameNumbers(NamedTuple):
@@ -76,15 +78,14 @@ def _subject(text: str, form: str) -> str:
         raise ValueError("no subject")
     if not form:
         return text
-    number = re.search(r"([0-9]{1,9})$", text)
-    if number is None:
-        raise ValueError(f"subject {text!r} has no number")
-    return form.format(int(number[1]))
+    if number := _NUMBER_AT_END.search(text):
+        return form.format(int(number[1]))
+    raise ValueError(f"subject {text!r} has no number")
 
 
 def subject_key(text: str, form: str) -> str:
     """What two spellings of one subject share: "1", "01" and "sub01", or "spNO.1" and "spno.01"."""
-    if form and (number := re.search(r"([0-9]{1,9})$", text)):
+    if form and (number := _NUMBER_AT_END.search(text)):
         return str(int(number[1]))
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", text.lower())
 
@@ -116,8 +117,7 @@ def _frame_numbers(
     if onset is None or offset is None or offset < onset:
         wrong = f"offset {offset} is before onset {onset}"
         wrong = "no onset" if onset is None else "no offset" if offset is None else wrong
-        span = find_span()
-        if span is None:
+        if (span := find_span()) is None:
             raise ValueError(wrong)
         onset, offset = span
         repairs.append(f"{wrong}: onset {onset} and offset {offset} from the pictures")
@@ -141,20 +141,16 @@ def _frame_number(values: dict[str, str], name: str) -> int | None:
 
 def picture_span(folder: Path) -> tuple[int, int] | None:
     """Frame numbers of a folder's first and last picture, None where there are none."""
-    files = list_pictures(folder)
-    numbers = frame_numbers(files, folder.name) if files else None
+    numbers = frame_numbers(list_pictures(folder), folder.name)
     return (min(numbers), max(numbers)) if numbers else None
 
 
 def _span_below(root: DataRoot | None, frames: str) -> tuple[int, int] | None:
     """The span of a clip's folder, None where it is not found or is a video."""
-    if root is None:
-        return None
-    try:
-        folder = root.find(frames, "")
-        return picture_span(folder) if folder.is_dir() else None
-    except ValueError:
-        return None
+    with contextlib.suppress(ValueError):
+        if root is not None and (folder := root.find(frames, "")).is_dir():
+            return picture_span(folder)
+    return None
 
 
 def split_named(text: str) -> str:

@@ -40,9 +40,8 @@ class Reading:
 
     def counts(self) -> dict[str, int]:
         """Rows read, kept, repaired (a part of the kept) and dropped."""
-        outcome = self.report["outcome"].value_counts()
-        repaired, dropped = int(outcome.get("repaired", 0)), int(outcome.get("dropped", 0))
-        read = len(self.report)
+        read, outcomes = len(self.report), self.report["outcome"].tolist()
+        repaired, dropped = outcomes.count("repaired"), outcomes.count("dropped")
         return {"read": read, "kept": read - dropped, "repaired": repaired, "dropped": dropped}
 
 
@@ -116,9 +115,7 @@ def read_folders(root: str | Path, dataset: str) -> Reading:
         values |= {"onset": str(onset), "offset": str(offset)}
         collected.add(number, values, frames=folder.relative_to(root).as_posix())
     if not collected.report:
-        raise ValueError(
-            f"{root}: no folder subject/micro/emotion/clip below it; name that of SMIC-HS"
-        )
+        raise ValueError(f"{root}: no folder subject/micro/emotion/clip; name that of SMIC-HS")
     return collected.reading(str(root), "", [f"{root}: read from its folders, no annotation file"])
 
 
@@ -166,7 +163,7 @@ def _notes(path: Path, fields: Fields, sheets: list[Sheet]) -> list[str]:
 
 def _refuse_other_set(fields: Fields, dataset: str, path: Path) -> None:
     """ValueError where clips or subjects bear another set's names and none this set's."""
-    columns = [fields.column[name] for name in ("clip", "subject")]
+    columns = (fields.column["clip"], fields.column["subject"])
     shown = [row[column] for _, row in fields.rows() for column in columns]
     fits = {
         name: [text for text in shown if re.fullmatch(pattern, text, re.IGNORECASE)]
@@ -220,10 +217,10 @@ class _CollectedRows:
         if split:
             table["split"] = split
         table = check_table(table, where)
-        coding = casme2_coding(table) or "unknown"
         report = pd.DataFrame(self.report, columns=["row", "outcome", "reason"])
         is_casme2 = self.release.dataset == "casme2"
-        return Reading(table, report, coding if is_casme2 else "", tuple(notes))
+        coding = (casme2_coding(table) or "unknown") if is_casme2 else ""
+        return Reading(table, report, coding, tuple(notes))
 
 
 def _subject_folders(sheets: list[Sheet]) -> dict[str, str]:
@@ -234,10 +231,9 @@ def _subject_folders(sheets: list[Sheet]) -> dict[str, str]:
 
 def _further_spans(fields: Fields) -> list[tuple[int, int]]:
     """Columns of the second and later expressions of a SMIC video: `OnsetF2`, `OffsetF2`, ..."""
-    headings = [normalise(cell) for cell in fields.sheet.rows[fields.header]]
-    stems = [re.sub(r"[0-9]+$", "", heading) for heading in headings]
-
-    def later(first: int) -> list[int]:
-        return [k for k, stem in enumerate(stems) if k > first and stem == stems[first]]
-
-    return list(zip(later(fields.column["onset"]), later(fields.column["offset"]), strict=False))
+    headings = fields.sheet.rows[fields.header]
+    stems = [re.sub(r"[0-9]+$", "", normalise(heading)) for heading in headings]
+    onset, offset = fields.column["onset"], fields.column["offset"]
+    onsets = [k for k, stem in enumerate(stems) if k > onset and stem == stems[onset]]
+    offsets = [k for k, stem in enumerate(stems) if k > offset and stem == stems[offset]]
+    return list(zip(onsets, offsets, strict=False))

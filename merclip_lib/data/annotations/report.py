@@ -16,7 +16,6 @@ from merclip_lib.data import tasks
 from merclip_lib.data.annotations.read import Reading
 from merclip_lib.data.frames.find import DataRoot
 from merclip_lib.data.table import hash_ids, people
-from merclip_lib.data.tasks import TASKS, casme2_coding, compare_totals, database, read_card
 from merclip_lib.text import facs
 from merclip_lib.text.sentences import describe, is_mentioned
 
@@ -57,7 +56,7 @@ def _clips_with(units_of_clips: Iterable[set]) -> dict[Any, int]:
 
 
 def _counts(values: pd.Series) -> dict[str, int]:
-    return {str(name): int(count) for name, count in sorted(values.value_counts().items())}
+    return values.value_counts().sort_index().to_dict()
 
 
 def sentences_of(table: pd.DataFrame, style: str = "phrases", where: str = "") -> pd.DataFrame:
@@ -108,7 +107,7 @@ def manifest_report(reading: Reading, dataset: str, data_root: Path | None = Non
         report["relabelled"] = _relabelled(reading.table)
     if data_root is not None:
         report["frames"] = _frames(reading.table, data_root)
-    card = read_card(dataset)
+    card = tasks.read_card(dataset)
     report["expected"] = _table_totals(card.get("table", {}), report)
     for name in card.get("tasks", {}):
         report["expected"] += _task_totals(reading.table, name, report["notes"])
@@ -125,22 +124,22 @@ def task_report(table: pd.DataFrame, name: str) -> tuple[dict, pd.DataFrame]:
         ValueError: as `tasks.apply_task`.
     """
     chosen = tasks.apply_task(table, name)
-    in_databases = table[database(table["dataset"]).isin(TASKS[name].databases)]
-    left_out = in_databases[~in_databases.index.isin(chosen.index)]
+    task, databases = tasks.TASKS[name], tasks.database(table["dataset"])
+    left_out = table[databases.isin(task.databases)].drop(chosen.index)
     taken = set(chosen["dataset"] + chosen["emotion"])
     by_name = (left_out["dataset"] + left_out["emotion"]).isin(taken)
     report: dict[str, Any] = {
         "task": name,
         "clips": len(chosen),
         "subjects": people(chosen).nunique(),
-        "classes": {c: int((chosen["label"] == c).sum()) for c in TASKS[name].classes},
+        "classes": {c: int((chosen["label"] == c).sum()) for c in task.classes},
         "databases": {
             str(part): {
                 "clips": len(rows),
                 "subjects": int(rows["subject"].nunique()),
                 "classes": _counts(rows["label"]),
             }
-            for part, rows in chosen.groupby(database(chosen["dataset"]))
+            for part, rows in chosen.groupby(databases[chosen.index])
         },
         "ids": hash_ids(chosen["clip_id"]),
         "notes": [],
@@ -148,7 +147,7 @@ def task_report(table: pd.DataFrame, name: str) -> tuple[dict, pd.DataFrame]:
         "left_out_by_name": left_out.loc[by_name, "clip_id"].tolist(),
     }
     if "casme2" in report["databases"]:
-        report["coding"] = casme2_coding(table) or "unknown"
+        report["coding"] = tasks.casme2_coding(table) or "unknown"
         report["relabelled"] = _relabelled(table)
     synthetic = name.startswith("synthme")
     report["expected"] = [] if synthetic else _task_totals(table, name, report["notes"])
@@ -183,12 +182,9 @@ def _frames(table: pd.DataFrame, root: Path) -> dict:
 def _table_totals(expected: dict, report: dict) -> list[dict]:
     """Totals of the whole table; a card states those that are known."""
     table = report["table"]
-    counts = {
-        "rows": report["rows"]["read"],
-        "clips": table["clips"],
-        "subjects": table["subjects"],
-    }
-    lines = [(name, expected[name], count) for name, count in counts.items() if name in expected]
+    counts = table | {"rows": report["rows"]["read"]}
+    known = [name for name in ("rows", "clips", "subjects") if name in expected]
+    lines = [(name, expected[name], counts[name]) for name in known]
     codings = expected.get("emotions_by_coding", {})
     of_coding = codings.get(report.get("coding"), codings.get("2019", {}))
     if emotions := expected.get("emotions") or of_coding:
@@ -201,12 +197,12 @@ def _table_totals(expected: dict, report: dict) -> list[dict]:
 def _task_totals(table: pd.DataFrame, name: str, notes: list[str]) -> list[dict]:
     """Totals of one task. Of a table with some of the splits, only these splits are compared."""
     try:
-        lines = compare_totals(table, name)
+        lines = tasks.compare_totals(table, name)
     except ValueError as problem:
         notes.append(f"{name}: {problem}")
         return []
-    parts = read_card(name.rsplit("-", 1)[0])["tasks"][name].get("parts", {})
-    splits = set(parts.get("split", {}))
+    parts = tasks.read_card(name.rsplit("-", 1)[0])["tasks"][name].get("parts", {})
+    splits = parts.get("split", {}).keys()
     here = set(table["split"]) if splits else set()
     if splits - here:
         notes.append(f"{name}: only {', '.join(sorted(here & splits))} is in this table")
@@ -239,7 +235,7 @@ def _reading_lines(report: dict) -> list[str]:
         f"{report['dataset']}: {rows['read']} rows read, {rows['kept']} kept "
         f"({rows['repaired']} of them repaired), {rows['dropped']} dropped",
         *(f"  row {c['row']} {c['outcome']}: {c['reason']}" for c in report["changes"]),
-        f"{table['clips']} clips, {table['subjects']} subjects, ids {table['ids']}",
+        f"{_size(table)}, ids {table['ids']}",
         f"  emotions: {_list(table['emotions'])}",
         f"  frames a clip: {span['shortest']} to {span['longest']}, median {span['median']:g}",
         f"  clips without apex: {table['apex_missing']}",
@@ -250,13 +246,11 @@ def _reading_lines(report: dict) -> list[str]:
 
 def _task_lines(report: dict) -> list[str]:
     lines = [
-        f"{report['task']}: {report['clips']} clips, {report['subjects']} subjects, "
-        f"ids {report['ids']}",
+        f"{report['task']}: {_size(report)}, ids {report['ids']}",
         f"  classes: {_list(report['classes'])}",
     ]
     for part, held in report["databases"].items():
-        counts = f"{held['clips']} clips, {held['subjects']} subjects"
-        lines.append(f"  {part}: {counts}; {_list(held['classes'])}")
+        lines.append(f"  {part}: {_size(held)}; {_list(held['classes'])}")
     if report["left_out"]:
         lines.append(f"  left out: {_list(report['left_out'])}")
     if report["left_out_by_name"]:
@@ -273,6 +267,10 @@ def _unsaid_lines(table: dict) -> list[str]:
         if table[name]:
             lines.append(f"{name.replace('_', ' ')}: {table[name]}")
     return lines
+
+
+def _size(part: dict) -> str:
+    return f"{part['clips']} clips, {part['subjects']} subjects"
 
 
 def _list(counts: dict[str, int]) -> str:

@@ -18,7 +18,6 @@ from merclip_lib.data.annotations.releases import Release
 
 HEADER_ROWS = 40  # SAMM has a dozen lines of text above its header
 _ENCODINGS = ("utf-8-sig", "gb18030", "latin-1")
-_DELIMITERS = ",;\t"
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def _csv_rows(path: Path) -> list[list[str]]:
     else:
         raise ValueError("neither UTF-8 nor UTF-16 text")
     head = text.splitlines()[:HEADER_ROWS]
-    delimiter = max(_DELIMITERS, key=lambda sign: max([0, *(line.count(sign) for line in head)]))
+    delimiter = max(",;\t", key=lambda sign: max([0, *(line.count(sign) for line in head)]))
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 

@@ -71,23 +71,17 @@ class DataRoot:
         if not names:
             raise ValueError(f"{where}: no frames named; write its folder in the column `frames`")
         if ".." in names or Path(frames).is_absolute():
-            raise ValueError(
-                f"{where}: frames {frames!r} lie outside the data root; name one in it"
-            )
+            raise ValueError(f"{where}: {frames!r} lies outside the data root; name one in it")
         direct = self.root / frames
         candidates = [direct] if direct.exists() else self._search(names)
         if not candidates:
             raise ValueError(f"{where}: no folder {frames!r} below the data root; check `frames`")
         if len(candidates) > 1:
             places = " and ".join(p.relative_to(self.root).as_posix() for p in candidates[:3])
-            raise ValueError(
-                f"{where}: frames {frames!r} may be {places}; name a data root that has one"
-            )
+            raise ValueError(f"{where}: {frames!r} may be {places}; name a data root with one")
         path = _folder_of_frames(candidates[0], where, frames)
         if not path.resolve().is_relative_to(self.root):
-            raise ValueError(
-                f"{where}: {frames!r} lies outside the data root; a link leads there, copy it"
-            )
+            raise ValueError(f"{where}: {frames!r} links out of the data root; copy it")
         return path
 
     def _search(self, names: tuple[str, ...]) -> list[Path]:
@@ -110,7 +104,7 @@ class DataRoot:
         """Last name in lower case -> folders and videos; links to folders are not followed."""
         by_name = defaultdict(list)
         for folder, inner, files in os.walk(self.root):
-            inner.sort()
+            inner.sort()  # and so the order in which they are walked
             for name in inner:
                 by_name[name.lower()].append(Path(folder, name))
             for name in sorted(files):
@@ -148,6 +142,7 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def _natural(text: str) -> list[int | str]:
+    """ "img10" -> ["img", 10, ""]."""
     return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", text)]
 
 
@@ -155,13 +150,13 @@ def frame_numbers(files: list[Path], where: str) -> list[int] | None:
     """Read the frame number of each picture: the last number in the names that tells all apart.
 
     Returns:
-        One number per picture, or None where the names carry none.
+        One number per picture, or None where the names carry none or there is no picture.
 
     Raises:
         ValueError: for two pictures of the same number; `where` names the clip.
     """
     numbers = [re.findall(r"[0-9]+", path.stem) for path in files]
-    columns = min(map(len, numbers))
+    columns = min(map(len, numbers), default=0)
     for k in range(1, columns + 1):
         column = [int(row[-k]) for row in numbers]
         if len(set(column)) == len(column):
@@ -213,9 +208,9 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
         )
     wanted = np.linspace(first, last, length).round()
     nearest = np.abs(np.array(times)[None, :] - wanted[:, None]).argmin(1)  # the earlier of two
-    chosen = [inside[k] for k in nearest]
+    chosen = tuple(inside[k] for k in nearest)
     if video:
-        return ChosenFrames((path,), tuple(chosen), numbering, missing)
+        return ChosenFrames((path,), chosen, numbering, missing)
     return ChosenFrames(tuple(files[k] for k in chosen), (), numbering, missing)
 
 
