@@ -44,8 +44,9 @@ def draw_clip(face_set: FaceSet, row: Mapping | pd.Series) -> Clip:
         fraction of the picture, the expression alone, without head drift or blinks.
     """
     subject, clip = int(row["subject"][len(face_set.prefix) :]) - 1, int(row["clip"][1:]) - 1
-    units = [(unit.number, unit.side) for unit in facs.parse(row["action_units"])]
-    strengths = [float(item.split(":")[1]) for item in row["intensities"].split(";")]
+    pairs = [item.split(":") for item in row["intensities"].split(";")]
+    units = [(unit.number, unit.side) for unit in facs.parse("+".join(code for code, _ in pairs))]
+    strengths = [float(strength) for _, strength in pairs]
     apex = (row["apex"] - row["onset"]) / (row["offset"] - row["onset"])
     rng = generator(face_set, subject, 1000 + clip)
     nuisance = wander(face_set.frames, rng, face_set.drift, face_set.sensor_noise)
@@ -58,20 +59,18 @@ def _draw_rows(face_set: FaceSet, rows: list[dict]) -> list[Clip]:
     return [draw_clip(face_set, row) for row in rows]
 
 
-def draw_table(
-    face_set: FaceSet, table: pd.DataFrame, workers: int | None = None
-) -> Iterator[Clip]:
+def draw_table(face_set: FaceSet, rows: pd.DataFrame, workers: int | None = None) -> Iterator[Clip]:
     """Draw rows of a plan in table order, a subject at a time.
 
     Args:
         face_set: the set of the plan.
-        table: the plan, or rows of it.
+        rows: the plan, or some of its rows.
         workers: number of processes; None is one per core.
 
     Yields:
         Frames and motion of each row, as `draw_clip`.
     """
-    chunks = [group.to_dict("records") for _, group in table.groupby("subject", sort=False)]
+    chunks = [group.to_dict("records") for _, group in rows.groupby("subject", sort=False)]
     workers = min(workers or os.cpu_count() or 1, len(chunks))
     if workers == 1:
         for chunk in chunks:

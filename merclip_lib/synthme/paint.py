@@ -85,8 +85,7 @@ def pattern(rng: Generator, rows: int, columns: int, size: int, blur: float = 0.
 
 def hair_colours(t: Traits, at: Pixels, rng: Generator) -> Array:
     """Strands of hair, a picture."""
-    s = at.size
-    strands = 1 + 0.07 * pattern(rng, 4, 190, s) + 0.06 * pattern(rng, 5, 48, s)
+    strands = 1 + 0.07 * pattern(rng, 4, 190, at.size) + 0.06 * pattern(rng, 5, 48, at.size)
     shine = 1.0 + 0.35 * bump(at, t.middle + 0.1 * t.light, 0.02, 0.25, 0.05)
     return t.hair * (strands * shine)[..., None]
 

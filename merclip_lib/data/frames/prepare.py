@@ -111,9 +111,7 @@ def _choose(table: pd.DataFrame, root: Path, length: int) -> tuple[Chosen, dict[
             frames = choose_frames(path, row["onset"], row["offset"], length, where)
             for file in frames.files:
                 if file.is_symlink() and not file.resolve().is_relative_to(root):
-                    raise ValueError(
-                        f"{where}: {file.name} is a link that leads out of the data root; copy it"
-                    )
+                    raise ValueError(f"{where}: {file.name} links out of the data root; copy it")
             chosen[row["clip_id"]] = frames
         except (ValueError, OSError) as problem:
             reason = str(problem)
