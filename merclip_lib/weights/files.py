@@ -6,8 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from merclip_lib.files import replacing
-from merclip_lib.weights import key_layouts
-from merclip_lib.weights import published as published_weights
+from merclip_lib.weights import key_layouts, published
 
 
 def save_weights(path: str | Path, state: dict[str, Tensor], header: dict) -> None:
@@ -44,7 +43,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     if not path.is_file():
         raise ValueError(f"{path}: no such weights file; leave `weights` empty for the tiny ones")
     if path.suffix != ".safetensors":
-        return key_layouts.unwrap(published_weights.read_torch_file(path), str(path)), {}
+        return key_layouts.unwrap(published.read_torch_file(path), str(path)), {}
     from safetensors import safe_open
 
     try:
@@ -52,5 +51,5 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
             header = json.loads((file.metadata() or {}).get("merclip", "{}"))
             state = {name: file.get_tensor(name) for name in file.keys()}
     except Exception as error:
-        raise ValueError(published_weights.why_unreadable(path, error)) from None
+        raise ValueError(published.why_unreadable(path, error)) from None
     return key_layouts.unwrap(state, str(path)), header

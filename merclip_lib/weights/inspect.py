@@ -7,8 +7,7 @@ import torch
 from merclip_lib.config import SIZES
 from merclip_lib.model.encoder import VideoEncoder
 from merclip_lib.text.bank import text_tower
-from merclip_lib.weights import key_layouts
-from merclip_lib.weights import published as published_weights
+from merclip_lib.weights import key_layouts, published
 from merclip_lib.weights.adapt import LoadReport, adapt
 from merclip_lib.weights.files import read_weights
 from merclip_lib.weights.key_layouts import Checkpoint
@@ -32,7 +31,7 @@ def inspect_file(path: Path, size: str = "") -> dict:
         ValueError: the file cannot be read or loaded.
     """
     state, header = read_weights(path)
-    checkpoint, checksum = key_layouts.recognise(state, str(path)), published_weights.sha256(path)
+    checkpoint, checksum = key_layouts.recognise(state, str(path)), published.sha256(path)
     sizes = sizes_in(checkpoint)
     parts = {"vision": checkpoint.vision, "text": checkpoint.text, "head": checkpoint.head}
     numbers = {name: sum(t.numel() for t in part.values()) for name, part in parts.items() if part}
@@ -40,7 +39,7 @@ def inspect_file(path: Path, size: str = "") -> dict:
         "file": str(path),
         "bytes": path.stat().st_size,
         "sha256": checksum,
-        "known": published_weights.identify(path, checksum),
+        "known": published.identify(path, checksum),
         "layout": checkpoint.layout,
         "size": fitting_size(sizes),
         "sizes": sizes,

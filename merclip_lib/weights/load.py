@@ -15,8 +15,7 @@ from merclip_lib.config import SIZES, Config, Method, ModelSize, size_of
 from merclip_lib.model.encoder import VideoEncoder
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.text.bank import text_tower
-from merclip_lib.weights import key_layouts
-from merclip_lib.weights import published as published_weights
+from merclip_lib.weights import key_layouts, published
 from merclip_lib.weights.adapt import LoadReport, adapt, load_into
 from merclip_lib.weights.files import read_weights
 from merclip_lib.weights.key_layouts import Checkpoint
@@ -127,10 +126,8 @@ def load_text_tower(method: Method) -> nn.Module:
     check_sizes(checkpoint, size, "text", path.name)
     missing = load_into(tower, checkpoint.text, path.name).initial
     if missing:
-        raise ValueError(
-            f"{path.name}: no text tower ({missing[0]} is missing); name a file that has one as "
-            "`text_weights`"
-        )
+        lacking = f"no text tower ({missing[0]} is missing)"
+        raise ValueError(f"{path.name}: {lacking}; name a file that has one as `text_weights`")
     return tower.eval().requires_grad_(False)
 
 
@@ -169,7 +166,7 @@ def named_file(weights: str, size: str) -> Path:
     Raises:
         ValueError: the name is unknown, or its download fails.
     """
-    if not published_weights.is_name(weights):
+    if not published.is_name(weights):
         return Path(weights)
     bundled = BUNDLED.with_name(f"{weights}.safetensors")
-    return bundled if bundled.is_file() else published_weights.fetch(weights, size)
+    return bundled if bundled.is_file() else published.fetch(weights, size)

@@ -59,9 +59,8 @@ def fetch(name: str, size: str) -> Path:
         return Path(download_pretrained(source, prefer_hf_hub=False))
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(
-            f"weights {name!r}: cannot be downloaded ({reason}). {_by_hand(source)}"
-        ) from None
+        failed = f"weights {name!r}: cannot be downloaded ({reason})"
+        raise ValueError(f"{failed}. {_by_hand(source)}") from None
 
 
 def _by_hand(source: dict) -> str:
@@ -75,10 +74,7 @@ def _by_hand(source: dict) -> str:
         ways.append(f"{file} from {url}" + (f" (SHA-256 {checksum})" if checksum else ""))
     if repository := source.get("hf_hub"):
         ways.append(f"{HF_SAFE_WEIGHTS_NAME} from the model repository {repository.rstrip('/')}")
-    return (
-        f"By hand: fetch {', or '.join(ways)}, copy it to this machine and name it: "
-        f"weights=/path/to/{file}"
-    )
+    return f"By hand: fetch {', or '.join(ways)}, copy it here and name it: weights=/path/to/{file}"
 
 
 def _checksum_in(url: str) -> str:
@@ -132,7 +128,10 @@ def read_torch_file(path: Path) -> object:
         ValueError: the file is damaged, or holds more than that.
     """
     try:
-        return _read_torchscript(path) if _is_torchscript(path) else _read_pickle(path)
+        if _is_torchscript(path):
+            return _read_torchscript(path)
+        with torch.serialization.safe_globals([(_Unread, name) for name in _RECORDS]):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         if isinstance(error, ValueError) and str(error).startswith(f"{path}: "):
             raise
@@ -157,11 +156,6 @@ _RECORDS = (
     "numpy.core.multiarray._reconstruct numpy._core.multiarray._reconstruct "
     "numpy.core.multiarray.scalar numpy._core.multiarray.scalar"
 ).split()
-
-
-def _read_pickle(path: Path) -> object:
-    with torch.serialization.safe_globals([(_Unread, name) for name in _RECORDS]):
-        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _is_torchscript(path: Path) -> bool:
