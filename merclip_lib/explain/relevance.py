@@ -51,8 +51,7 @@ def motion_relevance(
     Returns:
         R, (N, t, g, g).
     """
-    model.eval()
-    classes = predicted_classes(model, video) if classes is None else classes
+    classes = classes_asked(model, video, classes)
     still = video[:, :, :1]
     total = torch.zeros_like(video)
     for step in range(steps):
@@ -65,8 +64,7 @@ def input_gradient(model: MERCLIP, video: Tensor, classes: Tensor | None = None)
 
     Arguments as `motion_relevance`.
     """
-    model.eval()
-    classes = predicted_classes(model, video) if classes is None else classes
+    classes = classes_asked(model, video, classes)
     return _per_patch(model, _gradient(model, video, classes).abs())
 
 
@@ -77,13 +75,11 @@ def token_relevance(model: MERCLIP, video: Tensor, classes: Tensor | None = None
     clip token holds the whole clip, so this says where the EIM reads, not where the face moved.
     Arguments as `motion_relevance`.
     """
-    model.eval()
-    classes = predicted_classes(model, video) if classes is None else classes
+    classes = classes_asked(model, video, classes)
     with torch.no_grad():
         tokens = model.vision_encoder(video).tokens
     tokens.requires_grad_()
-    chosen = model.cls_head(tokens).gather(1, classes[:, None]).sum()
-    (gradient,) = torch.autograd.grad(chosen, tokens)
+    (gradient,) = class_gradients(model.cls_head(tokens), classes, [tokens])
     patches = F.relu((tokens * gradient).sum(-1)[:, 1:]).detach()
     grid = model.vision_encoder.size.grid
     return patches.view(len(video), -1, grid, grid).numpy()
@@ -95,16 +91,21 @@ def frame_difference(model: MERCLIP, video: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def predicted_classes(model: MERCLIP, video: Tensor) -> Tensor:
-    """Class numbers (N,) that the network gives to `video` (N, 3, T, H, W)."""
-    return model(video).logits.argmax(1)
+def classes_asked(model: MERCLIP, video: Tensor, classes: Tensor | None = None) -> Tensor:
+    """Put the network into evaluation mode; `classes` (N,), or those that it predicts for None."""
+    model.eval()
+    return model(video).logits.argmax(1) if classes is None else classes
+
+
+def class_gradients(logits: Tensor, classes: Tensor, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+    """d logit_c / d each of `inputs`, for logits (N, C) and classes (N,)."""
+    return torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), inputs)
 
 
 def _gradient(model: MERCLIP, video: Tensor, classes: Tensor) -> Tensor:
     """d logit_c / dx, of the shape of `video`."""
     video = video.detach().clone().requires_grad_()
-    chosen = model(video).logits.gather(1, classes[:, None]).sum()
-    return torch.autograd.grad(chosen, video)[0]
+    return class_gradients(model(video).logits, classes, [video])[0]
 
 
 def _per_patch(model: MERCLIP, x: Tensor) -> np.ndarray:

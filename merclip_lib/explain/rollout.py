@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from merclip_lib.explain.relevance import class_gradients, classes_asked
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.model.plain import EmotionBlock, GlobalBlock, LocalBlock, Transformer, split_heads
 
@@ -39,10 +40,7 @@ def attention_rollout(
     Returns:
         (N, t, g, g), not negative.
     """
-    model.eval()
-    if classes is None:
-        with torch.no_grad():
-            classes = model(video).logits.argmax(1)
+    classes = classes_asked(model, video, classes)
     parts = zip(video.split(batch_size), classes.split(batch_size), strict=True)
     return np.concatenate([_rollout(model, *part).numpy() for part in parts])
 
@@ -103,12 +101,8 @@ def _trace(model: MERCLIP, video: Tensor, classes: Tensor, blocks: Sequence[Bloc
     """Forward and backward once, recording what goes into each attention and what it matters."""
     inputs: dict[nn.Module, Tensor] = {}
     outputs: dict[nn.Module, Tensor] = {}
-    norms = [
-        module
-        for block in blocks
-        for name, module in block.named_children()
-        if name in ("norm", "ln_1", "ln_3")  # whose outputs an attention reads
-    ]
+    names = ("norm", "ln_1", "ln_3")  # of the layers whose outputs an attention reads
+    norms = [getattr(block, name) for block in blocks for name in names if hasattr(block, name)]
     hooks = [norm.register_forward_hook(lambda m, _, y: inputs.update({m: y})) for norm in norms]
     for layer in map(_projection, blocks):
         hooks.append(layer.register_forward_pre_hook(lambda m, x: outputs.update({m: x[0]})))
@@ -118,8 +112,7 @@ def _trace(model: MERCLIP, video: Tensor, classes: Tensor, blocks: Sequence[Bloc
     finally:
         for hook in hooks:
             hook.remove()
-    chosen = logits.gather(1, classes[:, None]).sum()
-    slopes = torch.autograd.grad(chosen, [outputs[_projection(block)] for block in blocks])
+    slopes = class_gradients(logits, classes, [outputs[_projection(block)] for block in blocks])
     return Trace(inputs, dict(zip(blocks, slopes, strict=True)))
 
 

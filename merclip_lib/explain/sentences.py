@@ -101,19 +101,17 @@ def retrieval_within(
     for name in np.unique(network[asked]) if asked.any() else np.unique(network):
         rows = network == name
         tables.append(retrieval(z[rows], bank, sentence[rows], asked[rows]))
-    ways = tables[0].index
-    counts = np.array([table["questions"] for table in tables])[..., None]
-    means = (np.array(tables) * counts).sum(0) / counts.sum(0)
-    pooled = pd.DataFrame(means, ways, tables[0].columns)
-    return pooled.assign(questions=counts.sum(0)[:, 0])
+    questions = sum(table["questions"] for table in tables)
+    total = sum(table.mul(table["questions"], axis=0) for table in tables)
+    return total.div(questions, axis=0).assign(questions=questions)
 
 
 def _ranking(cosine: np.ndarray, right: np.ndarray) -> dict[str, float]:
     """Scores of ranked answers; rows are questions, columns candidates."""
     ranked = np.take_along_axis(right, np.argsort(-cosine, 1, kind="stable"), 1)
-    places, m = np.arange(1, ranked.shape[1] + 1), ranked.sum(1)
+    n, m = ranked.shape[1], ranked.sum(1)  # candidates, and how many are right
+    places = np.arange(1, n + 1)
     precision = (ranked * ranked.cumsum(1) / places).sum(1) / m
-    n = ranked.shape[1]
     result: dict[str, float] = {"questions": len(right), "candidates": n}
     for k in (1, 5):
         missed = np.prod([np.maximum(n - m - i, 0) / (n - i) for i in range(min(k, n))], axis=0)

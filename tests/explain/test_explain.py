@@ -16,12 +16,12 @@ from merclip_lib.explain.pointing import (
     true_motion,
 )
 from merclip_lib.explain.relevance import (
+    classes_asked,
     frame_difference,
     freeze,
     freeze_drop,
     input_gradient,
     motion_relevance,
-    predicted_classes,
     token_relevance,
 )
 from merclip_lib.explain.rollout import attention_rollout
@@ -80,7 +80,7 @@ def test_relevance_lies_only_where_and_when_something_moved(model, video):
 
 
 def test_relevance_is_of_the_predicted_class_unless_told(model, video):
-    predicted = predicted_classes(model, video)
+    predicted = classes_asked(model, video)
     own = motion_relevance(model, video)
     np.testing.assert_allclose(own, motion_relevance(model, video, predicted), 1e-4, 1e-6)
     other = motion_relevance(model, video, (predicted + 1) % 3)
