@@ -603,13 +603,15 @@ def test_run_hash_knows_the_text_file(tmp_path):
     from merclip_lib.protocol.plan import RunPlan
 
     store = types.SimpleNamespace(meta={"hash": "abc"})
-    bundled = published_weights.sha256(BUNDLED)[:12]
-    assert RunPlan(CONFIG, store).hash == config_hash(CONFIG, data="abc", weights=bundled)
+    config = replace(CONFIG, use_text=False)  # so that no sentences of clips are part of the hash
+    plan = RunPlan(config, store)
+    known = {"data": "abc", "code": plan.code}
+    known["weights"] = published_weights.sha256(BUNDLED)[:12]
+    assert plan.hash == config_hash(config, **known)
     path = saved(tmp_path / "text.pt", {"a": noise(2)})
-    config = replace(CONFIG, text_weights=path)
+    config = replace(config, text_weights=path)
     text = published_weights.sha256(tmp_path / "text.pt")[:12]
-    expected = config_hash(config, data="abc", weights=bundled, text_weights=text)
-    assert RunPlan(config, store).hash == expected
+    assert RunPlan(config, store).hash == config_hash(config, text_weights=text, **known)
 
 
 def test_inspect_on_the_command_line(tmp_path, capsys):
