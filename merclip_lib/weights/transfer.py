@@ -73,10 +73,9 @@ def network_file(method: Method) -> Path:
     if len(networks) == 1:
         return networks[0]
     if networks:
-        names = ", ".join(path.parent.name for path in networks[:3])
         raise ValueError(
             f"init_from {method.init_from!r} has {len(networks)} networks, one per fold; name one, "
-            f"such as {folder.name}/{networks[0].parent.name} ({names}, ...)"
+            f"such as {folder.name}/{networks[0].parent.name}"
         )
     raise ValueError(
         f"init_from {method.init_from!r}: no {NETWORK} there; name a finished run and train it "
