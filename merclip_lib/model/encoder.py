@@ -118,7 +118,9 @@ class DPE(plain.DPE):
 
 
 class LocalBlock(plain.LocalBlock):
-    """`plain.LocalBlock` whose attention projects once and never builds the weights (S, S).
+    """`plain.LocalBlock` with what `nn.MultiheadAttention` computes, without its copies.
+
+    That module puts tokens before clips, and lays out queries, keys and values anew.
 
     With `recompute` it keeps its input alone and computes the rest once more in the backward pass:
     the same gradients from less memory (gradient checkpointing). Random numbers are replayed and
@@ -156,12 +158,12 @@ class GlobalBlock(plain.GlobalBlock):
     def attend(self, q: Tensor, y: Tensor) -> Tensor:  # (N, 1, D), (N, S, D)
         wq, wk, wv = self.attn.in_proj_weight.chunk(3)
         bq, _, bv = self.attn.in_proj_bias.chunk(3)
-        heads, share = self.attn.num_heads, self.attn.head_dim
-        query = F.linear(q, wq, bq).view(len(q), heads, share) * share**-0.5
-        query = torch.einsum("nhe,hed->nhd", query, wk.view(heads, share, -1))
+        heads, head_dim = self.attn.num_heads, self.attn.head_dim
+        query = F.linear(q, wq, bq).view(len(q), heads, head_dim) * head_dim**-0.5
+        query = torch.einsum("nhe,hed->nhd", query, wk.view(heads, head_dim, -1))
         weights = (query @ y.transpose(1, 2)).softmax(-1)  # (N, H, S)
         pooled = weights @ y  # (N, H, D)
-        value = torch.einsum("nhd,hed->nhe", pooled, wv.view(heads, share, -1)).flatten(1)
+        value = torch.einsum("nhd,hed->nhe", pooled, wv.view(heads, head_dim, -1)).flatten(1)
         return self.attn.out_proj((value + bv)[:, None])
 
 
@@ -214,7 +216,11 @@ class VideoEncoder(plain.VideoEncoder):
         return x.to(self.class_embedding.dtype)  # the trunk is not rounded to bfloat16
 
     def recompute_blocks(self, on: bool) -> None:
-        """Whether the local blocks are computed again in the backward pass, for less memory."""
+        """Gradient checkpointing of the local blocks: less memory, one more forward pass.
+
+        Args:
+            on: Whether they are computed again in the backward pass.
+        """
         for block in self.transformer.resblocks:
             assert isinstance(block, LocalBlock)
             block.recompute = on

@@ -62,5 +62,5 @@ class _LeanMLP(torch.autograd.Function):
 
 
 def _dropped(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Dropout by `mask`: 0, or one over the share of ones."""
+    """Dropout by `mask`, which holds 0 or 1 / (1 - rate); None drops nothing."""
     return x if mask is None else x * mask.to(x.dtype)
