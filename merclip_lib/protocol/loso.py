@@ -6,8 +6,8 @@ prediction carries its clip id. Folds run side by side, in several processes or 
 machines; where they are kept, and how an interrupted run resumes, is in `runs.store`.
 """
 
+import contextlib
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from merclip_lib.files import remove, write_csv, write_text, writing
+from merclip_lib.progress import Progress, say
 from merclip_lib.protocol.folds import Fold
 from merclip_lib.protocol.one_fold import train_fold
 from merclip_lib.protocol.plan import START, RunPlan
@@ -63,7 +64,7 @@ def run_fold(job: FoldJob) -> bool:
         part = run_store.open_part(job.folder, fold.name)
         trained = train_fold(plan, fold, part, plan.network(job.folder), job.data_workers)
         if (part / "checkpoint.pt.damaged").exists():
-            _progress_line(f"{part / 'checkpoint.pt'} was damaged: {fold.name} was trained anew")
+            say(f"{part / 'checkpoint.pt'} was damaged: {fold.name} was trained anew")
         write_csv(trained.predictions, part / "predictions.csv", run_store.DIGITS)
         write_csv(trained.history, part / "history.csv", run_store.DIGITS)
         write_csv(trained.epochs, part / "epochs.csv", run_store.DIGITS)
@@ -94,8 +95,7 @@ def cross_validate(
         runs_dir: the run store.
         execution: where the folds run; by default in processes, one per core or GPU.
         keep_network: store each fold's network, for `init_from` of another run.
-        progress: receives a line per fold; by default lines go to the file named in
-            MERCLIP_PROGRESS, if any.
+        progress: receives a line per fold; by default a bar shows them.
 
     Returns:
         The finished run, with the predictions of all held-out clips.
@@ -103,8 +103,7 @@ def cross_validate(
     Raises:
         ValueError: bad input, before any training.
     """
-    execution, progress = execution or Execution(), progress or _progress_line
-    folds, folder = plan.folds, Path(runs_dir) / plan.hash
+    execution, folds, folder = execution or Execution(), plan.folds, Path(runs_dir) / plan.hash
 
     def waiting() -> list[Fold]:
         return [fold for fold in folds if not run_store.is_done(folder, fold.name, keep_network)]
@@ -117,19 +116,26 @@ def cross_validate(
         workers = workers_for(len(waiting()), execution, plan.config.device, plan.memory)
         execution = replace(execution, workers=workers)
     begin_run(plan, folder, bool(waiting()))
-    gpus = gpu_share(execution, plan.config.device)
-    while waiting():
-        free = [fold for fold in waiting() if not run_store.is_held(folder, fold.name)]
-        jobs = [
-            FoldJob(plan, fold, folder.resolve(), execution.data_workers, keep_network)
-            for fold in free
-        ]
-        for k, mine in run_jobs(run_fold, jobs, execution, gpus):
-            if mine:
-                done = len(folds) - len(waiting())
-                progress(f"fold {done}/{len(folds)}: {free[k].name} of {folder.name}")
-        if not free:
-            time.sleep(WAIT)
+    gpus, others = gpu_share(execution, plan.config.device), ""
+    with contextlib.ExitStack() as stack:
+        if progress is None and waiting():
+            bar = Progress("folds", len(folds), len(folds) - len(waiting()))
+            progress = stack.enter_context(bar).step
+        while waiting():
+            free = [fold for fold in waiting() if not run_store.is_held(folder, fold.name)]
+            jobs = [
+                FoldJob(plan, fold, folder.resolve(), execution.data_workers, keep_network)
+                for fold in free
+            ]
+            for k, mine in run_jobs(run_fold, jobs, execution, gpus):
+                if mine and progress is not None:
+                    done = len(folds) - len(waiting())
+                    progress(f"fold {done}/{len(folds)}: {free[k].name} of {folder.name}")
+            if not free:
+                busy = [f"{fold.name} {run_store.holder(folder, fold.name)}" for fold in waiting()]
+                if others != (others := f"waiting for {', '.join(busy)}"):
+                    say(others)
+                time.sleep(WAIT)
     collect(folder, folds)
     return read_run(folder)
 
@@ -168,9 +174,3 @@ def collect(folder: Path, folds: list[Fold]) -> None:
         write_csv(pd.concat(predictions), folder / "predictions.csv", run_store.DIGITS)
         with writing(folder):
             remove(folder / START)
-
-
-def _progress_line(line: str) -> None:
-    if path := os.environ.get("MERCLIP_PROGRESS"):
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")

@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import platform
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -25,7 +26,8 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from merclip_lib.config import Config, config_from
-from merclip_lib.files import remove, writing
+from merclip_lib.files import remove, write_text, writing
+from merclip_lib.progress import say
 from merclip_lib.scores.metrics import read_predictions
 
 WHOLE = ".run"  # name of the lock on the files of the run itself
@@ -182,16 +184,31 @@ def hold(folder: Path, name: str, wait: bool = False) -> Iterator[bool]:
     Yields:
         Whether this process has it; without `wait` False, at once, when another one has.
     """
-    path = folder / ".locks" / name
+    path, note = folder / ".locks" / name, folder / ".locks" / f"{name}.holder"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
-        with contextlib.suppress(Timeout):
-            lock.acquire(blocking=wait)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            if wait:
+                say(f"waiting for {path}, {holder(folder, name)}")
+                lock.acquire()
+    if lock.is_locked:
+        write_text(note, f"{os.getpid()} on {platform.node()} since {time.ctime()}")
     try:
         yield lock.is_locked
     finally:
+        if lock.is_locked:
+            remove(note)
         lock.release()
+
+
+def holder(folder: Path, name: str) -> str:
+    """Who has a lock, as far as known."""
+    with contextlib.suppress(OSError):
+        return f"held by process {(folder / '.locks' / f'{name}.holder').read_text()}"
+    return "held by another process"
 
 
 def is_held(folder: Path, name: str) -> bool:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from merclip_lib.progress import track
 from merclip_lib.synthme.action_units import SIDED, UNITS
 from merclip_lib.synthme.face import draw_face
 from merclip_lib.synthme.motion import Expression, perform, still, wander
@@ -77,7 +78,8 @@ def draw_table(face_set: FaceSet, rows: pd.DataFrame, workers: int | None = None
             yield from _draw_rows(face_set, chunk)
         return
     with pool(workers) as processes:
-        for clips in processes.map(_draw_rows, [face_set] * len(chunks), chunks):
+        drawn = processes.map(_draw_rows, [face_set] * len(chunks), chunks)
+        for clips in track(drawn, f"people of {face_set.name} drawn", len(chunks)):
             yield from clips
 
 

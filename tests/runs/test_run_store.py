@@ -157,9 +157,10 @@ def test_a_damaged_checkpoint_is_set_aside(store, finished, tmp_path, monkeypatc
     assert "checkpoint.pt was damaged" in (tmp_path / "lines.txt").read_text()
 
 
-def test_a_locked_fold_is_in_use(tmp_path):
+def test_a_locked_fold_is_in_use_and_says_by_whom(tmp_path):
     with run_store.hold(tmp_path, "a") as mine, run_store.hold(tmp_path, "a") as second:
         assert mine and not second
+        assert f"held by process {os.getpid()} on " in run_store.holder(tmp_path, "a")
         assert run_store.is_held(tmp_path, "a") and not run_store.is_held(tmp_path, "b")
     assert not run_store.is_held(tmp_path, "a")
 

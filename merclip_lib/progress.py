@@ -1,0 +1,69 @@
+"""What a long computation says while it works: a bar where somebody looks, or lines in a file.
+
+The driver of the notebooks names the file in MERCLIP_PROGRESS and prints its lines, so that
+nothing of them stays in an executed notebook.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import TypeVar
+
+FILE = "MERCLIP_PROGRESS"
+Item = TypeVar("Item")
+
+
+def say(line: str) -> None:
+    """Something that the reader should know now."""
+    if FILE not in os.environ:
+        print(line, file=sys.stderr, flush=True)
+        return
+    with open(os.environ[FILE], "a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+class Progress:
+    """Steps of a computation, counted as they are done; used in a `with` block.
+
+    Args:
+        what: is done, such as "folds".
+        total: number of steps.
+        done: of them, done before.
+    """
+
+    def __init__(self, what: str, total: int, done: int = 0):
+        from tqdm.auto import tqdm
+
+        self.bar = None if FILE in os.environ else tqdm(total=total, initial=done, desc=what)
+
+    def step(self, line: str) -> None:
+        """One more step is done; `line` says which."""
+        if self.bar is None:
+            say(line)
+        else:
+            self.bar.update()
+            self.bar.set_postfix_str(line)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def track(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+    """The items, counted as they come; with lines in a file, only that they are awaited."""
+    with Progress(what, total) as bar:
+        if bar.bar is None:
+            say(f"waiting for {total} {what}")
+        for item in items:
+            yield item
+            if bar.bar is not None:
+                bar.step("")
