@@ -35,7 +35,7 @@ lint: $(STAMP)
 	.venv/bin/lint-imports
 
 lab: $(STAMP)
-	$(PY) -m jupyterlab --notebook-dir notebooks
+	OMP_WAIT_POLICY=PASSIVE $(PY) -m jupyterlab --notebook-dir notebooks
 
 clean:
 	rm -rf .venv runs build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache merclip.egg-info

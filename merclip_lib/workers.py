@@ -13,13 +13,13 @@ from concurrent.futures import ProcessPoolExecutor
 
 # Read when a process starts. The last two let the C library keep freed memory of large tensors
 # instead of handing it back and clearing it anew in every step.
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
+QUIET = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "KMP_BLOCKTIME": "0",
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(2**31),
 }
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", **QUIET}
 
 
 @contextlib.contextmanager
@@ -37,7 +37,7 @@ def pool(
         The pool; when the block raises, jobs that have not begun are dropped.
     """
     context = multiprocessing.get_context("spawn")
-    with _environment(ENVIRONMENT):
+    with environment(ENVIRONMENT):
         executor = ProcessPoolExecutor(workers, context, _begin, (begin, arguments))
         try:
             yield executor
@@ -61,7 +61,7 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment(values: dict[str, str]) -> Iterator[None]:
     """Within: these variables, where they are not set already; new processes inherit them."""
     new = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(new)

@@ -32,6 +32,7 @@ from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.model.plain import LinearHead
 from merclip_lib.protocol.folds import Fold
 from merclip_lib.protocol.predictions import prediction_table
+from merclip_lib.runs.executors import in_one_thread
 from merclip_lib.training.batches import gather
 from merclip_lib.training.losses import focal_loss
 from merclip_lib.training.optimiser import learning_rate
@@ -164,7 +165,8 @@ def fold_probabilities(
     for row, fold in zip(clip_weights, folds, strict=True):
         row[fold.train] = 1
     tokens = features.tokens[:, :1] if settings.kind == "linear" else features.tokens
-    return _train(tokens, torch.tensor(labels), clip_weights, classes, settings).numpy()
+    arguments = (tokens, torch.tensor(labels), clip_weights, classes, settings)
+    return in_one_thread(_train, *arguments).numpy()  # small products: two threads only wait
 
 
 def _logistic(

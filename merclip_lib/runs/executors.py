@@ -15,7 +15,7 @@ from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import torch
@@ -25,6 +25,7 @@ from merclip_lib.workers import pool
 EXECUTORS = ("serial", "processes", "ray")
 LOST_WORKERS = 3  # how often Ray tries a job again when its worker is lost
 GIB = 2**30
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -144,14 +145,15 @@ def run_jobs(
 
 def _serial(function: Callable, jobs: Sequence) -> Iterator[tuple[int, Any]]:
     for k, job in enumerate(jobs):
-        yield k, _in_one_thread(function, job)
+        yield k, in_one_thread(function, job)
 
 
-def _in_one_thread(function: Callable, job):
+def in_one_thread(function: Callable[..., Result], *arguments: object) -> Result:
+    """Call a function with one thread of torch, whatever this process has else."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return function(job)
+        return function(*arguments)
     finally:
         torch.set_num_threads(threads)
 
@@ -162,7 +164,7 @@ def _processes(
     count = multiprocessing.get_context("spawn").Value("i", 0)
     visible = _visible_gpus() if gpus else []
     with pool(workers, _take_gpu, (count, visible)) as processes:
-        futures = {processes.submit(_in_one_thread, function, job): k for k, job in enumerate(jobs)}
+        futures = {processes.submit(in_one_thread, function, job): k for k, job in enumerate(jobs)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -192,7 +194,7 @@ def _ray(
     import ray
 
     with _ray_session(ray, workers, address):
-        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=LOST_WORKERS)(_in_one_thread)
+        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=LOST_WORKERS)(in_one_thread)
         waiting = {remote.remote(function, job): k for k, job in enumerate(jobs)}
         try:
             while waiting:

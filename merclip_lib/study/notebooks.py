@@ -17,6 +17,7 @@ import yaml
 from merclip_lib.files import did_you_mean, write_text
 from merclip_lib.study.checkout import root_with
 from merclip_lib.study.progress import Clock, progress_file
+from merclip_lib.workers import QUIET, environment
 
 CELL_SECONDS = 6 * 3600  # no single cell may take longer
 
@@ -184,16 +185,17 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
 
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(output),
-            parameters,
-            cwd=str(Path(notebook).parent),
-            kernel_name="python3",
-            execution_timeout=CELL_SECONDS,
-            progress_bar=False,
-            extra_arguments=["--log-level=ERROR"],
-        )
+        with environment(QUIET):
+            papermill.execute_notebook(
+                str(notebook),
+                str(output),
+                parameters,
+                cwd=str(Path(notebook).parent),
+                kernel_name="python3",
+                execution_timeout=CELL_SECONDS,
+                progress_bar=False,
+                extra_arguments=["--log-level=ERROR"],
+            )
         return
     except papermill.PapermillExecutionError as error:
         where, kind, text = f"cell [{error.exec_count}]", error.ename, error.evalue

@@ -17,7 +17,7 @@ BLOCK = re.compile(r"^```diff\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 SECTIONS = {
     part.split("\n")[0]: BLOCK.findall(part) for part in re.split(r"^### ", TEXT, flags=re.M)[1:]
 }
-FOR_ALL = {"files", "workers"}  # every room may import these
+FOR_ALL = {"files", "workers", "progress"}  # every room may import these
 ANNOTATIONS = """Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,Action Units,Estimated Emotion
 1,a,1,5,9,4+7,disgust
 2,b,11,15,19,12,happiness

@@ -106,7 +106,7 @@ def kill_a_busy_worker(folder, killed):
         time.sleep(0.02)
     for process in psutil.Process().children(recursive=True):
         try:
-            if "".join(process.cmdline()).startswith("ray::_in_one"):
+            if "".join(process.cmdline()).startswith("ray::in_one"):
                 process.kill()
                 killed.append(process.pid)
                 return

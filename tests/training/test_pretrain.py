@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from merclip_lib.config import Config, config_from, size_of
-from merclip_lib.study.notebooks import NOTEBOOKS
+from merclip_lib.study import NOTEBOOKS
 from merclip_lib.study.sweeps import read_grid
 from merclip_lib.synthme.draw import draw_set
 from merclip_lib.synthme.plan import MACRO
