@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch.nn.functional as F
 
-from merclip_lib.config import Config
+from merclip_lib.config import Method
 from merclip_lib.explain.embeddings import similarity
 from merclip_lib.scores.bootstrap import Resampling
 from merclip_lib.text.bank import build_text_bank, tokenizer
@@ -22,11 +22,11 @@ from merclip_lib.weights.load import load_text_tower
 AU_RESAMPLING = Resampling(samples=500)  # there is an interval for each unit
 
 
-def sentence_embeddings(config: Config, annotations: Sequence[str]) -> np.ndarray:
+def sentence_embeddings(method: Method, annotations: Sequence[str]) -> np.ndarray:
     """Encode annotations with the frozen text tower, templates averaged (paper, text encoder).
 
     Args:
-        config: says text tower and style of the descriptions.
+        method: says text tower and style of the descriptions.
         annotations: S annotations.
 
     Returns:
@@ -35,8 +35,8 @@ def sentence_embeddings(config: Config, annotations: Sequence[str]) -> np.ndarra
     Raises:
         ValueError: an annotation cannot be read, or the text tower cannot be loaded.
     """
-    texts = [describe(annotation, config.description) for annotation in annotations]
-    bank = build_text_bank(load_text_tower(config), tokenizer(), texts)
+    texts = [describe(annotation, method.description) for annotation in annotations]
+    bank = build_text_bank(load_text_tower(method), tokenizer(), texts)
     return F.normalize(bank.mean(1), dim=-1).numpy()
 
 

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from merclip_lib.config import Config, ModelSize
+from merclip_lib.config import Computing, ModelSize
 from merclip_lib.model.encoder import VideoEncoder
 from merclip_lib.model.head import EmotionInference
 from merclip_lib.model.plain import LinearHead, Output
@@ -54,7 +54,7 @@ class MERCLIP(nn.Module):
         return Output(encoded.z, self.cls_head(encoded.tokens))
 
 
-def forward(network: nn.Module, video: Tensor, config: Config) -> Output:
+def forward(network: nn.Module, video: Tensor, computing: Computing) -> Output:
     """Run a network in the precision of the run.
 
     "bfloat16" is mixed precision (see `precision`; a backward pass wants `products` too): the loss
@@ -63,21 +63,21 @@ def forward(network: nn.Module, video: Tensor, config: Config) -> Output:
     Args:
         network: A `MERCLIP`, or what wraps one (compiled, in parallel).
         video: Normalised clips (N, T, 3, height, width), as they come from the dataset.
-        config: Its `precision` and `device` are read.
+        computing: Its `precision` and `device` are read.
 
     Returns:
         The outputs in float32.
     """
-    with mixed(config), products(config):
+    with mixed(computing), products(computing):
         output = network(video.transpose(1, 2))
     return Output(output.z.float(), output.logits.float())
 
 
-def device_of(config: Config) -> torch.device:
+def device_of(computing: Computing) -> torch.device:
     """Where the network runs.
 
     Args:
-        config: Its `device` is read.
+        computing: Its `device` is read.
 
     Returns:
         The CPU or the GPU.
@@ -85,9 +85,9 @@ def device_of(config: Config) -> torch.device:
     Raises:
         ValueError: It is a GPU, and torch sees none.
     """
-    if config.device == "cuda" and not torch.cuda.is_available():
+    if computing.device == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             'device is "cuda", but torch sees no GPU here; set device to "cpu", or install a '
             "torch built for the GPU's driver"
         )
-    return torch.device(config.device)
+    return torch.device(computing.device)

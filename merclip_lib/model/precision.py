@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from merclip_lib.config import Config
+from merclip_lib.config import Computing
 
 _PRODUCTS = {
     torch.ops.aten.mm.default,
@@ -31,19 +31,21 @@ def has_bfloat16() -> bool:
     return any(have for name, have in torch.cpu.get_capabilities().items() if "bf16" in name)
 
 
-def mixed(config: Config) -> contextlib.AbstractContextManager:
+def mixed(computing: Computing) -> contextlib.AbstractContextManager:
     """For a forward pass: the precision of the run. Needs `products` as well.
 
     Args:
-        config: Its `precision` and `device` are read.
+        computing: Its `precision` and `device` are read.
 
     Returns:
         A context; float32 is left as it is.
     """
-    return torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bfloat16")
+    return torch.autocast(
+        computing.device, torch.bfloat16, enabled=computing.precision == "bfloat16"
+    )
 
 
-def products(config: Config) -> contextlib.AbstractContextManager:
+def products(computing: Computing) -> contextlib.AbstractContextManager:
     """For forward and backward passes: fast products of bfloat16 on a processor without it.
 
     Does nothing for float32, on GPUs, and for compiled networks, whose products are no longer
@@ -51,12 +53,13 @@ def products(config: Config) -> contextlib.AbstractContextManager:
     operations; `torch.no_grad` does not.
 
     Args:
-        config: Its `precision`, `device` and `compile` are read.
+        computing: Its `precision`, `device` and `compile` are read.
 
     Returns:
         A context, for both passes.
     """
-    slow = config.precision == "bfloat16" and config.device == "cpu" and not config.compile
+    on_cpu = computing.device == "cpu" and not computing.compile
+    slow = computing.precision == "bfloat16" and on_cpu
     return _InFloat32() if slow and not has_bfloat16() else contextlib.nullcontext()
 
 

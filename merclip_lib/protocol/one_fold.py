@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from merclip_lib.config import Config
+from merclip_lib.config import Config, Protocol
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.protocol.folds import Fold, inner_validation
 from merclip_lib.protocol.plan import RunPlan
@@ -94,22 +94,22 @@ def train_fold(
 
 
 def merit_of(
-    config: Config, answer: np.ndarray, truth: np.ndarray, classes: Sequence[str]
+    protocol: Protocol, answer: np.ndarray, truth: np.ndarray, classes: Sequence[str]
 ) -> float:
     """What an epoch is chosen by: UF1 on validation people; accuracy, as the authors' program."""
-    if config.selection == "best_on_test":
+    if protocol.selection == "best_on_test":
         return float((answer == truth).mean())
     names = np.array(classes)
     table = pd.DataFrame({"truth": names[truth], "prediction": names[answer]})
     return score(table.assign(clip_id=np.arange(len(truth)), subject=""), classes).uf1
 
 
-def best_epoch(config: Config, merits: Sequence[float]) -> int:
+def best_epoch(protocol: Protocol, merits: Sequence[float]) -> int:
     """The epoch whose predictions count: the last; the best, of equals the later; or, as the
     authors' program keeps it, the best on the held-out clips, of equals the earlier."""
-    if config.selection == "last":
+    if protocol.selection == "last":
         return len(merits) - 1
-    if config.selection == "best_on_test":
+    if protocol.selection == "best_on_test":
         return int(np.argmax(merits))
     return len(merits) - 1 - int(np.argmax(merits[::-1]))
 

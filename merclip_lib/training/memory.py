@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from merclip_lib.config import SIZES, Config, size_of
+from merclip_lib.config import SIZES, Config, Method, size_of
 from merclip_lib.model.merclip import MERCLIP
 
 GIB = 2**30
@@ -74,13 +74,13 @@ def kept_for_backward(module: nn.Module, x: torch.Tensor) -> tuple[int, int]:
     return sum(sizes), max(sizes)
 
 
-def shapes_only(config: Config) -> MERCLIP:
+def shapes_only(method: Method) -> MERCLIP:
     """The network of a configuration without its numbers (on torch's `meta` device)."""
     with torch.device("meta"):
-        return MERCLIP(size_of(config), CLASSES, config.use_eim)
+        return MERCLIP(size_of(method), CLASSES, method.use_eim)
 
 
-def empty_video(config: Config, clips: int) -> torch.Tensor:
+def empty_video(method: Method, clips: int) -> torch.Tensor:
     """A batch (clips, 3, frames, height, width) of which only the shape counts."""
-    pixels = SIZES[config.size].resolution
-    return torch.empty(clips, 3, config.frames, pixels, pixels)
+    pixels = SIZES[method.size].resolution
+    return torch.empty(clips, 3, method.frames, pixels, pixels)
