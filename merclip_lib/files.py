@@ -66,11 +66,16 @@ def replacing_folder(path: str | Path, mark: str) -> Iterator[Path]:
     """
     path = Path(path)
     check_output_folder(path, mark)
+    old = path.with_name(f".{path.name}.old")
     with replacing(path) as temporary:
         remove(temporary)  # left by a killed process of the same number
         temporary.mkdir()
         yield temporary
-        remove(path)
+        if path.exists():
+            remove(old)
+            os.replace(path, old)
+    with writing(path):
+        remove(old)
 
 
 def check_output_folder(path: Path, mark: str) -> None:

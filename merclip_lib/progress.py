@@ -4,6 +4,7 @@ The driver of the notebooks names the file in MERCLIP_PROGRESS and prints its li
 nothing of them stays in an executed notebook.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -16,10 +17,10 @@ Item = TypeVar("Item")
 
 def say(line: str) -> None:
     """Something that the reader should know now."""
-    if FILE not in os.environ:
+    if not os.environ.get(FILE):
         print(line, file=sys.stderr, flush=True)
         return
-    with open(os.environ[FILE], "a", encoding="utf-8") as file:
+    with contextlib.suppress(OSError), open(os.environ[FILE], "a", encoding="utf-8") as file:
         file.write(line + "\n")
 
 
@@ -35,14 +36,14 @@ class Progress:
     def __init__(self, what: str, total: int, done: int = 0):
         from tqdm.auto import tqdm
 
-        self.bar = None if FILE in os.environ else tqdm(total=total, initial=done, desc=what)
+        self.bar = None if os.environ.get(FILE) else tqdm(total=total, initial=done, desc=what)
 
-    def step(self, line: str) -> None:
-        """One more step is done; `line` says which."""
+    def step(self, line: str, done: int | None = None) -> None:
+        """One more step is done, or `done` in all; `line` says which."""
         if self.bar is None:
             say(line)
         else:
-            self.bar.update()
+            self.bar.update(1 if done is None else done - self.bar.n)
             self.bar.set_postfix_str(line)
 
     def __enter__(self) -> "Progress":

@@ -1,8 +1,8 @@
 """The network of MER-CLIP as the paper draws it, layer by layer, to be read from top to bottom.
 
-This file needs no other. Its fast equals stand beside it: `encoder`, `perceptron` and `head` take
-the classes below with their parameters and compute the same numbers in less time and memory, so
-weights load both ways; `tests/model/test_plain.py` compares the two, part by part. The text tower
+This file needs no other, but for the sizes in `config`. Its fast equals stand beside it:
+`encoder`, `perceptron` and `head` take the classes below with their parameters and compute the
+same numbers in less time and memory, so weights load both ways; `tests/model/test_plain.py` compares the two, part by part. The text tower
 is CLIP's own, frozen, and not repeated here (`merclip_lib.text.bank.text_tower`).
 
 Paper, video encoder (x all tokens, p the patch tokens among them, += a residual branch):

@@ -101,7 +101,7 @@ def cross_validate(
         The finished run, with the predictions of all held-out clips.
 
     Raises:
-        ValueError: bad input, before any training.
+        ValueError: bad input, before any training; or a fold whose files are damaged.
     """
     execution, folds, folder = execution or Execution(), plan.folds, Path(runs_dir) / plan.hash
 
@@ -116,11 +116,12 @@ def cross_validate(
         workers = workers_for(len(waiting()), execution, plan.config.device, plan.memory)
         execution = replace(execution, workers=workers)
     begin_run(plan, folder, bool(waiting()))
-    gpus, others = gpu_share(execution, plan.config.device), ""
+    gpus, others = gpu_share(execution, plan.config.device), list[str]()
     with contextlib.ExitStack() as stack:
+        bar = None
         if progress is None and waiting():
             bar = Progress("folds", len(folds), len(folds) - len(waiting()))
-            progress = stack.enter_context(bar).step
+            stack.enter_context(bar)
         while waiting():
             free = [fold for fold in waiting() if not run_store.is_held(folder, fold.name)]
             jobs = [
@@ -128,13 +129,17 @@ def cross_validate(
                 for fold in free
             ]
             for k, mine in run_jobs(run_fold, jobs, execution, gpus):
-                if mine and progress is not None:
-                    done = len(folds) - len(waiting())
-                    progress(f"fold {done}/{len(folds)}: {free[k].name} of {folder.name}")
+                done = len(folds) - len(waiting())
+                line = f"fold {done}/{len(folds)}: {free[k].name} of {folder.name}"
+                if mine and bar is not None:
+                    bar.step(line, done)
+                elif mine and progress is not None:
+                    progress(line)
             if not free:
                 busy = [f"{fold.name} {run_store.holder(folder, fold.name)}" for fold in waiting()]
-                if others != (others := f"waiting for {', '.join(busy)}"):
-                    say(others)
+                if busy != others:
+                    say(f"waiting for {', '.join(busy)}")
+                others = busy
                 time.sleep(WAIT)
     collect(folder, folds)
     return read_run(folder)

@@ -35,7 +35,7 @@ from merclip_lib.weights.transfer import StartNetwork, check_people, network_fil
 START = "start.safetensors"  # in the folder of a run while it trains
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunPlan:
     """A configuration on a clip store, and what follows from both.
 
@@ -91,15 +91,21 @@ class RunPlan:
 
         Configuration, clips, sentences, the content of the weights, and the code.
         """
-        also = {"weights": _file_hash(weights_file(self.config)), "code": self.code}
-        if self.config.use_text:
-            words = json.dumps([*self.sentences, TEMPLATES])
-            also["sentences"] = hashlib.sha256(words.encode()).hexdigest()[:12]
+        folds = [fold.test.tolist() for fold in self.folds]
+        clips = [self.table["clip_id"].tolist(), self.labels.tolist(), folds]
+        words = [*self.sentences, TEMPLATES] if self.config.use_text else []
+        also = {"code": self.code, "clips": _digest(clips), "sentences": _digest(words)}
+        return config_hash(self.config, data=self.data_hash, **also, **self.contents)
+
+    @cached_property
+    def contents(self) -> dict[str, str]:
+        """Digests of the content of the weights; in the hash they stand for their names."""
+        files = {"weights": weights_file(self.config)}
         if self.config.text_weights:
-            also["text_weights"] = _file_hash(text_file(self.config))
+            files["text_weights"] = text_file(self.config)
         if self.config.init_from:
-            also["init_from"] = _file_hash(network_file(self.config))
-        return config_hash(self.config, data=self.data_hash, **also)
+            files["init_from"] = network_file(self.config)
+        return {name: _file_hash(path) for name, path in files.items()}
 
     @cached_property
     def code(self) -> str:
@@ -157,7 +163,9 @@ class RunPlan:
 
     def write_start(self, folder: Path) -> None:
         """Leave the network with which every fold begins in the folder of the run."""
-        if not (folder / START).is_file():
+        try:
+            read_weights(folder / START)
+        except ValueError:  # absent or damaged
             save_weights(folder / START, self.start.model.state_dict(), {})
 
     def network(self, folder: Path | None = None) -> MERCLIP:
@@ -203,6 +211,8 @@ class RunPlan:
                 self.config, {who for fold in self.folds for who in self.people[fold.test]}
             )
         _ = self.start, self.text  # the weights are there and of this size, annotations are read
+        if RunPlan(self.config, self.store).contents != self.contents:
+            raise ValueError("the weights were replaced while the run was planned; start again")
 
     def record(self) -> dict:
         """What run.json keeps: configuration, data, weights and what became of them, folds."""
@@ -210,7 +220,7 @@ class RunPlan:
         record = {
             "config": dataclasses.asdict(config),
             "data": {"name": self.store.meta.get("name"), "hash": self.data_hash},
-            "weights": _file_hash(weights_file(config)),
+            "weights": self.contents["weights"],
             "code": self.code,
             "folds": [fold.name for fold in self.folds],
             "clips": sum(len(fold.test) for fold in self.folds),
@@ -234,6 +244,10 @@ class RunPlan:
 def is_finished(runs_dir: str | Path, config: Config, store: ClipStore) -> bool:
     """Whether this configuration's predictions are already in the run store."""
     return (Path(runs_dir) / RunPlan(config, store).hash / "predictions.csv").is_file()
+
+
+def _digest(values: list) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]
 
 
 def _file_hash(path: Path) -> str:

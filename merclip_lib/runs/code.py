@@ -8,8 +8,11 @@ themselves: none of these changes a prediction.
 
 import ast
 import hashlib
+import sys
 from functools import cache
 from pathlib import Path
+
+from merclip_lib import IMPORTED
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # Files and rooms (every file of it) that make predictions, below merclip_lib.
@@ -21,6 +24,8 @@ SOURCES = (
     "training",
     "data/dataset.py",
     "weights/load.py",
+    "weights/key_layouts.py",
+    "weights/sizes.py",
     "weights/adapt.py",
     "weights/transfer.py",
     "protocol/folds.py",
@@ -57,10 +62,16 @@ def loaded_code() -> str:
         ValueError: a file was edited since, so that this process does not compute what it says.
     """
     for file, source in _LOADED.items():
-        if not file.is_file() or _digest(_read(file)) != _digest(source):
+        if file in _EDITED or not file.is_file() or _digest(_read(file)) != _digest(source):
             name = file.relative_to(PACKAGE.parent)
             raise ValueError(f"{name} was edited after it had been loaded; restart the kernel")
     return fingerprint()
+
+
+def _was_edited(file: Path) -> bool:
+    """Whether a module that is loaded already was edited since the library was first imported."""
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts) in sys.modules and file.stat().st_mtime > IMPORTED
 
 
 def _read(file: Path) -> str:
@@ -68,6 +79,7 @@ def _read(file: Path) -> str:
 
 
 _LOADED = {file: _read(file) for file in source_files()}
+_EDITED = {file for file in _LOADED if _was_edited(file)}  # before this module was loaded
 
 
 @cache

@@ -170,8 +170,9 @@ def _processes(
                 yield futures[future], future.result()
         except BrokenProcessPool:
             raise RuntimeError(
-                "a worker process was killed, most often for want of memory; start again with "
-                "fewer workers: finished epochs and folds are kept"
+                "a worker process was killed: for want of memory (start again with fewer workers; "
+                "finished epochs and folds are kept), or because the script that began this has no "
+                '`if __name__ == "__main__":` around it'
             ) from None
 
 

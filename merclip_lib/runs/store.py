@@ -194,13 +194,14 @@ def hold(folder: Path, name: str, wait: bool = False) -> Iterator[bool]:
             if wait:
                 say(f"waiting for {path}, {holder(folder, name)}")
                 lock.acquire()
-    if lock.is_locked:
-        write_text(note, f"{os.getpid()} on {platform.node()} since {time.ctime()}")
     try:
+        if lock.is_locked:
+            write_text(note, f"{os.getpid()} on {platform.node()} since {time.ctime()}")
         yield lock.is_locked
     finally:
         if lock.is_locked:
-            remove(note)
+            with contextlib.suppress(OSError):
+                remove(note)
         lock.release()
 
 

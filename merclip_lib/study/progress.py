@@ -11,13 +11,15 @@ import threading
 import time
 from pathlib import Path
 
+from merclip_lib.progress import FILE
+
 
 class Clock:
     """Prints progress; knows how much of the work is done and so about how long the rest takes."""
 
     def __init__(self, weights: list[float]):
         self.weights, self.done, self.began = weights, 0, time.monotonic()
-        self.inner: dict[str, tuple[float, int]] = {}  # total of inner steps -> start, last step
+        self.inner: dict[str, tuple[float, int, int]] = {}  # total -> start, first and last step
 
     def __call__(self, text: str) -> None:
         print(text, flush=True)
@@ -38,10 +40,12 @@ class Clock:
         text, now = f"      {line}", time.monotonic()
         if step := re.search(r"(\d+)\s*(?:/|of)\s*(\d+)", line):
             k, total = int(step[1]), step[2]
-            start, last = self.inner.get(total, (now, 0))
-            if k > last > 0:
-                text += f" (about {minutes((now - start) * (int(total) - k) / (k - 1))} left)"
-            self.inner[total] = (start if k > last > 0 else now, k)
+            start, first, last = self.inner.get(total, (now, k, 0))
+            if k <= last:  # another count of so many steps
+                start, first = now, k
+            elif k > first:
+                text += f" (about {minutes((now - start) * (int(total) - k) / (k - first))} left)"
+            self.inner[total] = (start, first, k)
         self(text)
 
 
@@ -53,7 +57,7 @@ def minutes(seconds: float) -> str:
 @contextlib.contextmanager
 def progress_file(folder: Path, say: Clock):
     """Print, through `say`, the lines that notebooks add to the file named by MERCLIP_PROGRESS."""
-    if "MERCLIP_PROGRESS" in os.environ:  # a sweep inside a notebook reports to the outer run
+    if os.environ.get(FILE):  # a sweep inside a notebook reports to the outer run
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,10 +75,10 @@ def progress_file(folder: Path, say: Clock):
 
     thread = threading.Thread(target=tail, daemon=True)
     thread.start()
-    os.environ["MERCLIP_PROGRESS"] = str(path)
+    os.environ[FILE] = str(path)
     try:
         yield
     finally:
-        del os.environ["MERCLIP_PROGRESS"]
+        del os.environ[FILE]
         stop.set()
         thread.join()

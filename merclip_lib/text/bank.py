@@ -54,7 +54,7 @@ def tokenizer() -> Callable[[list[str]], Tensor]:
 @torch.no_grad()
 def build_text_bank(
     tower: nn.Module,
-    tokenizer: Callable[[list[str]], Tensor],
+    encode: Callable[[list[str]], Tensor],
     descriptions: Sequence[str],
     templates: Sequence[str] = TEMPLATES,
 ) -> Tensor:
@@ -62,7 +62,7 @@ def build_text_bank(
 
     Args:
         tower: a text tower; it is put into evaluation mode.
-        tokenizer: sentences to token numbers, see `tokenizer`.
+        encode: sentences to token numbers, see `tokenizer`.
         descriptions: sentence fragments, as `describe` gives them.
         templates: prompts with one `{}` each.
 
@@ -73,7 +73,7 @@ def build_text_bank(
     sentences = [template.format(text) for text in descriptions for template in templates]
     device = next(tower.parameters()).device
     parts = [
-        F.normalize(tower(tokenizer(sentences[i : i + 256]).to(device)), dim=-1)
+        F.normalize(tower(encode(sentences[i : i + 256]).to(device)), dim=-1)
         for i in range(0, len(sentences), 256)
     ]
     return torch.cat(parts).view(len(descriptions), len(templates), -1)

@@ -121,7 +121,7 @@ def start(model: MERCLIP, data: TrainingData, config: Config) -> Training:
 
 
 def train_epoch(training: Training) -> dict:
-    """One epoch: every training clip once, batch by batch.
+    """One epoch, batch by batch: every training clip once, or as `class_balanced` draws them.
 
     Returns:
         Means over the clips: loss, align, emotion, accuracy; and epoch, weight (lambda), lr.

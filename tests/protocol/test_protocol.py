@@ -70,6 +70,21 @@ def test_the_network_is_built_once_and_every_fold_begins_with_a_copy(store, tmp_
     assert not list(run.folder.glob("start*"))
 
 
+def test_a_damaged_start_is_written_anew(store, tmp_path):
+    plan = RunPlan(QUICK, store)
+    folder = tmp_path / plan.hash
+    folder.mkdir()
+    (folder / "start.safetensors").write_bytes(b"half a net")
+    run = serial(QUICK, store, tmp_path)
+    assert run.hash == plan.hash and len(run.predictions) == len(plan.table)
+
+
+@pytest.mark.parametrize("place", ["", "no/such/folder/lines.txt"])
+def test_a_line_of_progress_never_stops_a_training(store, tmp_path, monkeypatch, place):
+    monkeypatch.setenv("MERCLIP_PROGRESS", place and str(tmp_path / place))
+    assert len(serial(FAST, store, tmp_path / "runs").predictions) == len(store)
+
+
 def test_a_plan_goes_to_another_process_without_its_clips_and_network(store):
     plan = RunPlan(QUICK, store)
     plan.check()

@@ -139,6 +139,44 @@ loaded_code()
     assert wanted in done.stderr.replace(os.sep, "/").splitlines()[-1]
 
 
+def test_code_that_was_edited_before_the_plan_was_made_is_noticed(copy):
+    program = f"""
+import os, time
+from pathlib import Path
+from merclip_lib.text import describe
+file = Path({str(copy / "text" / "sentences.py")!r})
+file.write_text(file.read_text().replace("lowering the brows", "frowning"))
+os.utime(file, (time.time() + 5, time.time() + 5))
+print(describe("4"))
+from merclip_lib.runs.code import loaded_code
+loaded_code()
+"""
+    done = in_copy(copy, program)
+    assert done.stdout == "lowering the brows\n"
+    assert "sentences.py was edited after it had been loaded" in done.stderr
+
+
+def test_weights_replaced_while_a_run_is_planned_are_refused(tmp_path):
+    store = tiny_runs.make_store(tmp_path / "set")
+    weights = tmp_path / "mine.safetensors"
+    shutil.copy(PACKAGE / "weights" / "assets" / "merclip-tiny.safetensors", weights)
+    plan = RunPlan(dataclasses.replace(tiny_runs.FAST, weights=str(weights)), store)
+    assert plan.hash
+    with open(weights, "r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(b"\x00\x00\x80\x3f")
+    with pytest.raises(ValueError, match="weights were replaced"):
+        plan.check()
+
+
+def test_other_labels_are_another_run(tmp_path):
+    store = tiny_runs.make_store(tmp_path / "set")
+    before = RunPlan(tiny_runs.FAST, store).hash
+    emotion = store.table["emotion"].replace({"anger": "disgust", "disgust": "anger"})
+    other = dataclasses.replace(store, table=store.table.assign(emotion=emotion))
+    assert RunPlan(tiny_runs.FAST, other).hash != before
+
+
 def test_weights_replaced_under_the_same_name_are_another_run(tmp_path):
     store = tiny_runs.make_store(tmp_path / "set")
     weights = tmp_path / "mine.safetensors"
