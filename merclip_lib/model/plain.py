@@ -2,8 +2,9 @@
 
 This file needs no other, but for the sizes in `config`. Its fast equals stand beside it:
 `encoder`, `perceptron` and `head` take the classes below with their parameters and compute the
-same numbers in less time and memory, so weights load both ways; `tests/model/test_plain.py` compares the two, part by part. The text tower
-is CLIP's own, frozen, and not repeated here (`merclip_lib.text.bank.text_tower`).
+same numbers in less time and memory, so weights load both ways; `tests/model/test_plain.py`
+compares the two, part by part. The text tower is CLIP's own, frozen, and not repeated here
+(`merclip_lib.text.bank.text_tower`).
 
 Paper, video encoder (x all tokens, p the patch tokens among them, += a residual branch):
   stem             x = LN([class; Conv3d(video)] + position)
