@@ -120,7 +120,8 @@ def test_a_students_edit_trains_again_and_a_comment_does_not(copy, tmp_path):
     assert trained == 2 and second != first
     edit(copy, "text/sentences.py", '"""', '"""Anew: ')
     assert train() == (second, 0)
-    assert list_runs(tmp_path / "runs")["code"].tolist() == ["other", "other"]
+    runs = list_runs(tmp_path / "runs").set_index("run")["code"]
+    assert runs[first] == "" and runs[second] == "other"
 
 
 def test_code_that_was_edited_under_a_running_process_is_noticed(copy):

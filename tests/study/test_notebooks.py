@@ -5,6 +5,7 @@ and cells tagged `nbval-check-output` must give the committed output. It takes a
 two cores; leave it out with `merclip test -k "not run_again"`.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -15,8 +16,10 @@ import pytest
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
+from merclip_lib.progress import FILE
 from merclip_lib.study.notebooks import PROFILES, check_parameters, parameters_of
 from merclip_lib.study.sweeps import read_grid
+from merclip_lib.workers import QUIET
 
 TESTS = Path(__file__).resolve().parents[1]
 FOLDER = TESTS.parent / "notebooks"
@@ -108,6 +111,7 @@ def test_notebooks_run_again(tmp_path):
             *[str(folder / path.name) for path in NOTEBOOKS],
         ],
         cwd=tmp_path,
+        env={**os.environ, **QUIET, FILE: str(tmp_path / "progress.txt")},  # as `merclip run` does
         capture_output=True,
         text=True,
     )
