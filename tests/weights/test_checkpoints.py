@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import tiny_runs
 import torch
 from golden_size import SMALL
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from safetensors.torch import load_file
 from whole_checkpoint import load_checkpoint
 
 from merclip_lib.__main__ import main
-from merclip_lib.config import SIZES, Config, config_hash
+from merclip_lib.config import SIZES, Config
 from merclip_lib.model.encoder import VideoEncoder
 from merclip_lib.model.head import EmotionInference
 from merclip_lib.model.merclip import MERCLIP
@@ -26,7 +27,6 @@ from merclip_lib.weights import published as published_weights
 from merclip_lib.weights.files import read_weights, save_weights
 from merclip_lib.weights.inspect import dry_run, inspect_file
 from merclip_lib.weights.load import (
-    BUNDLED,
     build_model,
     load_text_tower,
     load_vision,
@@ -602,16 +602,14 @@ def test_names_that_do_not_exist(tmp_path, monkeypatch):
 def test_run_hash_knows_the_text_file(tmp_path):
     from merclip_lib.protocol.plan import RunPlan
 
-    store = types.SimpleNamespace(meta={"hash": "abc"})
-    config = replace(CONFIG, use_text=False)  # so that no sentences of clips are part of the hash
-    plan = RunPlan(config, store)
-    known = {"data": "abc", "code": plan.code}
-    known["weights"] = published_weights.sha256(BUNDLED)[:12]
-    assert plan.hash == config_hash(config, **known)
-    path = saved(tmp_path / "text.pt", {"a": noise(2)})
-    config = replace(config, text_weights=path)
-    text = published_weights.sha256(tmp_path / "text.pt")[:12]
-    assert RunPlan(config, store).hash == config_hash(config, text_weights=text, **known)
+    store, path = tiny_runs.make_store(tmp_path / "set"), tmp_path / "text.pt"
+    without = RunPlan(CONFIG, store).hash
+    saved(path, {"a": noise(2)})
+    config = replace(CONFIG, text_weights=str(path))
+    before = RunPlan(config, store).hash
+    assert before == RunPlan(config, store).hash != without
+    saved(path, {"a": noise(3)})
+    assert RunPlan(config, store).hash != before
 
 
 def test_inspect_on_the_command_line(tmp_path, capsys):
