@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from golden_size import SMALL
 from safetensors.torch import load_file
 
 from merclip_lib.config import ModelSize
@@ -27,18 +28,6 @@ TINY = ModelSize(
     global_layers=(1, 2),
     mlp_dropout=0.0,
     eim_dropout=0.0,
-)
-GOLDEN = ModelSize(
-    resolution=32,
-    patch=8,
-    frames=8,
-    width=48,
-    layers=4,
-    heads=4,
-    embed_dim=32,
-    token_dim=32,
-    global_layers=(1, 2, 3),
-    mlp_dropout=0.0,
 )
 VARIANTS = [
     {},
@@ -333,7 +322,7 @@ def test_wrong_sizes_are_refused():
 
 @pytest.fixture
 def vision(golden):
-    network = plain.VideoEncoder(GOLDEN)
+    network = plain.VideoEncoder(SMALL)
     network.load_state_dict(load_file(golden / "vision_small_state.safetensors"))
     vectors = np.load(golden / "vision_small.npz")
     return network, {key: vectors[key] for key in vectors.files}
