@@ -1,8 +1,9 @@
-"""SynthME: drawn faces that move their muscles as a plan says, so that the truth is known.
+"""SynthME: populations of drawn faces that move their muscles as a plan says, with known truth.
 
-Not in the paper: it takes the place of licensed films. `plan` says who shows what and when,
-`traits`, `paint` and `face` make a person, `motion` moves the face, `draw` makes a clip store. A
-notebook may use the names below.
+Not in the paper: it takes the place of licensed films. `population` defines one, `person` and
+`annotator` say who shows what and what is written down, `plan` lists the clips, `traits`, `paint`
+and `face` make a face, `motion` and `camera` move and film it, `draw` makes a clip store,
+`calibration` compares with real sets. A notebook may use the names below.
 """
 
 import lazy_loader
@@ -10,7 +11,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "plan": ["CLASSES", "MACRO", "STUDY", "UNSEEN_COMBINATIONS", "plan_set"],
-        "draw": ["draw_clip", "draw_expression", "draw_set", "render_face"],
+        "population": ["EXAMPLE", "PRESETS", "Population", "population"],
+        "plan": ["plan_population"],
+        "calibration": ["calibrate"],
+        "draw": ["draw_clip", "draw_expression", "draw_population", "render_face"],
     },
 )

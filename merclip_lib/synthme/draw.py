@@ -6,7 +6,7 @@ The same seed gives the same bytes whatever the number of processes.
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,18 @@ from merclip_lib.progress import track
 from merclip_lib.synthme.action_units import SIDED, UNITS
 from merclip_lib.synthme.face import draw_face
 from merclip_lib.synthme.motion import Expression, perform, still, wander
-from merclip_lib.synthme.plan import DRAWING, FPS, STUDY, FaceSet, generator, plan_set, set_hash
+from merclip_lib.synthme.camera import draw_camera
+from merclip_lib.synthme.plan import plan_population
+from merclip_lib.synthme.population import (
+    DRAWING,
+    EXAMPLE,
+    FPS,
+    PRESETS,
+    Population,
+    generator,
+    population_hash,
+)
+from merclip_lib.synthme.shortcut import with_shortcut
 from merclip_lib.text import facs
 from merclip_lib.workers import pool
 
@@ -29,42 +40,52 @@ if TYPE_CHECKING:  # torch comes with it; the drawing processes do without
 Clip = tuple[np.ndarray, np.ndarray]  # frames and motion
 
 
+DRIFT = 1.0  # factor of the head's random walk
+SENSOR_NOISE = 1.5  # standard deviation, grey levels
+MOTION_CAMERA = 1.3  # spread of light and camera in "any-units"
+
 _person = lru_cache(maxsize=4)(draw_face)  # as the clips of a person are drawn in a row
 
 
-def draw_clip(face_set: FaceSet, row: Mapping | pd.Series) -> Clip:
+def draw_clip(population: Population, row: Mapping | pd.Series) -> Clip:
     """Draw one row of the plan.
 
     Args:
-        face_set: the set of the plan.
-        row: as `plan_set` makes it.
+        population: that of the plan.
+        row: as `plan_population` makes it.
 
     Returns:
         Frames uint8 (T, H, W, 3), sampled uniformly from onset to offset, both included, and
         motion float32 (T, G, G, 2): displacement (x, y) of each patch since the onset as a
-        fraction of the picture, the expression alone, without head drift or blinks.
+        fraction of the picture, the expression alone, without head drift, framing or blinks.
     """
-    subject, clip = int(row["subject"][len(face_set.prefix) :]) - 1, int(row["clip"][1:]) - 1
+    person, clip = int(str(row["subject"]).rpartition("p")[2]) - 1, int(row["clip"][1:]) - 1
     pairs = [item.split(":") for item in row["intensities"].split(";")]
     units = [(unit.number, unit.side) for unit in facs.parse("+".join(code for code, _ in pairs))]
     strengths = [float(strength) for _, strength in pairs]
     apex = (row["apex"] - row["onset"]) / (row["offset"] - row["onset"])
-    rng = generator(face_set, subject, 1000 + clip)
-    nuisance = wander(face_set.frames, rng, face_set.drift, face_set.sensor_noise)
-    face = _person(face_set.seed, subject, face_set.size)
-    return perform(face, Expression(units, strengths, apex), nuisance, rng, face_set.grid)
+    rng = generator(population.seed, person, 1000 + clip)
+    spread = PRESETS.get(population.preset, {"camera": MOTION_CAMERA})["camera"]
+    camera = draw_camera(generator(population.seed, person, 10 + int(row["session"])), spread)
+    noise = SENSOR_NOISE * float(np.exp(0.3 * spread * rng.standard_normal()))
+    nuisance = replace(wander(population.frames, rng, DRIFT, noise), camera=camera)
+    face = _person(population.seed, person, population.size)
+    face = with_shortcut(face, population, int(row["shortcut"]))
+    return perform(face, Expression(units, strengths, apex), nuisance, rng, population.grid)
 
 
-def _draw_rows(face_set: FaceSet, rows: list[dict]) -> list[Clip]:
+def _draw_rows(population: Population, rows: list[dict]) -> list[Clip]:
     cv2.setNumThreads(1)
-    return [draw_clip(face_set, row) for row in rows]
+    return [draw_clip(population, row) for row in rows]
 
 
-def draw_table(face_set: FaceSet, rows: pd.DataFrame, workers: int | None = None) -> Iterator[Clip]:
-    """Draw rows of a plan in table order, a subject at a time.
+def draw_table(
+    population: Population, rows: pd.DataFrame, workers: int | None = None
+) -> Iterator[Clip]:
+    """Draw rows of a plan in table order, a person at a time.
 
     Args:
-        face_set: the set of the plan.
+        population: that of the plan.
         rows: the plan, or some of its rows.
         workers: number of processes; None is one per core.
 
@@ -75,19 +96,21 @@ def draw_table(face_set: FaceSet, rows: pd.DataFrame, workers: int | None = None
     workers = min(workers or os.cpu_count() or 1, len(chunks))
     if workers == 1:
         for chunk in chunks:
-            yield from _draw_rows(face_set, chunk)
+            yield from _draw_rows(population, chunk)
         return
     with pool(workers) as processes:
-        drawn = processes.map(_draw_rows, [face_set] * len(chunks), chunks)
-        for clips in track(drawn, f"people of {face_set.name} drawn", len(chunks)):
+        drawn = processes.map(_draw_rows, [population] * len(chunks), chunks)
+        for clips in track(drawn, f"people of {population.name} drawn", len(chunks)):
             yield from clips
 
 
-def draw_set(face_set: FaceSet, folder: str | Path, workers: int | None = None) -> "ClipStore":
-    """The set as a clip store, drawn only when the folder holds none, or one with another hash.
+def draw_population(
+    population: Population, folder: str | Path, workers: int | None = None
+) -> "ClipStore":
+    """A population as a clip store, drawn only if the folder holds none, or one of another hash.
 
     Args:
-        face_set: what defines the set.
+        population: what defines it.
         folder: of the store.
         workers: number of processes; None is one per core.
 
@@ -97,45 +120,46 @@ def draw_set(face_set: FaceSet, folder: str | Path, workers: int | None = None) 
     from merclip_lib.data.store import open_store, write_store
 
     meta_file = Path(folder) / "meta.json"
-    wanted = set_hash(face_set)
+    wanted = population_hash(population)
     if meta_file.is_file() and json.loads(meta_file.read_text()).get("hash") == wanted:
         return open_store(folder)
-    table = plan_set(face_set)
-    meta = asdict(face_set) | {"hash": wanted, "drawing": DRAWING, "fps": FPS, "synthetic": True}
-    shape = (face_set.frames, face_set.size, face_set.size, 3)
-    motion_shape = (face_set.frames, face_set.grid, face_set.grid, 2)
-    clips = draw_table(face_set, table, workers)
+    table = plan_population(population)
+    meta = asdict(population) | {"name": population.name, "hash": wanted, "drawing": DRAWING}
+    meta |= {"fps": FPS, "synthetic": True}
+    shape = (population.frames, population.size, population.size, 3)
+    motion_shape = (population.frames, population.grid, population.grid, 2)
+    clips = draw_table(population, table, workers)
     return write_store(folder, table, clips, meta, shape, motion_shape)
 
 
-def render_face(subject: int, size: int = 160, face_set: FaceSet = STUDY) -> np.ndarray:
-    """The neutral face of a person.
+def render_face(person: int, size: int = 160, population: Population = EXAMPLE) -> np.ndarray:
+    """The neutral face of a person, without a session's light and camera.
 
     Args:
-        subject: number in the set, 0 is the first.
+        person: number in the population, 0 is the first.
         size: pixels, both sides.
-        face_set: the set.
+        population: of which she is one.
 
     Returns:
         A picture uint8 (size, size, 3).
     """
-    face = _person(face_set.seed, subject, size)
-    rng = generator(face_set, subject, 5)
+    face = _person(population.seed, person, size)
+    rng = generator(population.seed, person, 5)
     return perform(face, Expression([(4, "")], [0.0], 0.5), still(1), rng, grid=1)[0][0]
 
 
 def draw_expression(
-    subject: int,
+    person: int,
     action_units: str = "4+7+L10",
     intensity: float = 0.8,
     size: int = 160,
     frames: int = 16,
     nuisance: bool = True,
 ) -> np.ndarray:
-    """A clip of a person of the study showing annotated units, apex in the middle.
+    """A clip of a person of `EXAMPLE` showing annotated units, apex in the middle.
 
     Args:
-        subject: number in `STUDY`, 0 is the first.
+        person: number in `EXAMPLE`, 0 is the first.
         action_units: an annotation, see `text.parse`.
         intensity: of every unit at the apex, 1 = as strong as a face can.
         size: pixels, both sides.
@@ -156,7 +180,7 @@ def draw_expression(
                 f"they show {UNITS}, on one side only {SIDED}"
             )
         units.append((unit.number, unit.side))
-    rng = generator(STUDY, subject, 5)
-    around = wander(frames, rng, STUDY.drift, STUDY.sensor_noise) if nuisance else still(frames)
+    rng = generator(EXAMPLE.seed, person, 5)
+    around = wander(frames, rng, DRIFT, SENSOR_NOISE) if nuisance else still(frames)
     expression = Expression(units, [intensity] * len(units), 0.5)
-    return perform(_person(STUDY.seed, subject, size), expression, around, rng, grid=1)[0]
+    return perform(_person(EXAMPLE.seed, person, size), expression, around, rng, grid=1)[0]

@@ -27,6 +27,7 @@ class Face:
     gap: np.ndarray  # distance from the lip line, 1 at the edge of the widest gap
     inside: np.ndarray  # picture of the teeth and the dark of the mouth
     glasses: np.ndarray | None  # opacity of a frame, or None
+    backdrop: np.ndarray  # mask of what lies behind head and hair
     cache: dict = field(default_factory=dict, repr=False)  # of `motion.unit_field`
 
 
@@ -97,4 +98,5 @@ def draw_face(seed: int, subject: int, size: int = 64) -> Face:
         gap=gap.astype(np.float32),
         inside=inside.astype(np.float32),
         glasses=glasses,
+        backdrop=((1 - skin.head) * (1 - front)).astype(np.float32),
     )

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from merclip_lib.synthme.action_units import ACTION_UNITS
+from merclip_lib.synthme.camera import Camera, expose
 from merclip_lib.synthme.face import Face
 from merclip_lib.synthme.paint import bump, pixels, stroke
 
@@ -29,6 +30,7 @@ class Nuisance:
     light: np.ndarray  # (T,): brightness factor
     blink: np.ndarray  # (T,): 0 open, 1 shut
     noise: float  # standard deviation of sensor noise, grey levels
+    camera: Camera | None = None  # light and camera of the session
 
 
 @dataclass(frozen=True)
@@ -145,12 +147,15 @@ def perform(
     amounts32 = amounts.astype(np.float32)
     moved, dark = np.tensordot(amounts32, moves, 1), np.tensordot(amounts32, folds, 1)
     lids, parted = _reveals(units, amounts, nuisance)
+    drift = nuisance.drift if nuisance.camera is None else nuisance.drift + nuisance.camera.framing
     frames = np.empty((len(amounts), face.size, face.size, 3), np.uint8)
     for i in range(len(amounts)):
         skin = _reveal(face, lids[i], float(parted[i]))
         skin = skin * (1.0 - np.clip(dark[i], -0.3, 0.8))[..., None]
-        picture = _warp(face, skin, moved[i], nuisance.drift[i])
+        picture = _warp(face, skin, moved[i], drift[i])
         picture = cv2.resize(picture, (face.size, face.size), interpolation=cv2.INTER_AREA)
+        if nuisance.camera is not None:
+            picture = expose(picture, nuisance.camera)
         picture = picture * np.float32(255 * nuisance.light[i])
         if nuisance.noise:
             grain = rng.standard_normal(picture.shape, dtype=np.float32)
