@@ -13,10 +13,11 @@ from typing import NamedTuple
 import torch
 
 REGIONS = ("forehead", "chin", "left_cheek", "right_cheek")
+WHOLE = "whole"  # all four together
 
 
 def region_slices(region: str, height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns of a region: top quarter, bottom quarter, halves of the middle half.
+    """Rows and columns of a region: top quarter, bottom quarter, halves of the middle half; whole.
 
     The cheeks are named as they stand in the image. Raises ValueError for an unknown region.
     """
@@ -27,6 +28,7 @@ def region_slices(region: str, height: int, width: int) -> tuple[slice, slice]:
         "chin": (slice(bottom, height), slice(0, width)),
         "left_cheek": (middle, slice(0, width // 2)),
         "right_cheek": (middle, slice(width // 2, width)),
+        WHOLE: (slice(0, height), slice(0, width)),
     }
     if region not in slices:
         raise ValueError(f"unknown region {region!r}; choose one of {REGIONS}")
@@ -43,7 +45,11 @@ class MixDraw:
 
 
 def draw_mixes(
-    subjects: torch.Tensor, probability: float, generator: torch.Generator
+    subjects: torch.Tensor,
+    probability: float,
+    generator: torch.Generator,
+    region: str = "",
+    own: bool = False,
 ) -> list[MixDraw]:
     """Draw which clips are mixed, with whose face and where (paper, LocalStaticFaceMix).
 
@@ -55,6 +61,8 @@ def draw_mixes(
         subjects: (N,) numbers that tell faces apart.
         probability: that a clip is mixed.
         generator: the source of the draws.
+        region: always this one; empty = one of REGIONS, drawn anew for each clip.
+        own: the face is the clip's own (an ablation: less motion, no other identity).
     """
     draws = []
     count = len(subjects)
@@ -63,8 +71,8 @@ def draw_mixes(
         if coins[i] >= probability or count == 1:
             continue
         face = _another(subjects, i, generator)
-        region = REGIONS[int(torch.randint(len(REGIONS), (1,), generator=generator))]
-        draws.append(MixDraw(i, face, region))
+        drawn = REGIONS[int(torch.randint(len(REGIONS), (1,), generator=generator))]
+        draws.append(MixDraw(i, i if own else face, region or drawn))
     return draws
 
 
@@ -77,7 +85,11 @@ def _another(subjects: torch.Tensor, i: int, generator: torch.Generator) -> int:
 
 
 def local_static_face_mix(
-    video: torch.Tensor, draws: list[MixDraw], alpha: float = 0.5, invert: bool = False
+    video: torch.Tensor,
+    draws: list[MixDraw],
+    alpha: float = 0.5,
+    invert: bool = False,
+    moving: bool = False,
 ) -> torch.Tensor:
     """Blend a region of each drawn clip with a static face, in place.
 
@@ -91,16 +103,18 @@ def local_static_face_mix(
         draws: which clips, with whose face and where, see `draw_mixes`.
         alpha: share of the clip's own frame (the paper: 0.5).
         invert: mix outside the region instead.
+        moving: with the other clip as it moves, not its first frame (an ablation: the other
+            expression comes in, without its label).
 
     Returns:
         `video` itself.
     """
     height, width = video.shape[-2:]
-    faces = {draw.face: video[draw.face, 0].clone() for draw in draws}
+    faces = {draw.face: video[draw.face, slice(None) if moving else 0].clone() for draw in draws}
     for draw in draws:
         rows, columns = region_slices(draw.region, height, width)
         for r, c in _outside(rows, columns, height, width) if invert else [(rows, columns)]:
-            face = faces[draw.face][:, r, c]
+            face = faces[draw.face][..., r, c]
             video[draw.clip, :, :, r, c].mul_(alpha).add_(face, alpha=1 - alpha)
     return video
 

@@ -151,15 +151,24 @@ class Method:
     use_text: bool = True  # alignment with the action-unit sentences
     description: Literal["phrases", "facs_names", "codes", "anatomy", "emotion_only"] = "phrases"
     soft_targets: bool = True  # same sentence in a batch = both positive (paper: identity)
-    progressive_weights: bool = True  # alignment first, emotion grows from 0 to 1
-    align_start: Number = 2.0  # lambda, weight of the alignment at the first epoch
-    align_end: Number = 1.0  # where it goes; the emotion loss has 2 minus it
+    # what a clip is aligned with: its sentences; its units as labels; a random vector per annotation
+    align_with: Literal["sentences", "units", "random"] = "sentences"
+    template_count: Natural = 0  # sentences of the first n templates; 0 = all
+    # lambda, the weight of the alignment, from align_start to align_end; the emotion loss has
+    # 2 minus it. "constant" stays at align_end, "bell" rises and falls again
+    loss_weights: Literal["linear", "constant", "half_bell", "bell"] = "linear"
+    align_start: Number = 2.0
+    align_end: Number = 1.0
+    label_share: Share = 1.0  # of the training clips whose emotion is known
     use_eim: bool = True  # Emotion Inference Module; False = linear layer on the clip vector
     eim_layers: Count = 2
     # augmentation
     mix: bool = True  # LocalStaticFaceMix, or what mix_method names
     mix_method: Literal["local_static_face", "mixup", "cutmix"] = "local_static_face"
-    mix_invert: bool = False  # mix outside the region instead
+    mix_where: Literal[
+        "region", "forehead", "chin", "left_cheek", "right_cheek", "whole", "outside"
+    ] = "region"  # in one of the four regions drawn anew, a certain one, all, or outside of one
+    mix_face: Literal["static", "moving", "own"] = "static"  # whose: another's, or one's own first
     mix_alpha: Share = 0.5
     mix_probability: Share = 0.5
     flip_probability: Share = 0.5
@@ -198,7 +207,7 @@ class Computing:
 class Protocol:
     """How it is judged: which clips, who is held out, which epoch counts."""
 
-    task: str = "synthme-7"
+    task: str = "synthme-5"
     subjects: Natural = 0  # 0 = all, else only the first n (for trying things out)
     protocol: Literal["honest", "reference"] = "honest"  # the authors' program, see REFERENCE
     # the epoch that counts: the last, or (a trap) the best on the held-out subject
@@ -284,6 +293,11 @@ def _check_together(config: Config) -> None:
             f"the weight of the alignment goes from align_start {config.align_start} (at most 2) "
             f"down to align_end {config.align_end}; the emotion loss has 2 minus it, which else "
             "would be negative or fall"
+        )
+    if config.label_share < 1 and config.class_balanced:
+        raise ValueError(
+            "class_balanced draws clips by their emotion, which label_share below 1 hides; leave "
+            "one of the two at its default"
         )
     if config.folds == 1:
         raise ValueError("folds must be 0 (leave one subject out) or at least 2")

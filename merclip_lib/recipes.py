@@ -20,14 +20,14 @@ PAPER: dict[str, Any] = {
     "global_drop_path": 0.4,
     "use_text": True,
     "description": "phrases",
-    "progressive_weights": True,
+    "loss_weights": "linear",
     "align_start": 2.0,
     "align_end": 1.0,
     "use_eim": True,
     "eim_layers": 2,
     "mix": True,
     "mix_method": "local_static_face",
-    "mix_invert": False,
+    "mix_where": "region",
     "mix_alpha": 0.5,
     "mix_probability": 0.5,
     "epochs": 55,
@@ -58,7 +58,7 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
 # Values that the paper does not state, by the authors' released program.
 FROM_PROGRAM = {"normalisation": "imagenet", "class_balanced": True, "align_start": 1.5}
 
-SYNTHME = ("synthme-3", "synthme-4", "synthme-7")
+SYNTHME = ("synthme-3", "synthme-4", "synthme-5", "synthme-7", "synthme-dfme-7")
 RECIPES = (*DIFFERENCES, *SYNTHME)
 PRETRAINING = "dfme-7"  # the paper's start for its other tasks, by `init_from`
 

@@ -5,7 +5,6 @@ decodes each frame anew in each epoch; the other reads the store that `merclip p
 once. Both give the same kind of batch. Prints milliseconds per clip and their ratio, in one run.
 """
 
-import dataclasses
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,19 +18,17 @@ import torch
 from merclip_lib.data.dataset import ClipDataset, Sampling, uniform_sample
 from merclip_lib.data.frames import find, prepare
 from merclip_lib.data.frames.decode import PictureSettings
-from merclip_lib.synthme import plan as synthme_plan
 from merclip_lib.synthme.draw import draw_table
-from merclip_lib.synthme.plan import STUDY
+from merclip_lib.synthme.plan import plan_population
+from merclip_lib.synthme.population import population
 
 CLIPS, SIZE, FRAMES, BATCH, EPOCHS = 16, 224, 16, 8, 12
 
 
 def write_pictures(folder: Path) -> pd.DataFrame:
     """Draw the clips and write them as JPEG; returns their clip table."""
-    drawn = dataclasses.replace(
-        STUDY, subjects=2, clips_per_subject=CLIPS // 2, size=SIZE, frames=FRAMES
-    )
-    table = synthme_plan.plan_set(drawn)
+    drawn = population("casme2-like", 1, people=2, clips=CLIPS, size=SIZE, frames=FRAMES)
+    table = plan_population(drawn)
     for row, (clip, _) in zip(table.index, draw_table(drawn, table, 1), strict=True):
         name = f"clip{row:03d}"
         (folder / name).mkdir(parents=True)

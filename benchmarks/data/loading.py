@@ -15,8 +15,8 @@ import torch
 from merclip_lib.config import Config
 from merclip_lib.data import dataset
 from merclip_lib.protocol.plan import RunPlan
-from merclip_lib.synthme.draw import draw_set
-from merclip_lib.synthme.plan import STUDY
+from merclip_lib.synthme.draw import draw_population
+from merclip_lib.synthme.population import EXAMPLE
 from merclip_lib.training import loop
 
 
@@ -35,7 +35,7 @@ def main() -> None:
             yield batch
 
     with tempfile.TemporaryDirectory() as folder:
-        store = draw_set(STUDY, Path(folder) / "synthme")
+        store = draw_population(EXAMPLE, Path(folder) / "synthme")
         plan = RunPlan(config, store)
         data = plan.training_data(np.arange(len(plan.table)))
         model = plan.network()

@@ -14,8 +14,8 @@ from merclip_lib.config import config_from
 from merclip_lib.protocol.one_fold import train_fold
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.study.notebooks import PROFILES
-from merclip_lib.synthme.draw import draw_set
-from merclip_lib.synthme.plan import STUDY
+from merclip_lib.synthme.draw import draw_population
+from merclip_lib.synthme.population import EXAMPLE
 from merclip_lib.training.loop import predict
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     seconds = {}
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
-        store = draw_set(STUDY, Path(folder) / "synthme")
+        store = draw_population(EXAMPLE, Path(folder) / "synthme")
         seconds["draw and store the study set"] = time.monotonic() - start
 
         plan = RunPlan(config, store)

@@ -20,8 +20,8 @@ from merclip_lib.protocol.loso import cross_validate
 from merclip_lib.protocol.one_fold import train_fold
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.runs.executors import Execution
-from merclip_lib.synthme.draw import draw_set
-from merclip_lib.synthme.plan import STUDY
+from merclip_lib.synthme.draw import draw_population
+from merclip_lib.synthme.population import EXAMPLE
 
 CORES = 2
 
@@ -41,7 +41,7 @@ def main() -> None:
     given = parser.parse_args()
     config = Config(folds=4, batch_size=given.batch_size)
     with tempfile.TemporaryDirectory() as folder:
-        store = draw_set(STUDY, Path(folder) / "synthme")
+        store = draw_population(EXAMPLE, Path(folder) / "synthme")
 
         def run(executor: str, workers: int) -> None:
             runs = tempfile.mkdtemp(dir=folder)

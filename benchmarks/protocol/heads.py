@@ -25,8 +25,8 @@ from merclip_lib.protocol.frozen_heads import (
     pool_patches,
 )
 from merclip_lib.protocol.plan import RunPlan
-from merclip_lib.synthme.draw import draw_set
-from merclip_lib.synthme.plan import STUDY
+from merclip_lib.synthme.draw import draw_population
+from merclip_lib.synthme.population import EXAMPLE
 from merclip_lib.training.batches import gather
 from merclip_lib.training.losses import focal_loss
 
@@ -58,7 +58,7 @@ def main() -> None:
     torch.set_num_threads(2)
     config = Config()
     with tempfile.TemporaryDirectory() as folder:
-        store = draw_set(STUDY, Path(folder) / "synthme")
+        store = draw_population(EXAMPLE, Path(folder) / "synthme")
         plan = RunPlan(config, store)
         folds, labels = plan.folds, plan.labels
         model = plan.network()

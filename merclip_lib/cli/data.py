@@ -68,9 +68,12 @@ def add_clips(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
     parser.add_argument("--skip-bad", action="store_true", help="leave unreadable clips out")
 
-    parser = command(_synth, "synth", "draw the synthetic face sets")
-    parser.add_argument("--set", choices=("study", "macro", "both"), default="study")
-    parser.add_argument("--out", type=Path, help="folder of the clip stores (default: runs)")
+    parser = command(_synth, "synth", "draw a population of synthetic faces")
+    parser.add_argument("--preset", default="", help="such as casme3-like (default: the example's)")
+    parser.add_argument("--seed", type=int, help="another population (default: the example's)")
+    parser.add_argument("--people", type=int, help="how many (default: as in the real set)")
+    parser.add_argument("--clips", type=int, help="of all people (default: as in the real set)")
+    parser.add_argument("--out", type=Path, help="folder of the clip store (default: below runs)")
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
 
 
@@ -180,11 +183,15 @@ def _prepare(given: Namespace) -> int:
 
 def _synth(given: Namespace) -> int:
     from merclip_lib.study.checkout import default_runs
-    from merclip_lib.synthme.draw import draw_set
-    from merclip_lib.synthme.plan import MACRO, STUDY
+    from merclip_lib.synthme.draw import draw_population
+    from merclip_lib.synthme.population import EXAMPLE, population
 
-    for face_set in {"study": [STUDY], "macro": [MACRO], "both": [STUDY, MACRO]}[given.set]:
-        folder = (given.out or default_runs()) / face_set.name.lower()
-        store = draw_set(face_set, folder, workers=given.workers)
-        print(f"{face_set.name}: {len(store.table)} clips in {folder}")
+    people, name = EXAMPLE, "synthme"
+    if given.preset or given.seed is not None or given.people or given.clips:
+        seed = EXAMPLE.seed if given.seed is None else given.seed
+        people = population(given.preset or EXAMPLE.preset, seed, given.people, given.clips)
+        name = people.name.lower()
+    folder = given.out or default_runs() / name
+    store = draw_population(people, folder, workers=given.workers)
+    print(f"{people.name}: {len(store.table)} clips of {people.people} people in {folder}")
     return 0

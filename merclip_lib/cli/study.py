@@ -27,19 +27,24 @@ def add_trainings(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--workers", type=int, help="entries side by side (default: one per core)")
     parser.add_argument("--address", default="", help="of a Ray cluster, host:port or auto")
 
-    parser = command(_pretrain, "pretrain", "train the tiny weights again on SynthME-macro")
+    parser = command(_pretrain, "pretrain", "make the tiny starts again, as they come with us")
+    parser.add_argument("--part", choices=("motion", "dfme"), default="motion")
     parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
-    parser.add_argument("--steps", type=int, help="training steps")
-    parser.add_argument("--seed", type=int, help="random seed")
-    parser.add_argument("--frames", type=int, help="frames of a clip (default: 8)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
+    parser.add_argument("--steps", type=int, help="motion: training steps")
+    parser.add_argument("--frames", type=int, help="motion: frames of a clip (default: 8)")
     parser.add_argument(
         "--no-temporal",
         dest="temporal",
         action="store_false",
         default=None,
-        help="CLIP's image tower frame by frame, without temporal modules",
+        help="motion: CLIP's image encoder frame by frame, without temporal modules",
     )
-    parser.add_argument("--text", help="a weights file whose text tower stays as it is")
+    parser.add_argument(
+        "--no-text", dest="use_text", action="store_false", help="dfme: without sentences"
+    )
+    parser.add_argument("--no-eim", dest="use_eim", action="store_false", help="dfme: linear head")
+    parser.add_argument("--no-mix", dest="mix", action="store_false", help="dfme: faces not mixed")
 
 
 def add_reports(command: Callable[..., ArgumentParser]) -> None:
@@ -110,14 +115,25 @@ def _failed(error: Exception | str) -> int:
 
 def _pretrain(given: Namespace) -> int:
     from merclip_lib.study.checkout import default_runs
-    from merclip_lib.synthme.draw import draw_set
-    from merclip_lib.synthme.plan import MACRO
-    from merclip_lib.training.pretrain import PretrainSettings, pretrain
+    from merclip_lib.synthme.draw import draw_population
+    from merclip_lib.synthme.population import STARTS
 
-    keys = ("steps", "seed", "frames", "temporal", "text")
-    chosen = {key: value for key in keys if (value := getattr(given, key)) is not None}
-    store = draw_set(MACRO, default_runs() / MACRO.name.lower())
-    pretrain(store, PretrainSettings(**chosen), out=given.out)
+    if given.part == "motion":
+        from merclip_lib.training.pretrain import MotionSettings, pretrain
+
+        store = draw_population(STARTS["motion"], default_runs() / "starts" / "motion")
+        keys = ("steps", "seed", "frames", "temporal")
+        chosen = {key: value for key in keys if (value := getattr(given, key)) is not None}
+        pretrain(store, MotionSettings(**chosen), given.out)
+    else:
+        from merclip_lib.protocol.dfme_start import make_dfme_start
+
+        store, fresh = (
+            draw_population(STARTS[name], default_runs() / "starts" / name)
+            for name in ("dfme", "dfme-fresh")
+        )
+        parts = {key: getattr(given, key) for key in ("use_text", "use_eim", "mix")}
+        make_dfme_start(store, fresh, given.out, seed=given.seed, **parts)
     print(f"weights: {given.out}")
     return 0
 

@@ -68,9 +68,12 @@ _BASES = ("casme2", "samm", "smic")
 TASKS = {
     task.name: task
     for task in (
+        _task("synthme-2", "first second"),
+        _task("synthme-3", _POLAR, _THREE | _negative("contempt repression")),
+        _task("synthme-4", _POLAR + " others", _FOUR | _negative("contempt repression")),
+        _task("synthme-5", "disgust happiness others repression surprise"),
         _task("synthme-7", _SEVEN),
-        _task("synthme-4", _POLAR + " others", _FOUR),
-        _task("synthme-3", _POLAR, _THREE),
+        _task("synthme-dfme-7", "anger contempt disgust fear happiness sadness surprise"),
         _task("casme2-3", _POLAR, _negative("disgust repression") | _REST),
         _task("casme2-5", "disgust happiness others repression surprise"),
         _task("samm-3", _POLAR, _negative("anger contempt") | _REST),
@@ -96,7 +99,7 @@ def task_named(name: str) -> Task:
 
 
 def database(dataset: pd.Series) -> pd.Series:
-    """The database of each row: "SynthME-macro" is of `synthme`."""
+    """The database of each row: "SynthME-casme2-like-7" is of `synthme`."""
     return dataset.str.lower().str.split("-").str[0]
 
 

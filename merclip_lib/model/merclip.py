@@ -25,18 +25,20 @@ class MERCLIP(nn.Module):
         size: Sizes and structural options.
         classes: K.
         eim: False puts one linear layer on the clip token instead of the EIM (an ablation).
+        units: Number U of unit labels that are read from z; 0 where sentences are compared.
 
     Raises:
         ValueError: `size` asks for global layers that do not exist.
     """
 
-    def __init__(self, size: ModelSize, classes: int, eim: bool = True):
+    def __init__(self, size: ModelSize, classes: int, eim: bool = True, units: int = 0):
         super().__init__()
         self.vision_encoder = VideoEncoder(size)
         c, sizes = size.token_dim, (size.eim_layers, size.eim_heads, size.eim_dropout)
         head = EmotionInference(c, classes, *sizes) if eim else LinearHead(c, classes)
         self.cls_head: nn.Module = head
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.unit_head = nn.Linear(size.embed_dim, units) if units else None
 
     def forward(self, video: Tensor) -> Output:
         """Encode clips and read their emotions.

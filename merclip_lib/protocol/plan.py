@@ -24,12 +24,19 @@ from merclip_lib.data.tasks import apply_task, task_named
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.protocol.folds import Fold, inner_validation, make_folds
 from merclip_lib.runs.code import loaded_code
-from merclip_lib.text.bank import ClipSentences, TextBank, bank_of_clips, clip_sentences
+from merclip_lib.text.bank import (
+    ClipSentences,
+    TextBank,
+    bank_of_clips,
+    clip_sentences,
+    random_bank,
+)
 from merclip_lib.text.sentences import TEMPLATES
+from merclip_lib.text.unit_labels import unit_labels
 from merclip_lib.training.loop import TrainingData
 from merclip_lib.training.memory import memory_bytes
 from merclip_lib.weights.files import read_weights, save_weights
-from merclip_lib.weights.load import load_text_tower, text_file, weights_file
+from merclip_lib.weights.load import empty_network, load_text_tower, text_file, weights_file
 from merclip_lib.weights.transfer import StartNetwork, check_people, network_file, start_network
 
 START = "start.safetensors"  # in the folder of a run while it trains
@@ -93,7 +100,7 @@ class RunPlan:
         """
         folds = [fold.test.tolist() for fold in self.folds]
         clips = [self.table["clip_id"].tolist(), self.labels.tolist(), folds]
-        words = [*self.sentences, TEMPLATES] if self.config.use_text else []
+        words = [*self.sentences, self.templates] if self.config.use_text else []
         also = {"code": self.code, "clips": _digest(clips), "sentences": _digest(words)}
         return config_hash(self.config, data=self.data_hash, **also, **self.contents)
 
@@ -138,17 +145,23 @@ class RunPlan:
         Raises:
             ValueError: sentences are not as wide as the embedding of clips.
         """
-        if not self.config.use_text:
+        if not self.config.use_text or self.config.align_with == "units":
             return None
         tower = load_text_tower(self.config)
-        text = bank_of_clips(tower, self.sentences, self.table.index.to_numpy())
+        rows = self.table.index.to_numpy()
+        text = bank_of_clips(tower, self.sentences, rows, self.templates)
         if text.embeddings.shape[-1] != self.size.embed_dim:
             raise ValueError(
                 f"{text_file(self.config)}: its sentences have {text.embeddings.shape[-1]} "
                 f"numbers, the clips of {self.config.size} {self.size.embed_dim}; name a text "
                 "tower of that width as `text_weights`"
             )
-        return text
+        return random_bank(text, self.config.seed) if self.config.align_with == "random" else text
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The prompts that sentences are made with."""
+        return TEMPLATES[: self.config.template_count or None]
 
     @cached_property
     def start(self) -> StartNetwork:
@@ -177,22 +190,31 @@ class RunPlan:
         if folder is None or not (folder / START).is_file():
             return copy.deepcopy(self.start.model)
         with torch.device("meta"):  # nothing is drawn or computed
-            model = MERCLIP(self.size, len(self.classes), self.config.use_eim)
+            model = empty_network(self.config, len(self.classes))
         state = {name: tensor.clone() for name, tensor in read_weights(folder / START)[0].items()}
         model.load_state_dict(state, assign=True)
         return model
 
     def dataset(self, positions: np.ndarray, training: bool = False) -> ClipDataset:
-        """The clips at these positions of the table."""
+        """The clips at these positions of the table; in training some emotions may be hidden."""
         rows, config = self.table.index.to_numpy()[positions], self.config
         sampling = Sampling(config.frames, training, config.seed, config.short_clips)
-        return ClipDataset(self.store, rows, self.labels[positions], sampling)
+        labels = self.labels[positions]
+        if training and config.label_share < 1:
+            hidden = round((1 - config.label_share) * len(labels))
+            order = np.random.default_rng([config.seed, len(labels)]).permutation(len(labels))
+            labels[order[:hidden]] = -1
+        return ClipDataset(self.store, rows, labels, sampling)
 
     def training_data(self, positions: np.ndarray, workers: int = 0) -> TrainingData:
         """What a network is trained on: clips at these positions, faces told apart, sentences."""
         subjects = np.zeros(len(self.store), int)
         subjects[self.table.index] = pd.factorize(self.people)[0]
-        return TrainingData(self.dataset(positions, training=True), subjects, self.text, workers)
+        units = None
+        if self.config.use_text and self.config.align_with == "units":
+            units = unit_labels(self.table, self.table.index.to_numpy())
+        clips = self.dataset(positions, training=True)
+        return TrainingData(clips, subjects, self.text, units, workers)
 
     def check(self) -> None:
         """Raise ValueError for what would stop a fold later, before any training."""

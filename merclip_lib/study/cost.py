@@ -23,11 +23,12 @@ from merclip_lib.config import SIZES, Config, config_from, size_of
 from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.store import ClipStore
 from merclip_lib.data.tasks import apply_task, read_card, task_named
-from merclip_lib.model.merclip import MERCLIP
-from merclip_lib.synthme.plan import STUDY, plan_set
+from merclip_lib.synthme.plan import plan_population
+from merclip_lib.synthme.population import EXAMPLE
 from merclip_lib.text.bank import TextBank
 from merclip_lib.training.loop import TrainingData, fit
 from merclip_lib.training.memory import CLASSES, GIB, empty_video, memory_bytes, shapes_only
+from merclip_lib.weights.load import empty_network
 
 
 @cache
@@ -182,7 +183,7 @@ def measure_speed(config: Config, steps: int = 2) -> float:
     """
     _check_memory(config)
     data = _random_data(config, steps * config.batch_size)
-    model = MERCLIP(size_of(config), CLASSES, config.use_eim).to(config.device)
+    model = empty_network(config, CLASSES).to(config.device)
     ends: list[float] = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -229,7 +230,7 @@ def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int
     card = read_card(dataset)
     totals = card.get("tasks", {}).get(config.task, {})
     if card["embedded"]:
-        table = apply_task(plan_set(STUDY), config.task)
+        table = apply_task(plan_population(EXAMPLE), config.task)
         totals = {"clips": len(table), "subjects": table["subject"].nunique()}
     if config.held_out == "split":
         part = totals.get("parts", {}).get("split", {}).get("train", {})

@@ -20,8 +20,8 @@ from merclip_lib.runs.executors import Execution
 from merclip_lib.study import notebooks
 from merclip_lib.study.checkout import default_runs
 from merclip_lib.study.progress import Clock, progress_file
-from merclip_lib.synthme.draw import draw_set
-from merclip_lib.synthme.plan import STUDY
+from merclip_lib.synthme.draw import draw_population
+from merclip_lib.synthme.population import EXAMPLE
 from merclip_lib.training.memory import memory_bytes
 
 
@@ -189,8 +189,8 @@ def run_job(job: Job) -> str:
 
 def _is_done(job: Job, runs_dir: Path) -> bool:
     """Whether the run store holds the run of a job; SynthME is drawn if it is not there."""
-    drawn = runs_dir / STUDY.name.lower()
-    store = open_store(job.store_dir) if job.store_dir else draw_set(STUDY, drawn)
+    drawn = runs_dir / "synthme"
+    store = open_store(job.store_dir) if job.store_dir else draw_population(EXAMPLE, drawn)
     return is_finished(runs_dir, job.config, store)
 
 

@@ -17,9 +17,9 @@ import pandas as pd
 
 from merclip_lib.progress import track
 from merclip_lib.synthme.action_units import SIDED, UNITS
+from merclip_lib.synthme.camera import draw_camera
 from merclip_lib.synthme.face import draw_face
 from merclip_lib.synthme.motion import Expression, perform, still, wander
-from merclip_lib.synthme.camera import draw_camera
 from merclip_lib.synthme.plan import plan_population
 from merclip_lib.synthme.population import (
     DRAWING,

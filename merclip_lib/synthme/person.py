@@ -12,7 +12,9 @@ from merclip_lib.synthme.action_units import SIDED, UNITS
 from merclip_lib.synthme.population import PRESETS, RULE_CLASSES, Population
 
 # How often a unit shows on one side only, before the factor of a preset.
-ONE_SIDED = dict(zip(SIDED, (0.04, 0.15, 0.05, 0.05, 0.06, 0.06, 0.3, 0.22, 0.4, 0.15), strict=True))
+ONE_SIDED = dict(
+    zip(SIDED, (0.04, 0.15, 0.05, 0.05, 0.06, 0.06, 0.3, 0.22, 0.4, 0.15), strict=True)
+)
 
 # Units that pull the same skin opposite ways; "any-units" does not put them together.
 OPPOSED = (
@@ -89,10 +91,10 @@ def show(person: Person, rng: np.random.Generator) -> Shown:
     choices, weights = person.habits[source]
     units = []
     for code in str(rng.choice(choices, p=weights)).split("+"):
-        number, side = int(code.lstrip("LR")), code[:1] if code[0] in "LR" else ""
-        if not side and rng.random() < preset["one_sided"] * ONE_SIDED.get(number, 0.0):
-            side = str(rng.choice(["L", "R"]))
-        units.append((number, side))
+        number, letter = int(code.lstrip("LR")), code[:1] if code[0] in "LR" else ""
+        if not letter and rng.random() < preset["one_sided"] * ONE_SIDED.get(number, 0.0):
+            letter = str(rng.choice(["L", "R"]))
+        units.append((number, letter))
     return Shown(emotion, sorted(units))
 
 
@@ -113,4 +115,6 @@ def _any_units(rng: np.random.Generator) -> list[Unit]:
         if not any(numbers >= together for together in refused):
             break
     one_sided = {n: str(rng.choice(["L", "R"])) for n in sorted(numbers) if n in SIDED}
-    return [(n, one_sided[n] if n in SIDED and rng.random() < 1 / 3 else "") for n in sorted(numbers)]
+    return [
+        (n, one_sided[n] if n in SIDED and rng.random() < 1 / 3 else "") for n in sorted(numbers)
+    ]

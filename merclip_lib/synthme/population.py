@@ -81,7 +81,7 @@ class Population:
 
 
 def population(
-    preset: str, seed: int, people: int | None = None, clips: int | None = None, **changes: Any
+    preset: Any, seed: int, people: int | None = None, clips: int | None = None, **changes: Any
 ) -> Population:
     """A population of a preset.
 
@@ -117,6 +117,14 @@ def population(
 
 # What the notebooks use: a population of its own, no seed of the study.
 EXAMPLE = population("casme2-like", 77_000, people=16, clips=160)
+
+# Whom the starts are made of: `motion` to learn displacement, `dfme` the method's own first set,
+# with fresh people for the figures of its card.
+STARTS = {
+    "motion": population("any-units", 10_000, frames=8),
+    "dfme": population("dfme-like", 20_000, frames=8),
+    "dfme-fresh": population("dfme-like", 20_001, people=42, clips=474, frames=8),
+}
 
 
 def population_hash(people: Population) -> str:

@@ -138,17 +138,31 @@ def clip_sentences(table: pd.DataFrame, style: str) -> ClipSentences:
     return said
 
 
-def bank_of_clips(tower: nn.Module, said: ClipSentences, rows: np.ndarray) -> TextBank:
+def bank_of_clips(
+    tower: nn.Module, said: ClipSentences, rows: np.ndarray, templates: Sequence[str] = TEMPLATES
+) -> TextBank:
     """Encode each distinct description once.
 
     Args:
         tower: the text tower.
         said: the descriptions of the clips.
         rows: the row of the store of each clip.
+        templates: prompts with one `{}` each.
     """
     distinct = sorted({*said.plain, *said.mirrored})
     number = {text: k for k, text in enumerate(distinct)}
     own, mirror = (np.zeros(rows.max() + 1, int) for _ in range(2))
     own[rows] = [number[text] for text in said.plain]
     mirror[rows] = [number[text] for text in said.mirrored]
-    return TextBank(build_text_bank(tower, tokenizer(), distinct), own, mirror)
+    return TextBank(build_text_bank(tower, tokenizer(), distinct, templates), own, mirror)
+
+
+def random_bank(text: TextBank, seed: int) -> TextBank:
+    """A random unit vector for each description in the place of its sentences (an ablation).
+
+    What is left of a sentence is which clips have the same one.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    count, _, width = text.embeddings.shape
+    vectors = torch.randn(count, 1, width, generator=generator)
+    return TextBank(F.normalize(vectors, dim=-1), text.description, text.mirrored)

@@ -12,14 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "batches": ["normalise"],
         "loop": ["TrainingData", "fit", "predict", "train_epoch"],
         "losses": ["alignment_loss", "focal_loss"],
-        "optimiser": ["progressive_weight"],
-        "pretrain": [
-            "Pretrainer",
-            "PretrainSettings",
-            "evaluate_encoder",
-            "pretrain_data",
-            "unit_targets",
-            "unit_vocabulary",
-        ],
+        "optimiser": ["alignment_weight"],
+        "pretrain": ["MotionReader", "MotionSettings", "motion_error"],
     },
 )

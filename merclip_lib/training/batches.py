@@ -78,8 +78,11 @@ def augment_batch(
     video = augment.flip(video, flipped)
     video = augment.photometric_jitter(video, method.jitter, generator)
     if method.mix and method.mix_method == "local_static_face":
-        draws = augment.draw_mixes(subjects, method.mix_probability, generator)
-        video = augment.local_static_face_mix(video, draws, method.mix_alpha, method.mix_invert)
+        where, own = method.mix_where, method.mix_face == "own"
+        region = "" if where in ("region", "outside") else where
+        draws = augment.draw_mixes(subjects, method.mix_probability, generator, region, own)
+        outside, moving = where == "outside", method.mix_face == "moving"
+        video = augment.local_static_face_mix(video, draws, method.mix_alpha, outside, moving)
     return video, flipped
 
 

@@ -20,6 +20,7 @@ from merclip_lib.data.dataset import ClipDataset, read_batches
 from merclip_lib.model.merclip import MERCLIP, Output, device_of, forward
 from merclip_lib.model.precision import products
 from merclip_lib.text.bank import TextBank
+from merclip_lib.text.unit_labels import UnitLabels
 from merclip_lib.training import checkpoint, whole_batch
 from merclip_lib.training.batches import augment_batch, batches, gather, mix_batch, prepare_batch
 from merclip_lib.training.losses import Losses, Targets, batch_losses
@@ -34,12 +35,14 @@ class TrainingData:
         clips: the training clips.
         subjects: (rows of the store,) numbers that tell faces apart for LocalStaticFaceMix.
         text: their sentences; None without the alignment.
+        units: their units as labels, in the place of sentences.
         workers: processes that read clips ahead; the weights do not depend on them.
     """
 
     clips: ClipDataset
     subjects: np.ndarray
     text: TextBank | None = None
+    units: UnitLabels | None = None
     workers: int = 0
 
 
@@ -151,7 +154,7 @@ def train_epoch(training: Training) -> dict:
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
         training.optimiser.step()
 
-        right = (output.logits.argmax(1) == labels).float().mean()
+        right = (output.logits.argmax(1) == labels).float().mean()  # unknown emotions are wrong
         sums += np.array([value.item() for value in (*losses, right)]) * len(labels)
     whole_batch.share_statistics(model)
     if not np.isfinite(sums).all():
@@ -163,19 +166,22 @@ def train_epoch(training: Training) -> dict:
 
 def draw_sentences(
     training: Training, rows: Tensor, flipped: Tensor
-) -> tuple[Tensor | None, Tensor | None]:
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """A sentence for each clip of a batch, with left and right exchanged where it was flipped.
 
     Returns:
-        Embeddings (N, E), and description numbers (N,) for soft targets; None where not wanted.
+        Embeddings (N, E), description numbers (N,) for soft targets, and units (N, U) where they
+        stand in the place of sentences; None where not wanted.
     """
-    text, config = training.data.text, training.config
-    if not config.use_text or text is None:
-        return None, None
+    text, units, config = training.data.text, training.data.units, training.config
     mirror = flipped if config.flip_swap else torch.zeros_like(flipped)
+    if units is not None:
+        return None, None, units.of(rows, mirror).to(config.device)
+    if not config.use_text or text is None:
+        return None, None, None
     sentences, groups = text.draw(rows, mirror, training.generator)
     sentences, groups = sentences.to(config.device), groups.to(config.device)
-    return sentences, groups if config.soft_targets else None
+    return sentences, groups if config.soft_targets else None, None
 
 
 def backward(
@@ -184,7 +190,11 @@ def backward(
     """Outputs and losses of a batch; their gradient is added to the parameters."""
     model, config = training.model, training.config
     compare = partial(
-        batch_losses, targets=targets, logit_scale=model.logit_scale, weight=weight, method=config
+        batch_losses,
+        targets=targets,
+        logit_scale=model.logit_scale,
+        weight=weight,
+        unit_head=model.unit_head,
     )
     if whole_batch.in_parts(config):
         return whole_batch.gradient(model, training.network, video, compare, config)

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from merclip_lib.config import Method
 from merclip_lib.model.merclip import Output
 
 
@@ -21,19 +20,36 @@ def focal_loss(
 
     Args:
         logits: (N, K) for K classes.
-        labels: (N,) class numbers.
+        labels: (N,) class numbers; -1 where the emotion is not known: such a clip does not count.
         gamma: 2 in the paper; 0 is cross-entropy.
         mixed: the other label (N,) of each clip and the share (N,) of its own, for clips that
             show two (mixup, CutMix): share * loss of the own + (1 - share) * loss of the other.
     """
     log_ps = F.log_softmax(logits, dim=-1)
-    log_p = log_ps.gather(1, labels[:, None]).squeeze(1)
+    log_p = log_ps.gather(1, labels.clamp(min=0)[:, None]).squeeze(1)
     losses = -((1 - log_p.exp()) ** gamma) * log_p
     if mixed is not None:
         other, share = mixed
         log_p = log_ps.gather(1, other[:, None]).squeeze(1)
         losses = share * losses + (1 - share) * -((1 - log_p.exp()) ** gamma) * log_p
-    return losses.mean()
+    known = labels >= 0
+    return losses[known].mean() if known.any() else 0 * losses.sum()
+
+
+def unit_loss(logits: Tensor, present: Tensor) -> Tensor:
+    """Action units as labels: binary cross-entropy (an ablation; not in the paper).
+
+    It asks whether the words of the sentences matter, or the labels that they bring.
+
+    Args:
+        logits: (N, U) one for each unit and side, from the embedding z of a clip.
+        present: (N, U) in {0, 1}: what was annotated.
+
+    Returns:
+        Mean over the clips of the sum over the units, as one clip has few of many units.
+    """
+    losses = F.binary_cross_entropy_with_logits(logits, present, reduction="none")
+    return losses.sum(1).mean()
 
 
 def alignment_loss(
@@ -70,6 +86,7 @@ class Targets(NamedTuple):
     mixed: tuple[Tensor, Tensor] | None  # other labels (N,), shares of the own (N,)
     sentences: Tensor | None  # (N, E); None without the alignment
     groups: Tensor | None  # (N,) description numbers; None for identity targets
+    units: Tensor | None = None  # (N, U) in {0, 1}, in the place of sentences
 
 
 class Losses(NamedTuple):
@@ -81,7 +98,11 @@ class Losses(NamedTuple):
 
 
 def batch_losses(
-    output: Output, targets: Targets, logit_scale: Tensor, weight: float, method: Method
+    output: Output,
+    targets: Targets,
+    logit_scale: Tensor,
+    weight: float,
+    unit_head: nn.Module | None = None,
 ) -> Losses:
     """total = lambda * align + (2 - lambda) * emotion (paper, training).
 
@@ -89,15 +110,17 @@ def batch_losses(
         output: z (N, E) and logits (N, K) of the network.
         targets: what they are compared with.
         logit_scale: logarithm of the factor of the alignment.
-        weight: lambda. Without `progressive_weights` both parts count once.
-        method: says which of the two it is.
+        weight: lambda, see `optimiser.alignment_weight`.
+        unit_head: reads (N, U) logits from z where the units are labels.
 
     Returns:
-        Three scalars; without sentences the total is the emotion loss alone.
+        Three scalars; without sentences and units the total is the emotion loss alone.
     """
     emotion = focal_loss(output.logits, targets.labels, mixed=targets.mixed)
-    if targets.sentences is None:
+    if targets.units is not None and unit_head is not None:
+        align = unit_loss(unit_head(output.z), targets.units)
+    elif targets.sentences is not None:
+        align = alignment_loss(output.z, targets.sentences, logit_scale, targets.groups)
+    else:
         return Losses(emotion, torch.zeros(()), emotion)
-    align = alignment_loss(output.z, targets.sentences, logit_scale, targets.groups)
-    other = 2 - weight if method.progressive_weights else 1.0
-    return Losses(weight * align + other * emotion, align, emotion)
+    return Losses(weight * align + (2 - weight) * emotion, align, emotion)

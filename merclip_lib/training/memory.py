@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from merclip_lib.config import SIZES, Config, Method, size_of
 from merclip_lib.model.merclip import MERCLIP
+from merclip_lib.weights.load import empty_network
 
 GIB = 2**30
 PROCESS = 0.6 * GIB  # Python, torch and what else is imported
@@ -77,7 +78,7 @@ def kept_for_backward(module: nn.Module, x: torch.Tensor) -> tuple[int, int]:
 def shapes_only(method: Method) -> MERCLIP:
     """The network of a configuration without its numbers (on torch's `meta` device)."""
     with torch.device("meta"):
-        return MERCLIP(size_of(method), CLASSES, method.use_eim)
+        return empty_network(method, CLASSES)
 
 
 def empty_video(method: Method, clips: int) -> torch.Tensor:

@@ -15,16 +15,26 @@ HEAD = ("cls_head.", "vision_encoder.to_cls_decoder.", "vision_encoder.ln_final.
 SPARED = ("embedding", "logit_scale", "temporal_cls_token", "balance")  # from weight decay
 
 
-def progressive_weight(epoch: int, epochs: int, start: float = 2.0, end: float = 1.0) -> float:
-    """lambda = start - (start - end) * epoch / epochs; after the last epoch its last value."""
-    return start - (start - end) * min(epoch, epochs - 1) / epochs
-
-
 def alignment_weight(epoch: int, config: Config) -> float:
-    """lambda of an epoch, counted from 0; 1 without `progressive_weights`."""
-    if not config.progressive_weights:
-        return 1.0
-    return progressive_weight(epoch, config.epochs, config.align_start, config.align_end)
+    """lambda of an epoch, counted from 0; after the last epoch its last value.
+
+    With e epochs of E done, start s and end d (paper, training: s = 2, d = 1):
+
+    * linear: s - (s - d) e / E;
+    * constant: d;
+    * half_bell: d + (s - d) exp(-(2 e / E)^2 / 2), half a Gaussian of width E / 2;
+    * bell: d + (s - d) exp(-(4 e / E - 2)^2 / 2), a Gaussian of width E / 4 about E / 2.
+
+    The two Gaussians are those of the authors' program, which the paper does not use.
+    """
+    done = min(epoch, config.epochs - 1) / config.epochs
+    share = {
+        "linear": 1 - done,
+        "constant": 0.0,
+        "half_bell": math.exp(-((2 * done) ** 2) / 2),
+        "bell": math.exp(-((4 * done - 2) ** 2) / 2),
+    }[config.loss_weights]
+    return config.align_end + share * (config.align_start - config.align_end)
 
 
 def learning_rate(step: int, steps_per_epoch: int, optimisation: Optimisation) -> float:

@@ -1,9 +1,9 @@
 """The `motion` start: a video encoder that has learnt displacement alone.
 
-It plays the part of the Something-Something pretraining in the paper: the encoder sees moving faces
-of people who are never used again, with no action unit, no word and no emotion. The target is dense:
-the displacement of every patch at every time. Not in the paper, which starts from published
-weights.
+It plays the part of the Something-Something pretraining in the paper: the encoder sees moving
+faces of people who are never used again, with no action unit, no word and no emotion. The target
+is dense: the displacement of every patch at every time. Not in the paper, which starts from
+published weights.
 """
 
 import json

@@ -11,7 +11,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "load": ["BUNDLED", "build_model", "load_text_tower", "read_checkpoint"],
+        "load": ["BUNDLED", "bundled", "build_model", "load_text_tower", "read_checkpoint"],
         "adapt": ["load_into"],
         "files": ["read_weights"],
         "transfer": ["NETWORK"],

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from merclip_lib.config import SIZES, Config, Method, ModelSize, size_of
 from merclip_lib.model.encoder import VideoEncoder
 from merclip_lib.model.merclip import MERCLIP
+from merclip_lib.text import unit_labels
 from merclip_lib.text.bank import text_tower
 from merclip_lib.weights import key_layouts, published
 from merclip_lib.weights.adapt import LoadReport, adapt, load_into
@@ -21,7 +22,8 @@ from merclip_lib.weights.files import read_weights
 from merclip_lib.weights.key_layouts import Checkpoint
 from merclip_lib.weights.sizes import check_sizes
 
-BUNDLED = Path(__file__).parent / "assets" / "merclip-tiny.safetensors"
+BUNDLED = Path(__file__).parent / "assets" / "motion.safetensors"
+TEXT = "text-tiny"  # the text tower of the tiny network, made apart from any encoder
 
 
 class BuiltModel(NamedTuple):
@@ -45,7 +47,7 @@ def build_model(config: Config, classes: int) -> BuiltModel:
         ValueError: the weights are absent, damaged, incomplete or of another size.
     """
     torch.manual_seed(config.seed)
-    model = MERCLIP(size_of(config), classes, config.use_eim)
+    model = empty_network(config, classes)
     if not config.pretrained:
         return BuiltModel(model, None)
     path = weights_file(config)
@@ -56,6 +58,12 @@ def build_model(config: Config, classes: int) -> BuiltModel:
     if checkpoint.layout.startswith("UniFormerV2") and config.normalisation == "clip":
         report.notes.append('the authors use these weights with normalisation="imagenet"')
     return BuiltModel(model, report)
+
+
+def empty_network(method: Method, classes: int) -> MERCLIP:
+    """The network of a configuration before any weights are loaded."""
+    units = unit_labels.COUNT if method.use_text and method.align_with == "units" else 0
+    return MERCLIP(size_of(method), classes, method.use_eim, units)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -132,9 +140,10 @@ def load_text_tower(method: Method) -> nn.Module:
 
 
 def weights_file(method: Method) -> Path:
-    """The weights that a configuration names, or the bundled ones for `merclip-tiny`.
+    """The weights that a configuration names, or for `merclip-tiny` those that come with us.
 
-    A name of open_clip's, for example "openai", is downloaded.
+    These are the `motion` start of this number of frames, with or without temporal modules. A
+    name of open_clip's, for example "openai", is downloaded.
 
     Raises:
         ValueError: a size has none, or a download fails.
@@ -146,14 +155,21 @@ def weights_file(method: Method) -> Path:
             f'size {method.size} needs `weights`: "openai", or a checkpoint file '
             "(see README, Weights of the paper's size)"
         )
-    return BUNDLED
+    shape = "" if method.temporal else "-frames"
+    return bundled("motion-four" if method.frames == 4 and method.temporal else f"motion{shape}")
 
 
 def text_file(method: Method) -> Path:
-    """The file of the text tower: `text_weights`, or else that of the video encoder."""
+    """The file of the text tower: `text_weights`; else ours, or that of the video encoder."""
     if method.text_weights:
         return named_file(method.text_weights, method.size)
-    return weights_file(method)
+    ours = not method.weights or bundled(method.weights).is_file()
+    return bundled(TEXT) if method.size == "merclip-tiny" and ours else weights_file(method)
+
+
+def bundled(name: str) -> Path:
+    """The file of weights that come with us."""
+    return BUNDLED.with_name(f"{name}.safetensors")
 
 
 def named_file(weights: str, size: str) -> Path:
@@ -168,5 +184,5 @@ def named_file(weights: str, size: str) -> Path:
     """
     if not published.is_name(weights):
         return Path(weights)
-    bundled = BUNDLED.with_name(f"{weights}.safetensors")
-    return bundled if bundled.is_file() else published.fetch(weights, size)
+    ours = bundled(weights)
+    return ours if ours.is_file() else published.fetch(weights, size)

@@ -15,7 +15,7 @@ from merclip_lib.config import Config, Method
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.weights.adapt import LoadReport, load_into
 from merclip_lib.weights.files import read_weights, save_weights
-from merclip_lib.weights.load import build_model
+from merclip_lib.weights.load import build_model, bundled
 
 NETWORK = "network.safetensors"
 
@@ -61,11 +61,13 @@ def save_network(
 
 
 def network_file(method: Method) -> Path:
-    """The stored network that `init_from` names: a run of one fold, or run/fold.
+    """The stored network that `init_from` names: one that comes with us ("dfme"), a run, run/fold.
 
     Raises:
         ValueError: there is none, or one per fold.
     """
+    if bundled(method.init_from).is_file():
+        return bundled(method.init_from)
     folder = Path(method.init_from)
     if (folder / NETWORK).is_file():
         return folder / NETWORK
