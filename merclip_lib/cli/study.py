@@ -40,6 +40,9 @@ def add_trainings(command: Callable[..., ArgumentParser]) -> None:
         help="CLIP's image tower frame by frame, without temporal modules",
     )
     parser.add_argument("--text", help="a weights file whose text tower stays as it is")
+    parser.add_argument(
+        "--part", choices=("all", "text"), help="text: a text tower from text alone"
+    )
 
 
 def add_reports(command: Callable[..., ArgumentParser]) -> None:
@@ -109,6 +112,8 @@ def _failed(error: Exception | str) -> int:
 
 
 def _pretrain(given: Namespace) -> int:
+    if given.part == "text":
+        return _pretrain_text(given)
     from merclip_lib.study.checkout import default_runs
     from merclip_lib.synthme.draw import draw_set
     from merclip_lib.synthme.plan import MACRO
@@ -118,6 +123,17 @@ def _pretrain(given: Namespace) -> int:
     chosen = {key: value for key in keys if (value := getattr(given, key)) is not None}
     store = draw_set(MACRO, default_runs() / MACRO.name.lower())
     pretrain(store, PretrainSettings(**chosen), out=given.out)
+    print(f"weights: {given.out}")
+    return 0
+
+
+def _pretrain_text(given: Namespace) -> int:
+    from merclip_lib.weights.text_tower import TextSettings, make_text_tower
+
+    if given.frames or given.text or given.temporal is not None:
+        raise ValueError("--part text takes --steps, --seed and --out alone: it sees no pictures")
+    chosen = {key: value for key in ("steps", "seed") if (value := getattr(given, key)) is not None}
+    make_text_tower(given.out, TextSettings(**chosen))
     print(f"weights: {given.out}")
     return 0
 

@@ -3,10 +3,10 @@
 The tower learns what a sentence says, whoever says it: its embedding is drawn towards the sum of
 fixed, orthogonal directions of the units it names, e for the unit and s for its side:
 
-    t = sum over units of w (e + 0.7 k s),   k = 1 left, -1 right, 0 both,   loss = 1 - cos(t, tower)
+    t = sum over units of (e + 0.7 k s),  k = 1 left, -1 right, 0 both;  loss = 1 - cos(t, tower)
 
-so the cosine of two sentences falls with the units and sides that they do not share: left and right
-of one unit have 0.34, one side and both 0.82, two units 0. No picture and no emotion is looked at.
+so the cosine of two sentences falls with the units and sides they do not share: left and right of
+one unit have 0.34, one side and both 0.82, two units 0. No picture and no emotion is looked at.
 Words that the training text has not share a few random embeddings; in an action-unit sentence they
 are passed over, alone each has a direction of its own. Not in the paper, which starts from CLIP.
 """
@@ -27,14 +27,15 @@ from merclip_lib.files import write_text
 from merclip_lib.progress import track
 from merclip_lib.text.bank import build_text_bank, text_tower, tokenizer
 from merclip_lib.text.facs import parse
-from merclip_lib.text.sentences import PHRASES, TEMPLATES, describe, is_mentioned
-from merclip_lib.weights.files import save_weights
+from merclip_lib.text.sentences import PHRASES, is_mentioned
+from merclip_lib.weights.files import TOKENS, save_weights
 from merclip_lib.weights.load import BUNDLED, load_text_tower
-from merclip_lib.weights.wordings import Example, pair_items, training_text
+from merclip_lib.weights.wordings import WHATEVER, Example, pair_items, training_text
 
 SIZE = SIZES["merclip-tiny"]
 UNKNOWN = 512  # embeddings that the words outside the training text share
 SIDE = 0.7  # length of a side's direction, where the unit's is 1
+DATA = "text alone: text_words.yaml and the sentences of the library; no picture, no emotion"
 BUNDLED_TEXT = BUNDLED.with_name("text-tiny.safetensors")
 
 
@@ -47,88 +48,51 @@ class TextSettings:
     batch_size: int = 256
     lr: float = 3e-3
     weight_decay: float = 0.01
-    unknown: float = 0.2  # share of the sentences that get an unknown word
-    alone: float = 0.3  # share of these that have nothing but the unknown word
     seed: int = 0
 
 
-class Frame(NamedTuple):
-    """The directions towards which sentences are drawn."""
-
-    units: Tensor  # (2 units + 1, E) orthogonal: unit, its side, ..., nothing moves
-    unknown: Tensor  # (UNKNOWN, E) unit vectors
-
-
-def make_frame(generator: torch.Generator) -> Frame:
-    """Directions drawn anew."""
-    square = nn.init.orthogonal_(torch.empty(SIZE.embed_dim, SIZE.embed_dim), generator=generator)
-    unknown = torch.randn(UNKNOWN, SIZE.embed_dim, generator=generator)
-    return Frame(square[: 2 * len(PHRASES) + 1], F.normalize(unknown, dim=-1))
-
-
 def meaning(annotation: str) -> Tensor:
-    """Weights (2 units + 1,) of an annotation's directions: `maybe` halves, `or` shares."""
-    weights, numbers = torch.zeros(len(PHRASES), 2), list(PHRASES)
-    groups: list[list] = []
+    """Weights (2 units + 1,): a unit, its side, ..., nothing moves; what is in doubt is halved."""
+    weights = torch.zeros(len(PHRASES), 2)
     for unit in filter(is_mentioned, parse(annotation)):
-        groups = groups if unit.qualifier.startswith("or") and groups else [*groups, []]
-        groups[-1].append(unit)
-    for group in groups:
-        for unit in group:
-            weight = (0.5 if unit.qualifier.endswith("maybe") else 1.0) / len(group)
-            side = {"": 0.0, "left": SIDE, "right": -SIDE}[unit.side]
-            weights[numbers.index(unit.number)] += weight * torch.tensor([1.0, side])
-    return torch.cat([weights.flatten(), torch.tensor([0.0 if groups else 1.0])])
+        weight = 1.0 if unit.qualifier == "certain" else 0.5
+        side = {"": 0.0, "left": SIDE, "right": -SIDE}[unit.side]
+        weights[list(PHRASES).index(unit.number)] += weight * torch.tensor([1.0, side])
+    return torch.cat([weights.flatten(), torch.tensor([float(not weights.any())])])
 
 
 class Material(NamedTuple):
     """The training text in numbers."""
 
-    tokens: Tensor  # (N, 77) rows of the table of tokens
+    places: Tensor  # (vocabulary,) row of each of CLIP's tokens in the table of embeddings
+    tokens: Tensor  # (N, 77) rows of that table
     targets: Tensor  # (N, E) unit vectors
-    templates: Tensor  # (templates, 77) the same of empty templates
-    unknown: Tensor  # (UNKNOWN, E) unit vectors
 
 
-def token_places(tokens: Tensor) -> Tensor:
-    """The row of each of CLIP's tokens: UNKNOWN shared ones, then one for each token of the text.
+def material(text: list[Example], seed: int) -> Material:
+    """Tokens and targets of the training text.
 
-    In the order of CLIP's numbers, of which the end of the text, where the tower reads its
-    embedding, is the highest.
+    The table has UNKNOWN rows that the tokens outside the text share, drawn anew for each
+    WHATEVER, then a row for each token of the text in CLIP's order: of its numbers the end of the
+    text, where the tower reads its embedding, must stay the highest.
     """
-    known = tokens.unique()
+    generator, encode = torch.Generator().manual_seed(seed), tokenizer()
+    said = encode([example.sentence for example in text])
+    whatever = encode([WHATEVER])[0, 1]
+    known = said[said != whatever].unique()
     places = torch.arange(SIZE.vocabulary) % UNKNOWN
     places[known] = UNKNOWN + torch.arange(len(known))
-    return places
+    word = torch.randint(UNKNOWN, (len(text),), generator=generator)
+    tokens = torch.where(said == whatever, word[:, None], places[said])
 
-
-def insert_unknown(
-    chosen: Tensor, material: Material, settings: TextSettings, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Sentences and targets of a batch, an unknown word put into some sentences and templates.
-
-    Args:
-        chosen: (N,) numbers of sentences.
-        material: the training text.
-        settings: the shares.
-        generator: the source of the draws.
-
-    Returns:
-        Rows of the table of tokens (N, S), S the longest sentence, and unit vectors (N, E).
-    """
-    count, drawn = len(chosen), torch.rand(len(chosen), generator=generator)
-    alone = (drawn < settings.unknown * settings.alone)[:, None]
-    template = torch.randint(len(material.templates), (count,), generator=generator)
-    tokens = torch.where(alone, material.templates[template], material.tokens[chosen])
-    word = torch.randint(UNKNOWN, (count,), generator=generator)
-    targets = torch.where(alone, material.unknown[word], material.targets[chosen])
-    end, column = tokens.argmax(1), torch.arange(tokens.shape[1])
-    anywhere = 1 + (torch.rand(count, generator=generator) * end).long()
-    place = torch.where(alone[:, 0], end - 1, anywhere)[:, None]  # alone: before the full stop
-    moved = tokens.gather(1, column - (column > place).long()).scatter(1, place, word[:, None])
-    some = (drawn < settings.unknown) & (end + 1 < tokens.shape[1])
-    tokens = torch.where(some[:, None], moved, tokens)
-    return tokens[:, : tokens.argmax(1).max() + 1], targets
+    square = nn.init.orthogonal_(torch.empty(SIZE.embed_dim, SIZE.embed_dim), generator=generator)
+    unknown = torch.randn(UNKNOWN, SIZE.embed_dim, generator=generator)[word]
+    alone = torch.tensor([example.annotation == WHATEVER for example in text])[:, None]
+    weights = [
+        meaning("" if example.annotation == WHATEVER else example.annotation) for example in text
+    ]
+    units = torch.stack(weights) @ square[: len(weights[0])]
+    return Material(places, tokens, F.normalize(torch.where(alone, unknown, units), dim=-1))
 
 
 def batches(lengths: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -139,17 +103,19 @@ def batches(lengths: Tensor, size: int, generator: torch.Generator) -> Iterator[
             yield near[k]
 
 
-def train(tower: nn.Module, material: Material, settings: TextSettings) -> list[float]:
-    """Train a text tower on its material; the loss at every 50th step."""
+def train(tower: nn.Module, data: Material, settings: TextSettings) -> list[float]:
+    """Train a text tower; the loss at every 50th step."""
     generator = torch.Generator().manual_seed(settings.seed)
     optimiser = torch.optim.AdamW(tower.parameters(), weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.lr, settings.steps)
-    source = batches(material.tokens.argmax(1), settings.batch_size, generator)
-    causal, curve = tower.attn_mask, []
+    lengths, causal, curve = data.tokens.argmax(1) + 1, tower.get_buffer("attn_mask"), []
+    source = batches(lengths, settings.batch_size, generator)
     for step in track(range(settings.steps), "steps", settings.steps):
-        tokens, targets = insert_unknown(next(source), material, settings, generator)
-        tower.attn_mask = causal[: tokens.shape[1], : tokens.shape[1]]
-        loss = 1 - F.cosine_similarity(tower(tokens), targets).mean()
+        chosen = next(source)
+        length = int(lengths[chosen].max())
+        tower.attn_mask = causal[:length, :length]
+        embedded = tower(data.tokens[chosen, :length])
+        loss = 1 - F.cosine_similarity(embedded, data.targets[chosen]).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
@@ -168,42 +134,28 @@ def make_text_tower(out: Path = BUNDLED_TEXT, settings: TextSettings | None = No
         settings: how; by default as the bundled one was made.
 
     Returns:
-        The card: settings, curve, and the figures of the file as it is loaded.
+        The card: settings, curve, and the test of the file as it is loaded.
 
     Raises:
-        ValueError: a file cannot be written.
+        ValueError: there are fewer than 10 steps, or a file cannot be written.
     """
     settings, started = settings or TextSettings(), time.monotonic()
+    if settings.steps < 10:
+        raise ValueError(f"steps is {settings.steps}; the learning rate needs 10 to rise and fall")
+    count = min(settings.sentences, settings.steps * settings.batch_size)
+    data = material(training_text(count, settings.seed), settings.seed)
     torch.manual_seed(settings.seed)
-    text, encode = training_text(settings.sentences, settings.seed), tokenizer()
-    said = encode([example.sentence for example in text])
-    frame, places = make_frame(torch.Generator().manual_seed(settings.seed)), token_places(said)
-    tower = text_tower(replace(SIZE, vocabulary=int(places.max()) + 1))
-    targets = torch.stack([meaning(example.annotation) for example in text]) @ frame.units
-    templates = places[encode([template.format("") for template in TEMPLATES])]
-    material = Material(places[said], F.normalize(targets, dim=-1), templates, frame.unknown)
-    curve = train(tower, material, settings)
+    tower = text_tower(replace(SIZE, vocabulary=int(data.tokens.max()) + 1))
+    command = f"merclip pretrain --part text --seed {settings.seed} --steps {settings.steps}"
+    card: dict = {"name": out.stem, "data": DATA, "command": command, "settings": asdict(settings)}
+    card |= {"curve": train(tower, data, settings), "threads": torch.get_num_threads()}
+    card["seconds"] = round(time.monotonic() - started)
     state = {f"text_encoder.{name}": tensor.half() for name, tensor in tower.state_dict().items()}
-    state["text_encoder.token_embedding.weight"] = tower.token_embedding.weight.half()[places]
-    card = {
-        "name": out.stem,
-        "data": "text alone: text_words.yaml and the library's sentences, no picture, no emotion",
-        "settings": asdict(settings),
-        "threads": torch.get_num_threads(),
-        "seconds": round(time.monotonic() - started),
-    }
-    save_weights(out, state, {"size": asdict(SIZE), **card})
-    shipped = load_text_tower(Config(text_weights=str(out)))
-    fresh = training_text(400, settings.seed + 1)
-    card |= {"tokens": int(places.max()) + 1 - UNKNOWN, "curve": curve}
-    card |= {"pairs": pair_figures(shipped), "geometry": geometry(shipped, fresh)}
+    state[f"text_encoder.{TOKENS}"] = state[f"text_encoder.{TOKENS}"][data.places]
+    save_weights(out, state, {"size": asdict(SIZE), "settings": asdict(settings)})
+    card["pairs"] = pair_figures(load_text_tower(Config(text_weights=str(out))))
     write_text(out.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
     return card
-
-
-def _embed(tower: nn.Module, sentences: list[str]) -> Tensor:
-    """Unit vectors (N, E) of sentences as they stand."""
-    return build_text_bank(tower, tokenizer(), sentences, ("{}",))[:, 0]
 
 
 def pair_figures(tower: nn.Module) -> dict[str, dict]:
@@ -216,7 +168,9 @@ def pair_figures(tower: nn.Module) -> dict[str, dict]:
     figures, partner = {}, torch.tensor([1, 0, 3, 2])
     others = torch.tensor([[2, 3], [2, 3], [0, 1], [0, 1]])
     for kind, items in pair_items().items():
-        embedded = _embed(tower, sum(items, [])).unflatten(0, (len(items), 4))
+        embedded = build_text_bank(tower, tokenizer(), sum(items, []), ("{}",)).view(
+            len(items), 4, -1
+        )
         cosine, each = embedded @ embedded.mT, torch.arange(4)
         right = cosine[:, each, partner][..., None] > cosine[:, each[:, None], others]
         whole = right.flatten(1).all(1)
@@ -227,36 +181,3 @@ def pair_figures(tower: nn.Module) -> dict[str, dict]:
             "failed": [item[0] for item, passed in zip(items, whole, strict=True) if not passed],
         }
     return figures
-
-
-def geometry(tower: nn.Module, fresh: list[Example]) -> dict[str, float]:
-    """How the embeddings lie.
-
-    Args:
-        tower: the text tower.
-        fresh: sentences that it was not trained on.
-
-    Returns:
-        Mean and greatest cosine of left and right of one unit, of one side and both, of two units
-        (phrases, mean over the templates); rank correlation of the cosine of fresh sentences with
-        the Jaccard index of their sided units.
-    """
-    bank = build_text_bank(tower, tokenizer(), [describe(f"{s}{u}") for s in "LR " for u in PHRASES])
-    left, right, both = F.normalize(bank.mean(1), dim=-1).chunk(3)
-    sides, whole = (left * right).sum(1), (left * both).sum(1)
-    units = (both @ both.T)[~torch.eye(len(both), dtype=torch.bool)]
-    pairs = {"left_right": sides, "side_both": whole, "two_units": units}
-    figures = {f"{name}_mean": cosine.mean().item() for name, cosine in pairs.items()}
-    figures |= {f"{name}_greatest": cosine.max().item() for name, cosine in pairs.items()}
-    embedded = _embed(tower, [example.sentence for example in fresh])
-    cells = [_sided_units(example.annotation) for example in fresh]
-    jaccard = [len(a & b) / max(1, len(a | b)) for a in cells for b in cells]
-    both_measures = torch.stack([(embedded @ embedded.T).flatten(), torch.tensor(jaccard)])
-    figures["jaccard_correlation"] = both_measures.corrcoef()[0, 1].item()
-    return {name: round(figure, 3) for name, figure in figures.items()}
-
-
-def _sided_units(annotation: str) -> set[tuple[int, str]]:
-    """Number and side of all that moves; both sides are two."""
-    sides = {"": ("left", "right"), "left": ("left",), "right": ("right",)}
-    return {(unit.number, side) for unit in parse(annotation) for side in sides[unit.side]}

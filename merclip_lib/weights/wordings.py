@@ -1,8 +1,8 @@
 """The training text of the text tower: action units, sides and combinations, said in many ways.
 
-Two fifths are what `text.sentences` makes of an annotation, in every style and template; the rest is
-put together from the words in text_words.yaml, as people might say it. No emotion is named. Nothing
-is drawn that has four words in a row in common with the tower's test (text_pairs.yaml).
+Two fifths are what `text.sentences` makes of an annotation, in every style and template; the rest
+is put together from the words in text_words.yaml, as people might say it. No emotion is named.
+Nothing is drawn that has four words in a row in common with the tower's test (text_pairs.yaml).
 """
 
 import random
@@ -19,11 +19,12 @@ from merclip_lib.text.sentences import PHRASES, TEMPLATES, describe
 STYLES = ("phrases", "phrases", "phrases", "facs_names", "codes", "anatomy")
 UNITS_OF_A_SENTENCE = (3, 36, 28, 16, 9, 5, 3)  # weights of none, one, ... six
 OTHER = {"left": "right", "right": "left"}
+WHATEVER = "whatever"  # stands for a word outside the text, in a sentence or instead of units
 NEUTRAL = "neutral"  # the side is said elsewhere in the sentence
 
 
 class Example(NamedTuple):
-    """A sentence, and the annotation that it says ("" where nothing moves)."""
+    """A sentence, and the annotation that it says: "" where nothing moves, or WHATEVER."""
 
     sentence: str
     annotation: str
@@ -60,8 +61,18 @@ def training_text(count: int, seed: int) -> list[Example]:
     while len(text) < count:
         example = _library_example(rng) if rng.random() < 0.4 else _free_example(rng)
         if refused.isdisjoint(four_words(example.sentence)):
-            text.append(example)
+            text.append(_with_whatever(example, rng))
     return text
+
+
+def _with_whatever(example: Example, rng: random.Random) -> Example:
+    """The sentence with a word outside the text in one of seven; one of twenty has nothing else."""
+    if rng.random() < 0.05:
+        return Example(rng.choice(TEMPLATES).format(WHATEVER), WHATEVER)
+    words = example.sentence.split()
+    if rng.random() < 0.15:
+        words.insert(rng.randint(0, len(words)), WHATEVER)
+    return example._replace(sentence=" ".join(words))
 
 
 def _annotation(rng: random.Random, doubt: float) -> str:
@@ -78,7 +89,9 @@ def _annotation(rng: random.Random, doubt: float) -> str:
 def _library_example(rng: random.Random) -> Example:
     """A sentence as the study says it."""
     annotation = _annotation(rng, doubt=0.03)
-    return Example(rng.choice(TEMPLATES).format(describe(annotation, rng.choice(STYLES))), annotation)
+    return Example(
+        rng.choice(TEMPLATES).format(describe(annotation, rng.choice(STYLES))), annotation
+    )
 
 
 def _free_example(rng: random.Random) -> Example:
