@@ -137,11 +137,13 @@ def make_text_tower(out: Path = BUNDLED_TEXT, settings: TextSettings | None = No
         The card: settings, curve, and the test of the file as it is loaded.
 
     Raises:
-        ValueError: there are fewer than 10 steps, or a file cannot be written.
+        ValueError: fewer than 10 steps, no safetensors file, or it cannot be written.
     """
     settings, started = settings or TextSettings(), time.monotonic()
     if settings.steps < 10:
         raise ValueError(f"steps is {settings.steps}; the learning rate needs 10 to rise and fall")
+    if out.suffix != ".safetensors":
+        raise ValueError(f"{out}: the text tower is a safetensors file; name it {out}.safetensors")
     count = min(settings.sentences, settings.steps * settings.batch_size)
     data = material(training_text(count, settings.seed), settings.seed)
     torch.manual_seed(settings.seed)
@@ -168,9 +170,8 @@ def pair_figures(tower: nn.Module) -> dict[str, dict]:
     figures, partner = {}, torch.tensor([1, 0, 3, 2])
     others = torch.tensor([[2, 3], [2, 3], [0, 1], [0, 1]])
     for kind, items in pair_items().items():
-        embedded = build_text_bank(tower, tokenizer(), sum(items, []), ("{}",)).view(
-            len(items), 4, -1
-        )
+        bank = build_text_bank(tower, tokenizer(), sum(items, []), ("{}",))
+        embedded = bank.view(len(items), 4, -1)
         cosine, each = embedded @ embedded.mT, torch.arange(4)
         right = cosine[:, each, partner][..., None] > cosine[:, each[:, None], others]
         whole = right.flatten(1).all(1)
