@@ -28,10 +28,10 @@ def add_trainings(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--address", default="", help="of a Ray cluster, host:port or auto")
 
     parser = command(_pretrain, "pretrain", "make the tiny starts again, as they come with us")
-    parser.add_argument("--part", choices=("motion", "dfme"), default="motion")
+    parser.add_argument("--part", choices=("text", "motion", "dfme"), default="motion")
     parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
     parser.add_argument("--seed", type=int, default=0, help="random seed")
-    parser.add_argument("--steps", type=int, help="motion: training steps")
+    parser.add_argument("--steps", type=int, help="text, motion: training steps")
     parser.add_argument("--frames", type=int, help="motion: frames of a clip (default: 8)")
     parser.add_argument(
         "--no-temporal",
@@ -114,28 +114,44 @@ def _failed(error: Exception | str) -> int:
 
 
 def _pretrain(given: Namespace) -> int:
+    {"text": _pretrain_text, "motion": _pretrain_motion, "dfme": _pretrain_dfme}[given.part](given)
+    print(f"weights: {given.out}")
+    return 0
+
+
+def _pretrain_text(given: Namespace) -> None:
+    from merclip_lib.weights.text_tower import TextSettings, make_text_tower
+
+    make_text_tower(given.out, TextSettings(**_given(given, "steps", "seed")))
+
+
+def _pretrain_motion(given: Namespace) -> None:
+    from merclip_lib.study.checkout import default_runs
+    from merclip_lib.synthme.draw import draw_population
+    from merclip_lib.synthme.population import STARTS
+    from merclip_lib.training.pretrain import MotionSettings, pretrain
+
+    store = draw_population(STARTS["motion"], default_runs() / "starts" / "motion")
+    settings = MotionSettings(**_given(given, "steps", "seed", "frames", "temporal"))
+    pretrain(store, settings, given.out)
+
+
+def _pretrain_dfme(given: Namespace) -> None:
+    from merclip_lib.protocol.dfme_start import make_dfme_start
     from merclip_lib.study.checkout import default_runs
     from merclip_lib.synthme.draw import draw_population
     from merclip_lib.synthme.population import STARTS
 
-    if given.part == "motion":
-        from merclip_lib.training.pretrain import MotionSettings, pretrain
+    store, fresh = (
+        draw_population(STARTS[name], default_runs() / "starts" / name)
+        for name in ("dfme", "dfme-fresh")
+    )
+    make_dfme_start(store, fresh, given.out, **_given(given, "seed", "use_text", "use_eim", "mix"))
 
-        store = draw_population(STARTS["motion"], default_runs() / "starts" / "motion")
-        keys = ("steps", "seed", "frames", "temporal")
-        chosen = {key: value for key in keys if (value := getattr(given, key)) is not None}
-        pretrain(store, MotionSettings(**chosen), given.out)
-    else:
-        from merclip_lib.protocol.dfme_start import make_dfme_start
 
-        store, fresh = (
-            draw_population(STARTS[name], default_runs() / "starts" / name)
-            for name in ("dfme", "dfme-fresh")
-        )
-        parts = {key: getattr(given, key) for key in ("use_text", "use_eim", "mix")}
-        make_dfme_start(store, fresh, given.out, seed=given.seed, **parts)
-    print(f"weights: {given.out}")
-    return 0
+def _given(given: Namespace, *names: str) -> dict:
+    """Those options that were given."""
+    return {name: value for name in names if (value := getattr(given, name)) is not None}
 
 
 def _score(given: Namespace) -> int:

@@ -23,7 +23,7 @@ class UnitLabels(NamedTuple):
     mirrored: Tensor  # those of its left-right mirror image
 
     def of(self, rows: Tensor, mirror: Tensor) -> Tensor:
-        """Labels (N, U) of clips (N,), with left and right exchanged where `mirror` (N,) is True."""
+        """Labels (N, U) of clips (N,); left and right exchanged where `mirror` (N,) is True."""
         return torch.where(mirror[:, None], self.mirrored[rows], self.plain[rows])
 
 
