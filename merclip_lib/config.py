@@ -151,7 +151,7 @@ class Method:
     use_text: bool = True  # alignment with the action-unit sentences
     description: Literal["phrases", "facs_names", "codes", "anatomy", "emotion_only"] = "phrases"
     soft_targets: bool = True  # same sentence in a batch = both positive (paper: identity)
-    # what a clip is aligned with: its sentences; its units as labels; a random vector per annotation
+    # with what a clip is aligned: sentences; units as labels; a random vector per annotation
     align_with: Literal["sentences", "units", "random"] = "sentences"
     template_count: Natural = 0  # sentences of the first n templates; 0 = all
     # lambda, the weight of the alignment, from align_start to align_end; the emotion loss has

@@ -17,7 +17,7 @@ from merclip_lib.model.head import EmotionInference
 from merclip_lib.text.bank import text_tower
 from merclip_lib.training.batches import IMAGENET_MEAN, IMAGENET_STD, normalise
 from merclip_lib.training.losses import alignment_loss, focal_loss
-from merclip_lib.training.optimiser import learning_rate, progressive_weight
+from merclip_lib.training.optimiser import alignment_weight, learning_rate
 
 
 @pytest.fixture
@@ -155,8 +155,17 @@ def test_focal_loss(golden, gamma, key):
     assert found == pytest.approx(float(vectors[f"focal{key}"]), rel=1e-5)
 
 
-@pytest.mark.parametrize("name, start", [("linear", 2.0), ("samm_pre", 1.5)])
-def test_losses_and_their_weights(golden, name, start):
+@pytest.mark.parametrize(
+    "name, weights, start",
+    [
+        ("linear", "linear", 2.0),
+        ("samm_pre", "linear", 1.5),
+        ("gauss1", "half_bell", 2.0),
+        ("gauss2", "bell", 2.0),
+    ],
+)
+def test_losses_and_their_weights(golden, name, weights, start):
+    config = Config(epochs=55, loss_weights=weights, align_start=start)
     vectors = np.load(golden / "losses.npz")
     logits, labels, video, text = (
         torch.from_numpy(vectors[k])
@@ -178,15 +187,15 @@ def test_losses_and_their_weights(golden, name, start):
                 "sim_loss_weight",
             )
         }
-        weight = progressive_weight(epoch, 55, start)
+        weight = alignment_weight(epoch, config)
         assert weight == pytest.approx(value["sim_loss_weight"], rel=1e-6)
         assert 2 - weight == pytest.approx(value["loss_cls_weight"], rel=1e-6)
         parts = value["sim_loss_v2t"] + value["sim_loss_t2v"] + value["loss_cls"]
         assert weight * align + (2 - weight) * emotion == pytest.approx(parts, rel=1e-5)
         # The total that the authors' program prints holds the two weights besides.
         assert parts + 2 == pytest.approx(value["loss"], rel=1e-6)
-    weights = [progressive_weight(epoch, 55, start) for epoch in range(55)]
-    np.testing.assert_allclose(weights, vectors[f"{name}_weights"], rtol=1e-6)
+    found = [alignment_weight(epoch, config) for epoch in range(55)]
+    np.testing.assert_allclose(found, vectors[f"{name}_weights"], rtol=1e-6)
 
 
 def test_learning_rate(golden):

@@ -16,8 +16,8 @@ from merclip_lib.recipes import DIFFERENCES, PRETRAINING, RECIPES, SYNTHME, reci
 from merclip_lib.study import recipe_report
 from merclip_lib.study.notebooks import check_parameters
 from merclip_lib.study.recipe_report import NOTEBOOK, commands, sources
-from merclip_lib.synthme.draw import draw_set
-from merclip_lib.synthme.plan import STUDY
+from merclip_lib.synthme.draw import draw_population
+from merclip_lib.synthme.population import EXAMPLE
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,7 +29,7 @@ def test_every_task_has_its_recipe():
 
 
 def test_synthme_takes_the_defaults_of_the_library():
-    assert recipe("synthme-7") == Config()
+    assert recipe("synthme-5") == Config()
     assert recipe("synthme-3") == Config(task="synthme-3")
 
 
@@ -106,8 +106,8 @@ def test_the_printed_command_gives_the_recipe_to_the_notebook(name, protocol):
 
 
 def test_a_store_of_another_set_is_one_clear_error(tmp_path):
-    small = dataclasses.replace(STUDY, subjects=2, clips_per_subject=2)
-    store = draw_set(small, tmp_path / "synthme", workers=1)
+    small = dataclasses.replace(EXAMPLE, people=2, clips=4)
+    store = draw_population(small, tmp_path / "synthme", workers=1)
     with pytest.raises(ValueError, match="casme3-7.*no clip of class.*SynthME.*use the table of"):
         _ = RunPlan(recipe("casme3-7"), store).table
 

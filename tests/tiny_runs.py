@@ -19,7 +19,7 @@ from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.runs.executors import Execution, run_jobs
 
 CLASSES = TASKS["synthme-7"].classes
-FAST = Config(frames=2, epochs=2, folds=2, lr=1e-3, use_text=False, use_eim=False)
+FAST = Config(task="synthme-7", frames=2, epochs=2, folds=2, lr=1e-3, use_text=False, use_eim=False)
 SHAPE = (2, 64, 64, 3)
 
 

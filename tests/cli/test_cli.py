@@ -10,7 +10,7 @@ from merclip_lib.__main__ import main
 from merclip_lib.data.store import open_store
 from merclip_lib.study import notebooks, sweeps
 from merclip_lib.study.notebooks import NotebookError
-from merclip_lib.synthme.plan import STUDY
+from merclip_lib.synthme.population import EXAMPLE
 
 
 def merclip(*arguments):
@@ -66,12 +66,16 @@ def test_a_failed_notebook_gives_code_1(monkeypatch, capsys):
     assert main(["sweep", "grid.yaml"]) == 1
 
 
-def test_synth_draws_into_a_folder_named_after_the_set(tmp_path, monkeypatch, capsys):
-    small = dataclasses.replace(STUDY, subjects=2, clips_per_subject=2)
-    monkeypatch.setattr("merclip_lib.synthme.plan.STUDY", small)
-    assert main(["synth", "--out", str(tmp_path), "--workers", "1"]) == 0
-    assert "SynthME: 4 clips" in capsys.readouterr().out
-    assert len(open_store(tmp_path / "synthme").table) == 4
+def test_synth_draws_the_example_or_another_population(tmp_path, monkeypatch, capsys):
+    small = dataclasses.replace(EXAMPLE, people=2, clips=4)
+    monkeypatch.setattr("merclip_lib.synthme.population.EXAMPLE", small)
+    assert main(["synth", "--out", str(tmp_path / "one"), "--workers", "1"]) == 0
+    assert "4 clips of 2 people" in capsys.readouterr().out
+    assert len(open_store(tmp_path / "one").table) == 4
+    given = ["--preset", "casme3-like", "--seed", "8", "--people", "1", "--clips", "3"]
+    assert main(["synth", *given, "--out", str(tmp_path / "two"), "--workers", "1"]) == 0
+    assert "SynthME-casme3-like-8: 3 clips of 1 people" in capsys.readouterr().out
+    assert main(["synth", "--preset", "casme4", "--out", str(tmp_path / "three")]) == 2
 
 
 def test_test_command_passes_arguments_and_exit_code_through():

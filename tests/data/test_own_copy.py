@@ -19,8 +19,8 @@ from merclip_lib.data.table import read_table
 from merclip_lib.protocol.folds import make_folds
 from merclip_lib.protocol.one_fold import train_fold
 from merclip_lib.protocol.plan import RunPlan
-from merclip_lib.synthme.draw import draw_set
-from merclip_lib.synthme.plan import STUDY
+from merclip_lib.synthme.draw import draw_population
+from merclip_lib.synthme.population import population
 
 # release -> how its annotations are written, and the task that its clips can be used for
 ROADS = {
@@ -38,11 +38,14 @@ ROADS = {
 }
 
 
+SEED = 7  # of a population in which every emotion occurs
+
+
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory):
     """SynthME in small: 3 subjects with 8 clips each, every emotion among them."""
-    small = dataclasses.replace(STUDY, subjects=3, clips_per_subject=8)
-    return draw_set(small, tmp_path_factory.mktemp("drawn") / "synthme", workers=1)
+    small = population("casme3-like", SEED, people=3, clips=24, dependence=0.0)
+    return draw_population(small, tmp_path_factory.mktemp("drawn") / "synthme", workers=1)
 
 
 def manifest(drawn, folder, release, suffix=""):

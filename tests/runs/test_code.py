@@ -160,7 +160,7 @@ loaded_code()
 def test_weights_replaced_while_a_run_is_planned_are_refused(tmp_path):
     store = tiny_runs.make_store(tmp_path / "set")
     weights = tmp_path / "mine.safetensors"
-    shutil.copy(PACKAGE / "weights" / "assets" / "merclip-tiny.safetensors", weights)
+    shutil.copy(PACKAGE / "weights" / "assets" / "motion.safetensors", weights)
     plan = RunPlan(dataclasses.replace(tiny_runs.FAST, weights=str(weights)), store)
     assert plan.hash
     with open(weights, "r+b") as file:
@@ -181,7 +181,7 @@ def test_other_labels_are_another_run(tmp_path):
 def test_weights_replaced_under_the_same_name_are_another_run(tmp_path):
     store = tiny_runs.make_store(tmp_path / "set")
     weights = tmp_path / "mine.safetensors"
-    shutil.copy(PACKAGE / "weights" / "assets" / "merclip-tiny.safetensors", weights)
+    shutil.copy(PACKAGE / "weights" / "assets" / "motion.safetensors", weights)
     config = dataclasses.replace(tiny_runs.FAST, weights=str(weights))
     before = RunPlan(config, store).hash
     assert RunPlan(config, store).hash == before

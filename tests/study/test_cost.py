@@ -94,14 +94,14 @@ def test_counts_come_from_the_card_or_the_table():
     assert counts_of(recipe("dfme-7"), None, None) == (1856, 1)
     composite = recipe("megc2019-3", held_out="database")
     assert counts_of(composite, 400, None) == (400, 3)
-    assert counts_of(TINY, None, None) == (256, 16)
+    assert counts_of(TINY, None, None) == (160, 16)
 
 
 def test_the_command(two_sizes, capsys):
-    assert main(["cost", "synthme-7", "--folds", "94", "--clips-per-second", "12"]) == 0
+    assert main(["cost", "synthme-5", "--folds", "94", "--clips-per-second", "12"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("synthme-7, merclip-tiny, 8 frames, 256 clips\n94 folds, ")
+    assert text.startswith("synthme-5, merclip-tiny, 8 frames, 160 clips\n94 folds, ")
     assert "at the measured 12 clips/s" in text and "twice the subjects" in text
     for wrong in (["--set", "epochs"], ["--set", "epoch=3"], ["--clips-per-second", "-1"]):
-        assert main(["cost", "synthme-7", *wrong]) == 2
+        assert main(["cost", "synthme-5", *wrong]) == 2
     assert "must be above 0" in capsys.readouterr().err

@@ -6,32 +6,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from merclip_lib.data.table import COLUMNS
-from merclip_lib.synthme import plan as synthme_plan
-from merclip_lib.synthme.draw import draw_clip, draw_expression, draw_set, render_face
-from merclip_lib.synthme.plan import CLASSES, MACRO, STUDY, UNSEEN_COMBINATIONS, set_hash
-from merclip_lib.text import facs
+from merclip_lib.synthme.draw import draw_clip, draw_expression, draw_population, render_face
+from merclip_lib.synthme.plan import plan_population
+from merclip_lib.synthme.population import EXAMPLE, STARTS, population, population_hash
 from merclip_lib.text.facs import swap_sides
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = replace(STUDY, subjects=2, clips_per_subject=4, size=32, frames=4)
+TINY = replace(EXAMPLE, people=2, clips=8, size=32, frames=4)
 
 
-def numbers(annotation):
-    return {unit.number for unit in facs.parse(annotation)}
-
-
-def show(action_units, subject=0, face_set=STUDY):
+def show(action_units, person=0, people=EXAMPLE):
     """Frames and motion of units at intensity 1."""
     row = {
-        "subject": f"s{subject + 1:03d}",
+        "subject": f"{people.seed}p{person + 1:03d}",
         "clip": "c01",
         "onset": 0,
         "apex": 20,
         "offset": 40,
+        "session": 0,
+        "shortcut": -1,
         "intensities": ";".join(f"{unit}:1.0" for unit in action_units.split("+")),
     }
-    return draw_clip(replace(face_set, frames=5), row)
+    return draw_clip(replace(people, frames=5), row)
 
 
 def at_apex(action_units, subject=0):
@@ -40,62 +36,40 @@ def at_apex(action_units, subject=0):
 
 
 def test_same_bytes_again_and_with_two_processes(tmp_path):
-    stores = [draw_set(TINY, tmp_path / f"{i}", w) for i, w in enumerate((1, 1, 2))]
+    stores = [draw_population(TINY, tmp_path / f"{i}", w) for i, w in enumerate((1, 1, 2))]
     for other in stores[1:]:
         assert np.array_equal(stores[0].frames, other.frames)
         assert np.array_equal(stores[0].motion, other.motion)
     assert stores[0].frames.shape == (8, 4, 32, 32, 3)
-    assert stores[0].meta["hash"] == set_hash(TINY)
+    assert stores[0].meta["hash"] == population_hash(TINY)
 
 
 def test_draws_again_only_when_the_set_changes(tmp_path, monkeypatch):
-    one = replace(TINY, subjects=1, clips_per_subject=1)
-    draw_set(one, tmp_path / "set", workers=1)
+    one = replace(TINY, people=1, clips=1)
+    draw_population(one, tmp_path / "set", workers=1)
     before = (tmp_path / "set" / "clips.npy").stat().st_mtime_ns
-    draw_set(one, tmp_path / "set", workers=1)
+    draw_population(one, tmp_path / "set", workers=1)
     assert (tmp_path / "set" / "clips.npy").stat().st_mtime_ns == before
     other = replace(one, seed=one.seed + 1)
-    store = draw_set(other, tmp_path / "set", workers=1)
-    assert store.meta["hash"] == set_hash(other) != set_hash(one)
-    assert not np.array_equal(store.frames, draw_set(one, tmp_path / "again", workers=1).frames)
+    store = draw_population(other, tmp_path / "set", workers=1)
+    assert store.meta["hash"] == population_hash(other) != population_hash(one)
+    assert not np.array_equal(store.frames, draw_population(one, tmp_path / "again", workers=1).frames)
 
 
 def test_a_clip_does_not_depend_on_what_was_drawn_before():
-    rows = synthme_plan.plan_set(TINY).to_dict("records")
+    rows = plan_population(TINY).to_dict("records")
     alone = draw_clip(TINY, rows[5])[0]
     draw_clip(TINY, rows[0])
     assert np.array_equal(alone, draw_clip(TINY, rows[5])[0])
 
 
-def test_study_plan():
-    table = synthme_plan.plan_set(STUDY)
-    assert list(table.columns[: len(COLUMNS)]) == COLUMNS
-    assert len(table) == 256 and table.clip_id.is_unique and table.subject.nunique() == 16
-    counts = table.emotion.value_counts()
-    assert set(counts.index) == set(CLASSES) and counts.min() >= 14
-    mislabelled = (table.emotion != table.true_emotion).mean()
-    assert 0.02 < mislabelled < 0.11
-    assert ((table.onset < table.apex) & (table.apex < table.offset)).all()
-    assert (table.offset - table.onset).between(40, 100).all()
-
-
-def test_strengths_belong_to_the_annotation():
-    for face_set in (STUDY, replace(MACRO, subjects=20)):
-        for row in synthme_plan.plan_set(face_set).itertuples():
+def test_strengths_belong_to_what_was_shown():
+    for people in (EXAMPLE, replace(STARTS["motion"], people=20, clips=100)):
+        low, high = (0.15, 0.45) if people is EXAMPLE else (0.15, 1.0)
+        for row in plan_population(people).itertuples():
             items = [item.split(":") for item in row.intensities.split(";")]
-            assert "+".join(code for code, _ in items) == row.action_units
-            low, high = face_set.intensity
+            assert "+".join(code for code, _ in items) == row.true_action_units
             assert all(low <= float(value) <= high for _, value in items)
-
-
-def test_sets_share_no_subject_and_unseen_combinations_stay_unseen():
-    study, macro = synthme_plan.plan_set(STUDY), synthme_plan.plan_set(MACRO)
-    assert STUDY.seed != MACRO.seed and not set(study.subject) & set(macro.subject)
-    shown = [numbers(a) for a in macro.action_units.unique()]
-    studied = [numbers(a) for a in study.action_units.unique()]
-    for combination in UNSEEN_COMBINATIONS:
-        assert not any(s >= numbers(combination) for s in shown)
-        assert numbers(combination) in studied
 
 
 def test_motion_is_zero_at_onset_and_grows_to_the_apex():
@@ -139,14 +113,15 @@ def test_one_sided_units_move_one_side_of_the_picture(unit):
 def test_left_and_right_mirror_each_other():
     left, right = at_apex("L12"), at_apex("R12")
     mirrored = right[:, ::-1] * (-1, 1)
-    assert np.corrcoef(left.ravel(), mirrored.ravel())[0, 1] > 0.98
+    assert np.corrcoef(left.ravel(), mirrored.ravel())[0, 1] > 0.93
     assert swap_sides("L12") == "R12"
 
 
 def test_pictures_change_where_the_truth_says():
-    frames, motion = show("L12", face_set=replace(STUDY, drift=0.0, sensor_noise=0.0))
+    frames, _ = show("L12")
     change = np.abs(frames[2].astype(float) - frames[0]).sum(2).reshape(8, 8, 8, 8).mean((1, 3))
-    assert change[4:, :4].sum() > 2.5 * change[4:, 4:].sum()
+    change -= np.median(change)  # head drift and noise are everywhere
+    assert change[4:, :4].sum() > 1.5 * change[4:, 4:].sum()
 
 
 @pytest.mark.parametrize("unit", ["1", "2", "4"])
@@ -166,24 +141,16 @@ def test_expression_of_a_named_subject():
 
 
 def test_every_field_changes_the_hash():
-    changed = [
-        replace(STUDY, **{k: v})
-        for k, v in {
-            "version": 2,
-            "seed": 1,
-            "size": 32,
-            "drift": 2.0,
-            "intensity": (0.1, 0.2),
-        }.items()
-    ]
-    assert len({set_hash(s) for s in [STUDY, *changed]}) == 6
+    values = {"seed": 1, "people": 4, "clips": 9, "size": 32, "dependence": 0.5, "masked": True}
+    changed = [replace(EXAMPLE, **{name: value}) for name, value in values.items()]
+    assert len({population_hash(people) for people in [EXAMPLE, *changed]}) == 7
 
 
-def test_committed_table_is_the_plan_of_the_study_set():
+def test_committed_table_is_the_plan_of_the_example():
     from merclip_lib.data.table import check_table, read_table
 
     committed = read_table(ROOT / "data_manifests" / "synthme.csv")
-    plan = check_table(synthme_plan.plan_set(STUDY))
+    plan = check_table(plan_population(EXAMPLE))
     assert committed["clip_id"].tolist() == plan["clip_id"].tolist()
     for column in ("subject", "action_units", "emotion", "true_emotion", "onset", "offset"):
         assert committed[column].tolist() == plan[column].tolist(), column

@@ -28,8 +28,8 @@ from merclip_lib.training.batches import (
     normalise,
 )
 from merclip_lib.training.loop import TrainingData, draw_sentences, fit, predict, start
-from merclip_lib.training.losses import alignment_loss, focal_loss
-from merclip_lib.training.optimiser import learning_rate, parameter_groups, progressive_weight
+from merclip_lib.training.losses import alignment_loss, focal_loss, unit_loss
+from merclip_lib.training.optimiser import alignment_weight, learning_rate, parameter_groups
 
 TINY = replace(
     SIZES["merclip-tiny"],
@@ -152,11 +152,29 @@ def test_equal_sentences_cost_the_same_with_both_targets(seed):
     torch.testing.assert_close(soft, hard)
 
 
-def test_progressive_weight():
-    weights = [progressive_weight(epoch, 8) for epoch in range(8)]
+def test_weight_of_the_alignment():
+    config = Config(epochs=8)
+    weights = [alignment_weight(epoch, config) for epoch in range(8)]
     assert weights[0] == 2 and weights[-1] == pytest.approx(2 - 7 / 8)
     assert np.allclose(np.diff(weights), -1 / 8)
-    assert progressive_weight(100, 8) == weights[-1]
+    assert alignment_weight(100, config) == weights[-1]
+    fixed = Config(loss_weights="constant", align_end=1.5)
+    assert {alignment_weight(epoch, fixed) for epoch in range(6)} == {1.5}
+    bell = [alignment_weight(epoch, Config(epochs=8, loss_weights="bell")) for epoch in range(8)]
+    assert int(np.argmax(bell)) == 4 and bell[4] == 2
+
+
+def test_clips_of_unknown_emotion_do_not_count():
+    logits, labels = noise(5, 3), torch.tensor([0, -1, 2, 1, -1])
+    known = labels >= 0
+    torch.testing.assert_close(focal_loss(logits, labels), focal_loss(logits[known], labels[known]))
+    assert focal_loss(logits, torch.full((5,), -1)) == 0
+
+
+def test_unit_loss_is_the_sum_over_units_of_their_cross_entropies():
+    logits, present = noise(3, 4), torch.tensor([[1.0, 0, 0, 1]] * 3)
+    by_hand = -torch.where(present == 1, logits.sigmoid(), (-logits).sigmoid()).log().sum(1).mean()
+    torch.testing.assert_close(unit_loss(logits, present), by_hand)
 
 
 @pytest.mark.parametrize("steps", [1, 7])
@@ -308,14 +326,14 @@ def test_training_learns_what_can_be_seen(store):
     torch.testing.assert_close(predict(model, dataset, batch_size=12), probabilities)
 
 
-@pytest.mark.parametrize("change", [{"use_text": False}, {"progressive_weights": False}, {}])
+@pytest.mark.parametrize("change", [{"use_text": False}, {"loss_weights": "constant"}, {}])
 def test_weights_of_the_two_losses(store, change):
     _, history = fitted(store, replace(QUICK, epochs=2, **change))
     for entry, weight in zip(history, (2.0, 1.5), strict=True):
         expected = weight * entry["align"] + (2 - weight) * entry["emotion"]
         if "use_text" in change:
             expected, weight = entry["emotion"], 0.0
-        elif "progressive_weights" in change:
+        elif "loss_weights" in change:
             expected, weight = entry["align"] + entry["emotion"], 1.0
         assert entry["loss"] == pytest.approx(expected, rel=1e-5)
         assert entry["weight"] == weight

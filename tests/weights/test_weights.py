@@ -15,6 +15,7 @@ from merclip_lib.weights.files import read_weights, save_weights
 from merclip_lib.weights.key_layouts import recognise
 from merclip_lib.weights.load import (
     BUNDLED,
+    bundled,
     build_model,
     load_text_tower,
     text_file,
@@ -271,8 +272,9 @@ def test_the_papers_sizes_need_a_file():
 
 
 def test_encoders_that_come_with_us_are_known_by_name():
-    four = Config(weights="merclip-tiny-four", text_weights="merclip-tiny", frames=4)
-    assert weights_file(four) == BUNDLED.with_name("merclip-tiny-four.safetensors")
-    assert text_file(four) == BUNDLED
+    assert weights_file(Config(frames=4)) == bundled("motion-four")
+    assert weights_file(Config(temporal=False, frames=4)) == bundled("motion-frames")
+    assert weights_file(Config(weights="motion-four")) == bundled("motion-four")
+    assert text_file(Config()) == text_file(Config(weights="motion")) == bundled("text-tiny")
     given = Config(weights=str(BUNDLED))
-    assert weights_file(given) == BUNDLED
+    assert weights_file(given) == text_file(given) == BUNDLED  # a file of one's own has its tower
