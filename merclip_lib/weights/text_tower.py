@@ -44,8 +44,8 @@ class TextSettings:
     """How the text tower was made; stored in its header."""
 
     sentences: int = 100_000
-    steps: int = 2000
-    batch_size: int = 256
+    steps: int = 4500
+    batch_size: int = 128
     lr: float = 3e-3
     weight_decay: float = 0.01
     seed: int = 0
@@ -72,9 +72,9 @@ class Material(NamedTuple):
 def material(text: list[Example], seed: int) -> Material:
     """Tokens and targets of the training text.
 
-    The table has UNKNOWN rows that the tokens outside the text share, drawn anew for each
-    WHATEVER, then a row for each token of the text in CLIP's order: of its numbers the end of the
-    text, where the tower reads its embedding, must stay the highest.
+    The table has UNKNOWN rows that the tokens outside the text share (a sentence's WHATEVER is
+    one of them), then a row for each token of the text in CLIP's order: of its numbers the end of
+    the text, where the tower reads its embedding, must stay the highest.
     """
     generator, encode = torch.Generator().manual_seed(seed), tokenizer()
     said = encode([example.sentence for example in text])

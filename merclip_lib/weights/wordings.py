@@ -18,6 +18,7 @@ from merclip_lib.text.sentences import PHRASES, TEMPLATES, describe
 
 STYLES = ("phrases", "phrases", "phrases", "facs_names", "codes", "anatomy")
 UNITS_OF_A_SENTENCE = (3, 36, 28, 16, 9, 5, 3)  # weights of none, one, ... six
+SIDES_OF_A_SENTENCE = ("L", "R", " ", "LR", "LR", "LR  ", "LR  ", "LR  ")  # left, right, both
 OTHER = {"left": "right", "right": "left"}
 WHATEVER = "whatever"  # stands for a word outside the text, in a sentence or instead of units
 NEUTRAL = "neutral"  # the side is said elsewhere in the sentence
@@ -76,9 +77,9 @@ def _with_whatever(example: Example, rng: random.Random) -> Example:
 
 
 def _annotation(rng: random.Random, doubt: float) -> str:
-    """None to six units, half of them one-sided; with some `doubt` `4?`, or `4 or 7`."""
+    """None to six units, two of three one-sided; with some `doubt` `4?`, or `4 or 7`."""
     units = rng.sample(list(PHRASES), rng.choices(range(7), UNITS_OF_A_SENTENCE)[0])
-    sides = rng.choice(("L", "R", " ")) if rng.random() < 0.3 else "LR  "
+    sides = rng.choice(SIDES_OF_A_SENTENCE)
     text = ""
     for unit in units:
         text += (" or " if rng.random() < doubt else "+") * bool(text)

@@ -16,7 +16,7 @@ from merclip_lib.text.bank import bank_of_clips, build_text_bank, clip_sentences
 from merclip_lib.text.facs import parse
 from merclip_lib.text.sentences import PHRASES, TEMPLATES, describe
 from merclip_lib.weights.files import read_weights, save_weights
-from merclip_lib.weights.load import load_text_tower
+from merclip_lib.weights.load import build_model, load_text_tower
 from merclip_lib.weights.text_tower import (
     BUNDLED_TEXT,
     TextSettings,
@@ -158,6 +158,15 @@ def test_shipped_text_tower_encodes_a_table_as_unit_vectors(tower):
     torch.testing.assert_close(bank.embeddings.norm(dim=-1), torch.ones(4, len(TEMPLATES)))
     assert not any(parameter.requires_grad for parameter in tower.parameters())
     assert BUNDLED_TEXT.stat().st_size < 1_000_000
+
+
+def test_shipped_text_tower_stands_beside_an_encoder_of_another_file():
+    config = Config(weights="merclip-tiny-four", frames=4, text_weights="text-tiny")
+    built = build_model(config, classes=7)
+    assert not built.report.initial and not built.report.skipped
+    state, tower = read_weights(BUNDLED_TEXT)[0], load_text_tower(config)
+    table = state["text_encoder.token_embedding.weight"].float()
+    assert torch.equal(tower.token_embedding.weight, table)
 
 
 def test_shipped_text_tower_is_as_good_as_its_card_says(tower, card):
