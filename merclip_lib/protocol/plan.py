@@ -214,7 +214,7 @@ class RunPlan:
         if self.config.use_text and self.config.align_with == "units":
             units = unit_labels(self.table, self.table.index.to_numpy())
         clips = self.dataset(positions, training=True)
-        return TrainingData(clips, subjects, self.text, units, workers)
+        return TrainingData(clips, subjects, self.text, workers, units)
 
     def check(self) -> None:
         """Raise ValueError for what would stop a fold later, before any training."""

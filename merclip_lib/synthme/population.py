@@ -96,9 +96,7 @@ def population(
         ValueError: an unknown preset or choice, or numbers that no population can have.
     """
     if preset not in get_args(Preset):
-        raise ValueError(
-            f"there is no preset {preset!r}{did_you_mean(preset, get_args(Preset))}"
-        )
+        raise ValueError(f"there is no preset {preset!r}{did_you_mean(preset, get_args(Preset))}")
     real = PRESETS.get(preset, {"people": 300, "clips": 3000})
     people = real["people"] if people is None else people
     clips = round(people * real["clips"] / real["people"]) if clips is None else clips

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,15 +36,15 @@ class TrainingData:
         clips: the training clips.
         subjects: (rows of the store,) numbers that tell faces apart for LocalStaticFaceMix.
         text: their sentences; None without the alignment.
-        units: their units as labels, in the place of sentences.
         workers: processes that read clips ahead; the weights do not depend on them.
+        units: their units as labels, in the place of sentences.
     """
 
     clips: ClipDataset
     subjects: np.ndarray
     text: TextBank | None = None
-    units: UnitLabels | None = None
     workers: int = 0
+    units: UnitLabels | None = None
 
 
 @dataclass
@@ -164,24 +165,25 @@ def train_epoch(training: Training) -> dict:
     return {"epoch": epoch, **means, "weight": weight if config.use_text else 0.0, "lr": rate}
 
 
-def draw_sentences(
-    training: Training, rows: Tensor, flipped: Tensor
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """A sentence for each clip of a batch, with left and right exchanged where it was flipped.
+class Drawn(NamedTuple):
+    """What a batch of N clips is aligned with; None is what is not wanted."""
 
-    Returns:
-        Embeddings (N, E), description numbers (N,) for soft targets, and units (N, U) where they
-        stand in the place of sentences; None where not wanted.
-    """
+    sentences: Tensor | None = None  # (N, E)
+    groups: Tensor | None = None  # (N,) description numbers, for soft targets
+    units: Tensor | None = None  # (N, U), in the place of sentences
+
+
+def draw_sentences(training: Training, rows: Tensor, flipped: Tensor) -> Drawn:
+    """A sentence for each clip of a batch, with left and right exchanged where it was flipped."""
     text, units, config = training.data.text, training.data.units, training.config
     mirror = flipped if config.flip_swap else torch.zeros_like(flipped)
     if units is not None:
-        return None, None, units.of(rows, mirror).to(config.device)
+        return Drawn(units=units.of(rows, mirror).to(config.device))
     if not config.use_text or text is None:
-        return None, None, None
+        return Drawn()
     sentences, groups = text.draw(rows, mirror, training.generator)
     sentences, groups = sentences.to(config.device), groups.to(config.device)
-    return sentences, groups if config.soft_targets else None, None
+    return Drawn(sentences, groups if config.soft_targets else None)
 
 
 def backward(

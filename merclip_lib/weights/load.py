@@ -163,8 +163,13 @@ def text_file(method: Method) -> Path:
     """The file of the text tower: `text_weights`; else ours, or that of the video encoder."""
     if method.text_weights:
         return named_file(method.text_weights, method.size)
-    ours = not method.weights or bundled(method.weights).is_file()
-    return bundled(TEXT) if method.size == "merclip-tiny" and ours else weights_file(method)
+    ours = method.size == "merclip-tiny" and weights_file(method).parent == BUNDLED.parent
+    return bundled(TEXT) if ours else weights_file(method)
+
+
+def bundled_names() -> set[str]:
+    """Names of the weights that come with us."""
+    return {file.stem for file in BUNDLED.parent.glob("*.safetensors")}
 
 
 def bundled(name: str) -> Path:
@@ -184,5 +189,4 @@ def named_file(weights: str, size: str) -> Path:
     """
     if not published.is_name(weights):
         return Path(weights)
-    ours = bundled(weights)
-    return ours if ours.is_file() else published.fetch(weights, size)
+    return bundled(weights) if weights in bundled_names() else published.fetch(weights, size)

@@ -15,7 +15,7 @@ from merclip_lib.config import Config, Method
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.weights.adapt import LoadReport, load_into
 from merclip_lib.weights.files import read_weights, save_weights
-from merclip_lib.weights.load import build_model, bundled
+from merclip_lib.weights.load import build_model, bundled, bundled_names
 
 NETWORK = "network.safetensors"
 
@@ -66,9 +66,9 @@ def network_file(method: Method) -> Path:
     Raises:
         ValueError: there is none, or one per fold.
     """
-    if bundled(method.init_from).is_file():
-        return bundled(method.init_from)
     folder = Path(method.init_from)
+    if method.init_from in bundled_names():
+        return bundled(method.init_from)
     if (folder / NETWORK).is_file():
         return folder / NETWORK
     networks = sorted(folder.glob(f"*/{NETWORK}"))

@@ -4,7 +4,6 @@ SynthME is laid out as each official release is, so the whole road of a student 
 copy is walked: merclip manifest, merclip task, merclip prepare, one fold.
 """
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np

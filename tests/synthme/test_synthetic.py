@@ -8,7 +8,7 @@ import pytest
 
 from merclip_lib.synthme.draw import draw_clip, draw_expression, draw_population, render_face
 from merclip_lib.synthme.plan import plan_population
-from merclip_lib.synthme.population import EXAMPLE, STARTS, population, population_hash
+from merclip_lib.synthme.population import EXAMPLE, STARTS, population_hash
 from merclip_lib.text.facs import swap_sides
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +53,9 @@ def test_draws_again_only_when_the_set_changes(tmp_path, monkeypatch):
     other = replace(one, seed=one.seed + 1)
     store = draw_population(other, tmp_path / "set", workers=1)
     assert store.meta["hash"] == population_hash(other) != population_hash(one)
-    assert not np.array_equal(store.frames, draw_population(one, tmp_path / "again", workers=1).frames)
+    assert not np.array_equal(
+        store.frames, draw_population(one, tmp_path / "again", workers=1).frames
+    )
 
 
 def test_a_clip_does_not_depend_on_what_was_drawn_before():

@@ -289,7 +289,7 @@ def test_sentence_follows_the_flip():
     rows, flipped = torch.arange(4), torch.tensor([False, True, True, False])
     for swap, expected in ((True, [0, 2, 0, 1]), (False, [0, 1, 0, 1])):
         training = start(MERCLIP(TINY, 2), TEXT_ONLY, replace(QUICK, flip_swap=swap))
-        sentences, groups = draw_sentences(training, rows, flipped)
+        sentences, groups, _ = draw_sentences(training, rows, flipped)
         assert groups.tolist() == expected
         for sentence, group in zip(sentences, groups, strict=True):
             assert any(torch.equal(sentence, own) for own in TEXT.embeddings[group])
