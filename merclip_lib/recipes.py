@@ -58,7 +58,14 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
 # Values that the paper does not state, by the authors' released program.
 FROM_PROGRAM = {"normalisation": "imagenet", "class_balanced": True, "align_start": 1.5}
 
-SYNTHME = ("synthme-3", "synthme-4", "synthme-5", "synthme-7", "synthme-dfme-7")
+SYNTHME = (
+    "synthme-2",
+    "synthme-3",
+    "synthme-4",
+    "synthme-5",
+    "synthme-7",
+    "synthme-dfme-7",
+)
 RECIPES = (*DIFFERENCES, *SYNTHME)
 PRETRAINING = "dfme-7"  # the paper's start for its other tasks, by `init_from`
 

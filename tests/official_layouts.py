@@ -85,7 +85,7 @@ def lay_out(store, root: Path, release: str, suffix: str = "") -> list[dict]:
     """
     style, clips = RELEASES[release], []
     for position, row in enumerate(store.table.to_dict("records")):
-        n, k = int(row["subject"].lstrip("s")), int(row["clip"].lstrip("c"))
+        n, k = int(row["subject"].rpartition("p")[2]), int(row["clip"].lstrip("c"))
         emotion = style.emotions.get(row["emotion"], row["emotion"])
         said = {
             "n": n,
