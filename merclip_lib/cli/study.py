@@ -137,8 +137,8 @@ def _pretrain_motion(given: Namespace) -> None:
 
 
 def _pretrain_dfme(given: Namespace) -> None:
-    from merclip_lib.protocol.dfme_start import make_dfme_start
     from merclip_lib.study.checkout import default_runs
+    from merclip_lib.study.dfme_start import make_dfme_start
     from merclip_lib.synthme.draw import draw_population
     from merclip_lib.synthme.population import STARTS
 
