@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from merclip_lib.config import ModelSize
 from merclip_lib.model import plain
+from merclip_lib.model.arithmetic import attend
 from merclip_lib.model.perceptron import MLP
 
 
@@ -140,10 +141,8 @@ class LocalBlock(plain.LocalBlock):
 
     def attend(self, x: Tensor) -> Tensor:  # (N, t, 1 + L, D)
         qkv = F.linear(x, self.attn.in_proj_weight, self.attn.in_proj_bias)
-        parts = (part.flatten(0, 1) for part in qkv.chunk(3, dim=-1))
-        q, k, v = (plain.split_heads(part, self.attn.num_heads) for part in parts)
-        y = F.scaled_dot_product_attention(q, k, v)  # (N*t, H, 1 + L, D/H)
-        return self.attn.out_proj(y.transpose(1, 2).reshape(x.shape))
+        q, k, v = qkv.flatten(0, 1).chunk(3, dim=-1)  # (N*t, 1 + L, D), each time on its own
+        return self.attn.out_proj(attend(q, k, v, self.attn.num_heads).view_as(x))
 
 
 class GlobalBlock(plain.GlobalBlock):
