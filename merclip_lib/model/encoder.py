@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from merclip_lib.config import ModelSize
 from merclip_lib.model import plain
+from merclip_lib.model.arithmetic import attend
 from merclip_lib.model.perceptron import MLP
 
 
@@ -84,19 +85,19 @@ def sum_of_taps(here: Tensor, before: Tensor, after: Tensor) -> Tensor:
 
 
 class LMHRA(plain.LMHRA):
-    """`plain.LMHRA` without a convolution.
+    """`plain.LMHRA` with channels last throughout.
 
-    The 1x1x1 convolutions are products over channels, the depthwise one over time is three
-    products with one number per channel: no tensor is turned to channels first and back.
+    The 1x1x1 convolutions are products over channels, the one over time is a 2-D convolution over
+    (t, L) whose kernel has one column: no tensor is turned to channels first and back in memory.
     """
 
     def forward(self, p: Tensor) -> Tensor:  # (N, t, L, D)
         norm, reduce, temporal, expand = self.pos_embed
         y = pointwise(reduce, batch_norm(norm, p))
-        before, here, after = temporal.get_parameter("weight").flatten(1).unbind(1)
-        bias = temporal.get_parameter("bias")
-        y = sum_of_taps(y * here + bias, y[:, :-1] * before, y[:, 1:] * after)
-        return pointwise(expand, y)
+        kernel, bias = temporal.get_parameter("weight"), temporal.get_parameter("bias")
+        y = y.permute(0, 3, 1, 2)  # (N, D', t, L), a view, channels last in memory
+        y = F.conv2d(y, kernel.flatten(3), bias, padding=(1, 0), groups=y.shape[1])
+        return pointwise(expand, y.permute(0, 2, 3, 1))
 
 
 class DPE(plain.DPE):
@@ -140,10 +141,8 @@ class LocalBlock(plain.LocalBlock):
 
     def attend(self, x: Tensor) -> Tensor:  # (N, t, 1 + L, D)
         qkv = F.linear(x, self.attn.in_proj_weight, self.attn.in_proj_bias)
-        parts = (part.flatten(0, 1) for part in qkv.chunk(3, dim=-1))
-        q, k, v = (plain.split_heads(part, self.attn.num_heads) for part in parts)
-        y = F.scaled_dot_product_attention(q, k, v)  # (N*t, H, 1 + L, D/H)
-        return self.attn.out_proj(y.transpose(1, 2).reshape(x.shape))
+        q, k, v = qkv.flatten(0, 1).chunk(3, dim=-1)  # (N*t, 1 + L, D), each time on its own
+        return self.attn.out_proj(attend(q, k, v, self.attn.num_heads).view_as(x))
 
 
 class GlobalBlock(plain.GlobalBlock):

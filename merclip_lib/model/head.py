@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from merclip_lib.model import plain
+from merclip_lib.model.arithmetic import attend
 
 
 class Attention(plain.Attention):
@@ -14,9 +15,7 @@ class Attention(plain.Attention):
         bq, bkv = self.to_qkv.bias.tensor_split([x.shape[-1]])
         q = F.linear(x[:, :1] if first_only else x, wq, bq)
         k, v = F.linear(x, wkv, bkv).chunk(2, dim=-1)
-        q, k, v = (plain.split_heads(part, self.heads) for part in (q, k, v))
-        y = F.scaled_dot_product_attention(q, k, v)  # (N, H, 1 or S, C/H)
-        return self.proj(y.transpose(1, 2).flatten(2))
+        return self.proj(attend(q, k, v, self.heads))  # (N, 1 or S, C)
 
 
 class LastEmotionBlock(plain.EmotionBlock):

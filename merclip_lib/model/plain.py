@@ -49,7 +49,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
         For each query the mean of the values under its weights, (N, S, D).
     """
     q, k, v = (split_heads(x, heads) for x in (q, k, v))  # (N, H, S, D/H)
-    scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])  # (N, H, S, S)
+    scores = (q / math.sqrt(q.shape[3])) @ k.transpose(2, 3)  # (N, H, S, S)
     weights = scores.softmax(dim=3)  # (N, H, S, S), rows sum to one
     return (weights @ v).transpose(1, 2).flatten(2)  # (N, S, D)
 

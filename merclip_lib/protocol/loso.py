@@ -21,6 +21,7 @@ from merclip_lib.protocol.folds import Fold
 from merclip_lib.protocol.one_fold import train_fold
 from merclip_lib.protocol.plan import START, RunPlan
 from merclip_lib.runs import store as run_store
+from merclip_lib.runs.arithmetic import as_recorded, choose, of_begun_run
 from merclip_lib.runs.code import loaded_code
 from merclip_lib.runs.executors import Execution, check_execution, gpu_share, run_jobs, workers_for
 from merclip_lib.runs.store import Run, read_run
@@ -62,14 +63,16 @@ def run_fold(job: FoldJob) -> bool:
         if not mine or run_store.is_done(job.folder, fold.name, job.keep_network):
             return False
         part = run_store.open_part(job.folder, fold.name)
-        trained = train_fold(plan, fold, part, plan.network(job.folder), job.data_workers)
+        with as_recorded(job.folder, plan.config):
+            trained = train_fold(plan, fold, part, plan.network(job.folder), job.data_workers)
+            environment = run_store.environment()
         if (part / "checkpoint.pt.damaged").exists():
             say(f"{part / 'checkpoint.pt'} was damaged: {fold.name} was trained anew")
         write_csv(trained.predictions, part / "predictions.csv", run_store.DIGITS)
         write_csv(trained.history, part / "history.csv", run_store.DIGITS)
         write_csv(trained.epochs, part / "epochs.csv", run_store.DIGITS)
         write_text(part / "seconds.json", json.dumps(round(trained.seconds, 2)))
-        write_text(part / "environment.json", json.dumps(run_store.environment(), indent=1))
+        write_text(part / "environment.json", json.dumps(environment, indent=1))
         if job.keep_network:
             people = plan.people[fold.train]
             save_network(part / NETWORK, trained.model, plan.config, plan.classes, people)
@@ -146,14 +149,20 @@ def cross_validate(
 
 
 def begin_run(plan: RunPlan, folder: Path, trains: bool = True) -> None:
-    """Make the folder of a run, with run.json and the network with which its folds begin."""
+    """Make the folder of a run, with run.json and the network with which its folds begin.
+
+    How its products are computed is chosen here, once: all its folds are computed alike.
+    """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with run_store.hold(folder, run_store.WHOLE, wait=True):
         try:
             run_store.read_record(folder)
         except ValueError:
-            write_text(folder / "run.json", json.dumps(plan.record(), indent=1))
+            how = of_begun_run(folder) or choose(plan.config)
+            write_text(
+                folder / "run.json", json.dumps(plan.record() | {"arithmetic": how}, indent=1)
+            )
         if trains:
             plan.write_start(folder)
 

@@ -32,6 +32,7 @@ from merclip_lib.protocol.loso import FoldJob, begin_run, run_fold
 from merclip_lib.protocol.one_fold import train_fold
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.runs import store as run_store
+from merclip_lib.runs.arithmetic import as_recorded
 from merclip_lib.training.whole_batch import process, wait_for_all
 
 
@@ -61,10 +62,13 @@ def train_together(plan: RunPlan, name: str, runs_dir: Path, data_workers: int =
     plan.check()
     if process()[0] == 0:
         begin_run(plan, folder)
+    wait_for_all()  # run.json says how all of them compute
+    if process()[0] == 0:
         if not run_fold(FoldJob(plan, folds[name], folder, data_workers)):
             raise ValueError(f"{folder / name}: other processes train this fold, or just did")
-    else:  # the folder is read after the first process has made it: networks are exchanged first
-        train_fold(plan, folds[name], folder / f".{name}.part", data_workers=data_workers)
+    else:  # the fold's folder is read after the first process has made it: networks come first
+        with as_recorded(folder, plan.config):
+            train_fold(plan, folds[name], folder / f".{name}.part", data_workers=data_workers)
         wait_for_all()  # as the first process does before it gives the folder its final name
     return folder / name
 

@@ -13,7 +13,7 @@ from merclip_lib.runs.code import fingerprint
 from merclip_lib.runs.store import WHOLE, damage, hold, is_done, is_held, read_record, read_run
 from merclip_lib.scores.metrics import read_predictions, score
 
-COLUMNS = "run task seed stamp code folds uf1 seconds differs".split()
+COLUMNS = "run task seed stamp code arithmetic folds uf1 seconds differs".split()
 
 
 def list_runs(runs_dir: str | Path) -> pd.DataFrame:
@@ -21,9 +21,10 @@ def list_runs(runs_dir: str | Path) -> pd.DataFrame:
 
     Returns:
         A row per run: run, task, seed, stamp (what to know before believing the number), code
-        ("other" where other code made it than is here now), folds (finished ones / all), uf1,
-        seconds, differs (from the defaults). A run that cannot be read has its error in the
-        column `differs`.
+        ("other" where other code made it than is here now), arithmetic (see `runs.arithmetic`;
+        runs that differ in it differ by rounding), folds (finished ones / all), uf1, seconds,
+        differs (from the defaults). A run that cannot be read has its error in the column
+        `differs`.
     """
     rows = []
     for path in sorted(Path(runs_dir).glob("*/run.json")):
@@ -45,6 +46,7 @@ def _row(folder: Path) -> dict:
         "seed": config.seed,
         "stamp": record.get("stamp", ""),
         "code": "" if record.get("code") == fingerprint() else "other",
+        "arithmetic": record.get("arithmetic", ""),
         "folds": f"{len(done)}/{len(record['folds'])}",
         "seconds": sum(_seconds(folder / fold) for fold in done),
         "differs": differs(config),

@@ -158,8 +158,10 @@ def set_aside(path: Path, why: str) -> ValueError:
 
 
 def environment() -> dict:
-    """Where a fold was trained: versions, machine, threads."""
+    """Where and how a fold was trained: versions, machine, threads, arithmetic."""
     import torch
+
+    from merclip_lib.model.arithmetic import current
 
     return {
         "python": platform.python_version(),
@@ -168,6 +170,7 @@ def environment() -> dict:
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "arithmetic": current(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_initialized() else "",
     }
 
