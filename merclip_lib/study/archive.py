@@ -5,6 +5,7 @@ per clip of its test, and what made it (design, code, commit, processor); `test-
 clips these are and what is true. Nothing in it is scored.
 """
 
+import zlib
 from pathlib import Path
 from string import ascii_lowercase
 
@@ -68,7 +69,7 @@ def read_blocks(study: Study, archive: Path, blocks: int) -> pd.DataFrame:
         try:
             table = _read(file).astype({"population": int}).assign(block=number)
             made_for = set(table["design"])
-        except (OSError, EOFError, ValueError, KeyError) as error:
+        except (OSError, EOFError, zlib.error, ValueError, KeyError) as error:
             raise ValueError(f"{file} is damaged ({error}); take it from git again") from None
         if made_for != {study.hash}:
             raise ValueError(

@@ -48,12 +48,11 @@ def train_and_test(config: Config, training: ClipStore, test: ClipStore) -> pd.D
         One row per clip of `test`, see `prediction_table`.
 
     Raises:
-        ValueError: both are the same, or the network that `config.init_from` names knows
-            somebody of the test.
+        ValueError: somebody is in both, or is known to the network that `config.init_from` names.
     """
     plan, fresh = RunPlan(config, training), RunPlan(config, test)
-    if plan.data_hash == fresh.data_hash:
-        raise ValueError(f"{test.folder}: these people train; test on others")
+    if both := set(plan.people) & set(fresh.people):
+        raise ValueError(f"{min(both)} is in {training.folder} and {test.folder}; test on others")
     if config.init_from:
         check_people(config, fresh.people)
     model = plan.network()
@@ -147,8 +146,12 @@ def plan(study: Study) -> str:
     hours = sum(map(_minutes, parts)) * CORES / 60
     lines.append(f"{len(study.trials)} trainings, {hours:.1f} core-hours, design {study.hash}")
     if not study.design.frozen:
-        lines.append(f"not frozen: write `frozen: {study.hash}` into {study.path} and commit it")
+        lines.append(_how_to_freeze(study))
     return "\n".join(lines)
+
+
+def _how_to_freeze(study: Study) -> str:
+    return f'{study.path} is not frozen: add the line `frozen: "{study.hash}"` and commit it'
 
 
 def _minutes(part: list[Trial]) -> float:
@@ -162,7 +165,7 @@ def check_block(study: Study, number: int) -> None:
     if not 1 <= number <= last:
         raise ValueError(f"there is no block {number}: {study.path} makes blocks 1 to {last}")
     if not study.design.frozen:
-        raise ValueError(f"{study.path} is not frozen: write `frozen: {study.hash}` and commit it")
+        raise ValueError(_how_to_freeze(study))
 
 
 def block_jobs(study: Study, number: int, place: Workplace) -> list[Job]:

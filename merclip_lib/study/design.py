@@ -63,7 +63,7 @@ class Comparison:
     Attributes:
         change: what a has and b has not; the name of the comparison within its family.
         a: an entry.
-        b: an entry with the same test population.
+        b: an entry with the same `seeds`, tested on the same people and clips.
         part: the part of the method that it is about, if it belongs to a curve.
         points: where it lies on curves: factor -> level.
         control: "positive": a must be better, or the study sees nothing; "negative": the interval
@@ -109,7 +109,7 @@ class Design:
         other_seconds: all else of a training, its part of the drawing included.
         core_hours: that all of it may take.
         block_minutes: that a block may take on two cores.
-        frozen: the hash of all else, once nothing may change any more.
+        frozen: the hash of all else in quotes, once nothing may change any more.
     """
 
     seeds: dict[str, list[int]]
@@ -190,6 +190,9 @@ def read_study(path: str | Path) -> Study:
             f"{path} was changed after it had been frozen as {design.frozen} (it is {digest} now); "
             "take the change back, and put a new question into a design of its own"
         )
+    for key in ("clip_seconds", "other_seconds", "core_hours", "block_minutes"):
+        if getattr(design, key) <= 0:
+            raise ValueError(f"{path}: {key} is {getattr(design, key):g}; it must be above 0")
     _check_seeds(design.seeds, path)
     trials = _trials(design, path)
     hours = sum(trial.seconds for trial in trials) / 3600
@@ -269,10 +272,14 @@ def _check_comparison(design: Design, family: Family, comparison: Comparison) ->
     for preset, start in cells:
         _check_known(preset, design.presets, "preset")
         _check_known(start, design.starts, "start")
-    a, b = design.entries[comparison.a], design.entries[comparison.b]
+    # A masked background is another picture of the same people and clips.
+    tests = [
+        (design.entries[name].seeds, design.entries[name].test | {"masked": False})
+        for name in (comparison.a, comparison.b)
+    ]
     ends = 2 if comparison.control == "negative" else 0
     for wrong, why in (
-        ((a.test, a.seeds) != (b.test, b.seeds), "a and b differ in `test` or `seeds`"),
+        (tests[0] != tests[1], "a and b differ in `test` or `seeds`"),
         ([c.change for c in family.comparisons].count(comparison.change) > 1, "is asked twice"),
         (len(comparison.within) != ends, "`within: [low, high]` is for negative controls alone"),
         (min(cells.values(), default=0) < 2, "needs cells with R of at least 2 populations"),
@@ -320,10 +327,11 @@ def _trial(design: Design, cell: Cell) -> Trial:
     _check_known(cell.start, design.budgets[entry.budget], f"budget {entry.budget}: start")
     seed = design.seed(entry.seeds, cell.population)
     weights = design.starts[cell.start]
-    values = design.config | {"task": task_named(kind.task).name}
+    values = design.config | {"task": kind.task}
     values |= weights[cell.population % len(weights)] | design.budgets[entry.budget][cell.start]
     values |= entry.config
     config = config_from(values | {"seed": seed + values.get("seed", 0)})
+    task_named(config.task)
     training = {"people": kind.people, "clips": kind.clips} | entry.population
     test = {"people": kind.test_people, "clips": kind.test_clips} | entry.test
     return Trial(
