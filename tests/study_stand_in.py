@@ -10,9 +10,9 @@ import pandas as pd
 import tiny_runs
 import yaml
 
-from merclip_lib import synthme
 from merclip_lib.data.store import META, open_store
 from merclip_lib.runs.executors import Execution
+from merclip_lib.study import blocks, design
 from merclip_lib.study.blocks import Workplace, run_block
 from merclip_lib.study.design import read_study
 
@@ -79,9 +79,10 @@ def draw_population(made, folder):
     return tiny_runs.make_store(folder, made.people, f"SynthME-{made.seed}")
 
 
-def install():
+def install(patch=setattr):
     """Put these populations in the place of drawn ones, in this process."""
-    synthme.population, synthme.draw_population = population, draw_population
+    patch(design, "population", population)
+    patch(blocks, "draw_population", draw_population)
 
 
 def write_design(folder: Path, frozen: bool = True, **changes) -> Path:

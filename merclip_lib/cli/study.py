@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def add_trainings(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip run`, `sweep`, `study` and `pretrain`: what trains."""
+    """`merclip run`, `sweep` and `pretrain`: what trains."""
     parser = command(_run, "run", "execute all notebooks in order")
     parser.add_argument("--profile", default="standard", help="smoke, quick, standard or paper")
     parser.add_argument("--in-place", action="store_true", help="write the executed notebooks back")
@@ -26,16 +26,6 @@ def add_trainings(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--executor", default="serial", help="processes, ray: side by side")
     parser.add_argument("--workers", type=int, help="entries side by side (default: one per core)")
     parser.add_argument("--address", default="", help="of a Ray cluster, host:port or auto")
-
-    parser = command(_study, "study", "plan, run, score or verify the frozen study")
-    parser.add_argument("action", choices=("plan", "run", "status", "score", "verify"))
-    parser.add_argument("--block", type=int, help="run: which block, counted from 1")
-    parser.add_argument("--sample", type=int, default=3, help="verify: how many trainings")
-    parser.add_argument("--seed", type=int, default=0, help="verify: draws them")
-    parser.add_argument("--design", type=Path, help="default: notebooks/design.yaml")
-    parser.add_argument("--archive", type=Path, help="default: the folder study beside the design")
-    parser.add_argument("--figures-dir", type=Path, help="score: where its tables go")
-    parser.add_argument("--runs-dir", type=Path, help="populations and unfinished blocks")
 
     parser = command(_pretrain, "pretrain", "train the tiny weights again on SynthME-macro")
     parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
@@ -85,6 +75,19 @@ def add_reports(command: Callable[..., ArgumentParser]) -> None:
 
     parser = command(_test, "test", "run the tests; further arguments go to pytest")
     parser.set_defaults(takes_rest=True)
+
+
+def add_study(command: Callable[..., ArgumentParser]) -> None:
+    """`merclip study`: the frozen study."""
+    parser = command(_study, "study", "plan, run, score or verify the frozen study")
+    parser.add_argument("action", choices=("plan", "run", "status", "score", "verify"))
+    parser.add_argument("--block", type=int, help="run: which block, counted from 1")
+    parser.add_argument("--sample", type=int, default=3, help="verify: how many trainings")
+    parser.add_argument("--seed", type=int, default=0, help="verify: draws them")
+    parser.add_argument("--design", type=Path, help="default: notebooks/design.yaml")
+    parser.add_argument("--archive", type=Path, help="default: the folder study beside the design")
+    parser.add_argument("--figures-dir", type=Path, help="score: where its tables go")
+    parser.add_argument("--runs-dir", type=Path, help="populations and unfinished blocks")
 
 
 def _add_json(parser: ArgumentParser) -> None:

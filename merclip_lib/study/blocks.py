@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from merclip_lib import synthme
 from merclip_lib.config import Config
 from merclip_lib.data.store import ClipStore
 from merclip_lib.files import write_csv
@@ -28,6 +27,8 @@ from merclip_lib.runs.executors import Execution, run_jobs
 from merclip_lib.scores.metrics import COLUMNS, read_predictions, score
 from merclip_lib.study.archive import block_file, predictions_of, read_blocks, row_of, write_block
 from merclip_lib.study.design import Cell, Study, Trial
+from merclip_lib.synthme.draw import draw_population
+from merclip_lib.synthme.population import Population
 from merclip_lib.training.loop import fit, predict
 from merclip_lib.weights.transfer import check_people
 
@@ -68,12 +69,12 @@ def train_trial(trial: Trial, populations: Path) -> pd.DataFrame:
     return train_and_test(trial.config, training, test)
 
 
-def draw(population: "synthme.Population", folder: Path) -> ClipStore:
+def draw(population: Population, folder: Path) -> ClipStore:
     """The clips of a population, drawn into a folder of its own unless they are there."""
-    return synthme.draw_population(population, folder / _name(population))
+    return draw_population(population, folder / _name(population))
 
 
-def _name(population: "synthme.Population") -> str:
+def _name(population: Population) -> str:
     """A name that stands for all that defines a population."""
     digest = hashlib.sha256(str(population).encode()).hexdigest()[:8]
     return f"{population.preset}-{population.seed}-{digest}"

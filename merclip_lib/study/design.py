@@ -15,11 +15,11 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 
 import yaml
 
-from merclip_lib import synthme
 from merclip_lib.config import Config, config_from
 from merclip_lib.data.tasks import task_named
 from merclip_lib.files import did_you_mean
 from merclip_lib.scores.families import Rules
+from merclip_lib.synthme.population import Population, population
 
 Changes = dict[str, Any]  # of `Config`, or of a population
 Cells = dict[str, dict[str, int]]  # preset -> start -> R, the number of training populations
@@ -64,6 +64,7 @@ class Comparison:
         change: what a has and b has not; the name of the comparison within its family.
         a: an entry.
         b: an entry with the same `seeds`, tested on the same people and clips.
+        b_start: where b starts, if not where a does.
         part: the part of the method that it is about, if it belongs to a curve.
         points: where it lies on curves: factor -> level.
         control: "positive": a must be better, or the study sees nothing; "negative": the interval
@@ -75,6 +76,7 @@ class Comparison:
     change: str
     a: str
     b: str
+    b_start: str = ""
     part: str = ""
     points: Changes = field(default_factory=dict)
     control: Literal["", "positive", "negative"] = ""
@@ -149,8 +151,8 @@ class Trial:
 
     cell: Cell
     config: Config
-    training: "synthme.Population"
-    test: "synthme.Population"
+    training: Population
+    test: Population
     seconds: float
 
 
@@ -272,6 +274,7 @@ def _check_comparison(design: Design, family: Family, comparison: Comparison) ->
     for preset, start in cells:
         _check_known(preset, design.presets, "preset")
         _check_known(start, design.starts, "start")
+        _check_known(comparison.b_start or start, design.starts, "b_start")
     # A masked background is another picture of the same people and clips.
     tests = [
         (design.entries[name].seeds, design.entries[name].test | {"masked": False})
@@ -303,9 +306,10 @@ def _trials(design: Design, path: Path) -> list[Trial]:
             except ValueError as error:
                 where = f"{path}, family {name}, {comparison.change!r}"
                 raise ValueError(f"{where}: {error}") from None
-            for place, number in cells_of(family, comparison).items():
-                for entry in (comparison.a, comparison.b):
-                    wanted[entry, *place] = max(number, wanted.get((entry, *place), 0))
+            for (preset, start), number in cells_of(family, comparison).items():
+                a = comparison.a, preset, start
+                b = comparison.b, preset, comparison.b_start or start
+                wanted |= {cell: max(number, wanted.get(cell, 0)) for cell in (a, b)}
     if idle := set(design.entries) - {entry for entry, *_ in wanted}:
         raise ValueError(f"{path}: no family compares entry {min(idle)!r}; remove it or compare it")
     if sum(family.primary for family in design.families.values()) != 1:
@@ -337,7 +341,7 @@ def _trial(design: Design, cell: Cell) -> Trial:
     return Trial(
         cell,
         config,
-        training=synthme.population(cell.preset, seed, **training),
-        test=synthme.population(cell.preset, design.seed("test", 0), **test),
+        training=population(cell.preset, seed, **training),
+        test=population(cell.preset, design.seed("test", 0), **test),
         seconds=design.other_seconds + design.clip_seconds * training["clips"] * config.epochs,
     )

@@ -83,7 +83,10 @@ def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame
         asked = [
             (c, place, r) for c in family.comparisons for place, r in cells_of(family, c).items()
         ]
-        values = [_at(uf1, c.a, place, r) - _at(uf1, c.b, place, r) for c, place, r in asked]
+        values = [
+            _at(uf1, c.a, (preset, start), r) - _at(uf1, c.b, (preset, c.b_start or start), r)
+            for c, (preset, start), r in asked
+        ]
         for (c, (preset, start), _), finding in zip(
             asked, judge_family(values, study.design.rules), strict=True
         ):

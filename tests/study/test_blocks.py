@@ -12,7 +12,6 @@ import pytest
 import study_stand_in
 from study_stand_in import CLASSES, DESIGN, place, predictions, run_and_die, write_design
 
-from merclip_lib import synthme
 from merclip_lib.__main__ import main
 from merclip_lib.runs.code import loaded_code
 from merclip_lib.study.archive import block_file, predictions_of, read_blocks
@@ -24,8 +23,7 @@ TWO_MINUTES = {"block_minutes": 2}  # two trainings of 60 s on two cores: a minu
 
 @pytest.fixture(autouse=True)
 def populations(monkeypatch):
-    for name in ("population", "draw_population"):
-        monkeypatch.setattr(synthme, name, getattr(study_stand_in, name), raising=False)
+    study_stand_in.install(monkeypatch.setattr)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pytest
 import study_stand_in
 from study_stand_in import DESIGN, changed, write_design
 
-from merclip_lib import synthme
 from merclip_lib.study.design import Cell, read_study
 
 COMMITTED = Path(__file__).resolve().parents[2] / "notebooks" / "design.yaml"
@@ -15,7 +14,7 @@ COMMITTED = Path(__file__).resolve().parents[2] / "notebooks" / "design.yaml"
 
 @pytest.fixture(autouse=True)
 def populations(monkeypatch):
-    monkeypatch.setattr(synthme, "population", study_stand_in.population, raising=False)
+    study_stand_in.install(monkeypatch.setattr)
 
 
 def test_what_is_trained_follows_from_the_families(tmp_path):
@@ -190,3 +189,32 @@ def test_seeds_serve_their_purpose(tmp_path):
     for number in (10, -1):
         with pytest.raises(ValueError, match="development seeds 30 to 39"):
             design.seed("development", number)
+
+
+def test_a_comparison_may_cross_two_starts(tmp_path):
+    families = changed(b="full", b_start="scratch")["families"]
+    study = read_study(write_design(tmp_path, families=families, entries={"full": {}}))
+    assert {trial.cell[:3] for trial in study.trials} == {
+        ("full", "casme2-like", "tiny"),
+        ("full", "casme2-like", "scratch"),
+    }
+    with pytest.raises(ValueError, match="b_start 'scrtch' is unknown; did you mean 'scratch'"):
+        read_study(write_design(tmp_path, **changed(b_start="scrtch")))
+
+
+def test_the_committed_design_is_sound(monkeypatch):
+    """It fits the configuration, the tasks and the populations as they are drawn."""
+    monkeypatch.undo()
+    study = read_study(COMMITTED)
+    design, cells = study.design, {trial.cell[:3] for trial in study.trials}
+    primary = {
+        (entry, preset, start)
+        for entry in ("full", "no_text", "no_eim", "no_mix")
+        for preset in ("casme2-like", "casme3-like")
+        for start in ("motion", "dfme")
+    }
+    assert primary <= cells
+    assert (design.rules.margin, design.rules.exclude) == (0.05, 0.02)
+    assert design.core_hours <= 20 and design.block_minutes <= 40
+    for trial in study.trials:
+        assert trial.test.people >= 150 and trial.test.clips <= 1500

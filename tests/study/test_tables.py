@@ -6,7 +6,6 @@ import pytest
 import study_stand_in
 from study_stand_in import CLASSES, place, write_design
 
-from merclip_lib import synthme
 from merclip_lib.scores.bootstrap import holm
 from merclip_lib.scores.families import p_value
 from merclip_lib.scores.metrics import score
@@ -67,8 +66,7 @@ def done(tmp_path_factory):
     """A study of six entries, all of it run, and its folder."""
     folder = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("population", "draw_population"):
-            patch.setattr(synthme, name, getattr(study_stand_in, name), raising=False)
+        study_stand_in.install(patch.setattr)
         study = read_study(
             write_design(folder, entries=ENTRIES, families=FAMILIES, block_minutes=10)
         )
