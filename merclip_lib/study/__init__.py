@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "notebooks": ["papermill_command"],
         "sweeps": ["Selection", "read_grid", "sweep"],
         "design": ["read_study"],
-        "blocks": ["Workplace", "blocks", "run_block", "train_and_test", "verify"],
+        "blocks": ["Workplace", "plan_blocks", "run_block", "train_and_test", "verify"],
         "archive": ["predictions_of", "read_blocks"],
         "tables": ["write_tables"],
         "cost": ["estimate", "flops", "growth"],

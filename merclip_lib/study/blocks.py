@@ -127,7 +127,7 @@ def _train(jobs: list[Job], place: Workplace) -> None:
             bar.step(f"training {number}/{len(jobs)}")
 
 
-def blocks(study: Study) -> list[list[Trial]]:
+def plan_blocks(study: Study) -> list[list[Trial]]:
     """The trainings in parts that take at most the minutes of a block, in a fixed order."""
     parts = list[list[Trial]]()
     for trial in study.trials:
@@ -139,7 +139,7 @@ def blocks(study: Study) -> list[list[Trial]]:
 
 def plan(study: Study) -> str:
     """What the study will train, block by block, and how to freeze it."""
-    parts = blocks(study)
+    parts = plan_blocks(study)
     lines = [
         f"block {number}: {len(part)} trainings, {_minutes(part):.0f} min"
         for number, part in enumerate(parts, 1)
@@ -162,7 +162,7 @@ def _minutes(part: list[Trial]) -> float:
 
 def check_block(study: Study, number: int) -> None:
     """ValueError unless this block can be run: it is one of the plan, and the plan is frozen."""
-    last = len(blocks(study))
+    last = len(plan_blocks(study))
     if not 1 <= number <= last:
         raise ValueError(f"there is no block {number}: {study.path} makes blocks 1 to {last}")
     if not study.design.frozen:
@@ -172,7 +172,7 @@ def check_block(study: Study, number: int) -> None:
 def block_jobs(study: Study, number: int, place: Workplace) -> list[Job]:
     """The trainings of a block; their files are those of this design and this code."""
     folder = place.runs / f"{study.hash}-{loaded_code()}" / f"block-{number:03d}"
-    jobs = enumerate(blocks(study)[number - 1])
+    jobs = enumerate(plan_blocks(study)[number - 1])
     return [Job(trial, place, folder / f"{k:03d}.csv") for k, trial in jobs]
 
 
@@ -220,7 +220,7 @@ def _commit(folder: Path) -> str:
 
 def status(study: Study, place: Workplace) -> pd.DataFrame:
     """How far each block is, and what made it; `code` is empty until it is in the archive."""
-    parts = blocks(study)
+    parts = plan_blocks(study)
     archived, rows = read_blocks(study, place.archive, len(parts)), list[dict]()
     for number, part in enumerate(parts, 1):
         made = archived[archived["block"] == number]
@@ -246,7 +246,7 @@ def verify(study: Study, place: Workplace, sample: int = 3, seed: int = 0) -> pd
     Raises:
         ValueError: no block is in the archive.
     """
-    rows = read_blocks(study, place.archive, len(blocks(study)))
+    rows = read_blocks(study, place.archive, len(plan_blocks(study)))
     if rows.empty:
         raise ValueError(
             f"{place.archive}: no block is here yet; make one with `merclip study run`"

@@ -11,7 +11,7 @@ from merclip_lib.scores.bootstrap import pooled, resampled
 from merclip_lib.scores.families import Finding, judge_family, two_way_interval
 from merclip_lib.scores.metrics import confusion_by_subject
 from merclip_lib.study.archive import predictions_of, read_blocks
-from merclip_lib.study.blocks import blocks
+from merclip_lib.study.blocks import plan_blocks
 from merclip_lib.study.design import Cell, Comparison, Study, cells_of
 
 PARTS = {"use_text": "text", "use_eim": "eim", "mix": "mix"}
@@ -27,7 +27,7 @@ def write_tables(study: Study, archive: Path, figures: Path) -> list[Path]:
     Raises:
         ValueError: blocks are missing (then nothing is scored), or one is damaged.
     """
-    number = len(blocks(study))
+    number = len(plan_blocks(study))
     rows = read_blocks(study, archive, number)
     if missing := sorted(set(range(1, number + 1)) - set(rows["block"])):
         raise ValueError(

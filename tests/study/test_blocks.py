@@ -15,7 +15,7 @@ from study_stand_in import CLASSES, DESIGN, place, predictions, run_and_die, wri
 from merclip_lib.__main__ import main
 from merclip_lib.runs.code import loaded_code
 from merclip_lib.study.archive import block_file, predictions_of, read_blocks
-from merclip_lib.study.blocks import blocks, plan, run_block, status, train_and_test, verify
+from merclip_lib.study.blocks import plan, plan_blocks, run_block, status, train_and_test, verify
 from merclip_lib.study.design import read_study
 
 TWO_MINUTES = {"block_minutes": 2}  # two trainings of 60 s on two cores: a minute
@@ -35,14 +35,14 @@ def study(tmp_path):
 def test_blocks_hold_every_training_once_and_take_their_minutes(tmp_path):
     families = {"primary": DESIGN["families"]["primary"] | {"cells": {"casme2-like": {"tiny": 10}}}}
     study = read_study(write_design(tmp_path, families=families, block_minutes=2.5))
-    parts = blocks(study)
+    parts = plan_blocks(study)
     assert [trial for part in parts for trial in part] == study.trials
     assert [len(part) for part in parts] == [5, 5, 5, 5]
     said = plan(study)
     assert said.splitlines()[0] == "block 1: 5 trainings, 2 min"
     assert "20 trainings, 0.3 core-hours" in said and "not frozen" not in said
     short = read_study(write_design(tmp_path, block_minutes=0.1, frozen=False))
-    assert [len(part) for part in blocks(short)] == [1] * 4
+    assert [len(part) for part in plan_blocks(short)] == [1] * 4
     assert f'not frozen: add the line `frozen: "{short.hash}"`' in plan(short)
 
 
@@ -53,7 +53,7 @@ def test_a_block_is_archived_with_what_made_it_and_unscored(study, tmp_path, cap
     assert len(rows) == 2 and set(rows["block"]) == {1}
     assert set(rows["design"]) == {study.hash} and set(rows["code"]) == {loaded_code()}
     assert rows[["commit", "processor", "torch", "seconds"]].ne("").all(axis=None)
-    for (_, row), trial in zip(rows.iterrows(), blocks(study)[0], strict=True):
+    for (_, row), trial in zip(rows.iterrows(), plan_blocks(study)[0], strict=True):
         expected = study_stand_in.train(trial, None)
         columns = ["clip_id", "subject", "truth", "prediction"]
         pd.testing.assert_frame_equal(predictions_of(row, tmp_path / "study"), expected[columns])
@@ -85,7 +85,7 @@ def test_a_killed_block_resumes_with_what_it_has(study, tmp_path):
         return study_stand_in.train(trial, folder)
 
     file = run_block(study, 1, place(tmp_path, train))
-    assert trained == [blocks(study)[0][1].cell]
+    assert trained == [plan_blocks(study)[0][1].cell]
     assert run_block(study, 1, place(tmp_path, train)) == file and len(trained) == 1
     table = status(study, place(tmp_path))
     assert table["finished"].tolist() == [2, 0]

@@ -10,7 +10,7 @@ from merclip_lib.scores.bootstrap import holm
 from merclip_lib.scores.families import p_value
 from merclip_lib.scores.metrics import score
 from merclip_lib.study.archive import predictions_of, read_blocks
-from merclip_lib.study.blocks import blocks, run_block
+from merclip_lib.study.blocks import plan_blocks, run_block
 from merclip_lib.study.design import read_study
 from merclip_lib.study.tables import write_tables
 
@@ -70,7 +70,7 @@ def done(tmp_path_factory):
         study = read_study(
             write_design(folder, entries=ENTRIES, families=FAMILIES, block_minutes=10)
         )
-        for number in range(1, len(blocks(study)) + 1):
+        for number in range(1, len(plan_blocks(study)) + 1):
             run_block(study, number, place(folder))
     return study, folder
 
@@ -91,7 +91,7 @@ def tables(done):
 def uf1(done, entry: str, start: str = "tiny") -> np.ndarray:
     """UF1 of an entry at each population, scored one by one."""
     study, folder = done
-    rows = read_blocks(study, folder / "study", len(blocks(study)))
+    rows = read_blocks(study, folder / "study", len(plan_blocks(study)))
     rows = rows[(rows["entry"] == entry) & (rows["start"] == start)].sort_values("population")
     answers = [predictions_of(row, folder / "study") for _, row in rows.iterrows()]
     return np.array([score(answer, CLASSES).uf1 for answer in answers])
@@ -150,7 +150,7 @@ def test_nothing_is_scored_before_all_blocks_are_there(done, tmp_path):
     for file in (folder / "study").iterdir():
         if file.name not in ("block-001.csv.gz", "block-003.csv.gz"):
             (archive / file.name).write_bytes(file.read_bytes())
-    assert len(blocks(study)) >= 3
+    assert len(plan_blocks(study)) >= 3
     with pytest.raises(ValueError, match="block 1, 3 of .* missing; nothing is scored"):
         write_tables(study, archive, tmp_path / "figures")
     assert not (tmp_path / "figures").exists()
