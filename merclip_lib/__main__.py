@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     for add in (data.add_describe, data.add_tables, data.add_clips):
         add(command)
     study.add_trainings(command)
+    study.add_study(command)
     study.add_reports(command)
     return parser
 

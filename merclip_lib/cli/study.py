@@ -82,6 +82,19 @@ def add_reports(command: Callable[..., ArgumentParser]) -> None:
     parser.set_defaults(takes_rest=True)
 
 
+def add_study(command: Callable[..., ArgumentParser]) -> None:
+    """`merclip study`: the frozen study."""
+    parser = command(_study, "study", "plan, run, score or verify the frozen study")
+    parser.add_argument("action", choices=("plan", "run", "status", "score", "verify"))
+    parser.add_argument("--block", type=int, help="run: which block, counted from 1")
+    parser.add_argument("--sample", type=int, default=3, help="verify: how many trainings")
+    parser.add_argument("--seed", type=int, default=0, help="verify: draws them")
+    parser.add_argument("--design", type=Path, help="default: notebooks/design.yaml")
+    parser.add_argument("--archive", type=Path, help="default: the folder study beside the design")
+    parser.add_argument("--figures-dir", type=Path, help="score: where its tables go")
+    parser.add_argument("--runs-dir", type=Path, help="populations and unfinished blocks")
+
+
 def _add_json(parser: ArgumentParser) -> None:
     """The choice of JSON."""
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -105,6 +118,40 @@ def _sweep(given: Namespace) -> int:
     execution = Execution(given.executor, given.workers, given.address)
     failures = sweeps.sweep(given.grid, given.runs_dir, selection, execution)
     return max([_failed(failure) for failure in failures], default=0)
+
+
+def _study(given: Namespace) -> int:
+    from merclip_lib.study import blocks, design, notebooks
+    from merclip_lib.study.checkout import default_runs, root_with
+    from merclip_lib.study.progress import Clock, progress_file
+    from merclip_lib.study.tables import write_tables
+
+    folder, runs = root_with("notebooks") / "notebooks", given.runs_dir or default_runs()
+    study = design.read_study(given.design or folder / "design.yaml")
+    archive = given.archive or study.path.parent / "study"
+    place = blocks.Workplace(archive.resolve(), runs.resolve() / "study")
+    if (given.action == "run") != (given.block is not None):
+        raise ValueError("name a block with --block for `run`, and only for it")
+    if given.action == "plan":
+        print(blocks.plan(study))
+    elif given.action == "status":
+        print(blocks.status(study, place).to_string(index=False))
+    elif given.action == "verify":
+        print(blocks.verify(study, place, given.sample, given.seed).to_string(index=False))
+    elif given.action == "score":
+        figures = given.figures_dir or folder.parent / "figures"
+        print(*write_tables(study, place.archive, figures), sep="\n")
+    else:
+        blocks.check_block(study, given.block)
+        parameters = {"block": given.block, "design": str(study.path.resolve())}
+        parameters |= {"archive": str(place.archive), "runs_dir": str(runs.resolve())}
+        copy = runs / "notebooks" / "study" / f"block-{given.block:03d}.ipynb"
+        try:
+            with progress_file(copy.parent, Clock([1.0])):
+                notebooks.execute(folder / "study_block.ipynb", copy, parameters)
+        except notebooks.NotebookError as error:
+            return _failed(error)
+    return 0
 
 
 def _failed(error: Exception | str) -> int:

@@ -1,8 +1,9 @@
 """The study: notebooks run through papermill, grids of runs, their cost.
 
 Not in the paper. `notebooks` runs them, `kernel` sets them up, `sweeps` runs a grid, `cost` says
-what a run will take, `progress` shows how far it is, `checkout` knows where the notebooks are. A
-notebook may use the names below.
+what a run will take, `progress` shows how far it is, `checkout` knows where the notebooks are. The
+frozen study: `design` says what is trained and compared, `blocks` trains it, `archive` keeps what
+was predicted, `tables` scores it. A notebook may use the names below.
 """
 
 import lazy_loader
@@ -14,6 +15,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "kernel": ["setup", "versions"],
         "notebooks": ["papermill_command"],
         "sweeps": ["Selection", "read_grid", "sweep"],
+        "design": ["read_study"],
+        "blocks": ["Workplace", "plan_blocks", "run_block", "train_and_test", "verify"],
+        "archive": ["predictions_of", "read_blocks"],
+        "tables": ["write_tables"],
         "cost": ["estimate", "flops", "growth"],
     },
 )

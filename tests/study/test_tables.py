@@ -1,0 +1,156 @@
+"""The tables of a study: scored once all blocks are there, and what they say is so."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import study_stand_in
+from study_stand_in import CLASSES, place, write_design
+
+from merclip_lib.scores.bootstrap import holm
+from merclip_lib.scores.families import p_value
+from merclip_lib.scores.metrics import score
+from merclip_lib.study.archive import predictions_of, read_blocks
+from merclip_lib.study.blocks import plan_blocks, run_block
+from merclip_lib.study.design import read_study
+from merclip_lib.study.tables import write_tables
+
+R = 5
+ENTRIES = {
+    "full": {},
+    "no_mix": {"config": {"mix": False}},
+    "full_again": {"config": {"seed": 1000}},
+    "eight": {"population": {"people": 8, "clips": 56}},
+    "eight_no_mix": {"population": {"people": 8, "clips": 56}, "config": {"mix": False}},
+    "jitter": {"config": {"mix": False, "jitter": 0.2}},
+}
+CELLS = {"casme2-like": {"tiny": R}}
+MIX = {"change": "mix", "a": "full", "b": "no_mix"}
+FAMILIES = {
+    "primary": {
+        "primary": True,
+        "cells": {"casme2-like": {"tiny": R, "scratch": R}},
+        "comparisons": [MIX],
+    },
+    "when": {
+        "cells": CELLS,
+        "comparisons": [
+            MIX | {"part": "mix", "points": {"people": 3, "start": "tiny"}},
+            MIX
+            | {"change": "mix, 8 people", "a": "eight", "b": "eight_no_mix"}
+            | {"part": "mix", "points": {"people": 8}},
+        ],
+    },
+    "positive controls": {
+        "cells": CELLS,
+        "comparisons": [
+            MIX | {"control": "positive"},
+            MIX | {"change": "the other way", "a": "no_mix", "b": "full", "control": "positive"},
+            MIX | {"change": "jitter", "a": "no_mix", "b": "jitter", "control": "positive"},
+        ],
+    },
+    "negative controls": {
+        "cells": CELLS,
+        "comparisons": [
+            {"change": "seed", "a": "full", "b": "full_again"}
+            | {"control": "negative", "within": [-0.3, 0.3]},
+            {"change": "no help", "a": "no_mix", "b": "full"}
+            | {"control": "negative", "within": [-1.0, 0.05]},
+            MIX | {"control": "negative", "within": [-0.3, 0.3]},
+        ],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A study of six entries, all of it run, and its folder."""
+    folder = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        study_stand_in.install(patch.setattr)
+        study = read_study(
+            write_design(folder, entries=ENTRIES, families=FAMILIES, block_minutes=10)
+        )
+        for number in range(1, len(plan_blocks(study)) + 1):
+            run_block(study, number, place(folder))
+    return study, folder
+
+
+@pytest.fixture(scope="module")
+def tables(done):
+    study, folder = done
+    files = write_tables(study, folder / "study", folder / "figures")
+    assert [file.name for file in files] == [
+        "parts.csv",
+        "differences.csv",
+        "controls.csv",
+        "when.csv",
+    ]
+    return {file.stem: pd.read_csv(file) for file in files}
+
+
+def uf1(done, entry: str, start: str = "tiny") -> np.ndarray:
+    """UF1 of an entry at each population, scored one by one."""
+    study, folder = done
+    rows = read_blocks(study, folder / "study", len(plan_blocks(study)))
+    rows = rows[(rows["entry"] == entry) & (rows["start"] == start)].sort_values("population")
+    answers = [predictions_of(row, folder / "study") for _, row in rows.iterrows()]
+    return np.array([score(answer, CLASSES).uf1 for answer in answers])
+
+
+def test_parts_are_means_over_populations(done, tables):
+    parts = tables["parts"]
+    assert list(parts) == ["preset", "start", "text", "eim", "mix", "uf1", "low", "high"]
+    assert len(parts) == 4, "other populations, and more than parts left out, are no parts"
+    row = parts.set_index(["start", "mix"]).loc[("scratch", True)]
+    assert row["uf1"] == pytest.approx(uf1(done, "full", "scratch").mean(), abs=1e-6)
+    assert not row["text"] and not row["eim"] and (parts["low"] < parts["high"]).all()
+
+
+def test_differences_are_those_of_their_family(done, tables):
+    table = tables["differences"]
+    assert list(table) == (
+        "family preset start change difference low high p_holm smallest_findable equivalent".split()
+    )
+    family = table[table["family"] == "primary"].set_index("start")
+    by_hand = {s: uf1(done, "full", s) - uf1(done, "no_mix", s) for s in ("tiny", "scratch")}
+    p = holm([p_value(d, 0.0, "two-sided", done[0].design.rules) for d in by_hand.values()])
+    for corrected, (start, values) in zip(p, by_hand.items(), strict=True):
+        row = family.loc[start]
+        assert row["difference"] == pytest.approx(values.mean(), abs=1e-6)
+        assert row["p_holm"] == pytest.approx(corrected, rel=1e-5)
+        assert 0 < row["low"] < row["difference"] < row["high"]
+    assert not table["equivalent"].any()
+
+
+def test_curves_hold_their_points(tables):
+    when = tables["when"]
+    assert list(when) == ["factor", "level", "part", "difference", "low", "high"]
+    points = list(when[["factor", "level", "part"]].itertuples(index=False, name=None))
+    assert points == [("people", "3", "mix"), ("start", "tiny", "mix"), ("people", "8", "mix")]
+
+
+def test_controls_pass_by_holm_or_by_their_bound(tables):
+    controls = tables["controls"].set_index(["control", "kind"])
+    columns = ["preset", "start", "difference", "low", "high", "passed"]
+    assert list(controls) == columns
+    assert controls["passed"].to_dict() == {
+        ("mix", "positive"): True,
+        ("the other way", "positive"): False,  # clear, but of the wrong sign
+        ("seed", "negative"): True,
+        ("no help", "negative"): True,  # it hurts, and was only not to help
+        ("mix", "negative"): False,
+        ("jitter", "positive"): False,  # nothing there
+    }
+
+
+def test_nothing_is_scored_before_all_blocks_are_there(done, tmp_path):
+    study, folder = done
+    archive = tmp_path / "study"
+    archive.mkdir()
+    for file in (folder / "study").iterdir():
+        if file.name not in ("block-001.csv.gz", "block-003.csv.gz"):
+            (archive / file.name).write_bytes(file.read_bytes())
+    assert len(plan_blocks(study)) >= 3
+    with pytest.raises(ValueError, match="block 1, 3 of .* missing; nothing is scored"):
+        write_tables(study, archive, tmp_path / "figures")
+    assert not (tmp_path / "figures").exists()
