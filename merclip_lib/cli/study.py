@@ -29,6 +29,7 @@ def add_trainings(command: Callable[..., ArgumentParser]) -> None:
 
     parser = command(_pretrain, "pretrain", "train the tiny weights again on SynthME-macro")
     parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
+    parser.add_argument("--force", action="store_true", help="replace files of another kind")
     parser.add_argument("--steps", type=int, help="training steps")
     parser.add_argument("--seed", type=int, help="random seed")
     parser.add_argument("--frames", type=int, help="frames of a clip (default: 8)")
@@ -109,11 +110,18 @@ def _failed(error: Exception | str) -> int:
 
 
 def _pretrain(given: Namespace) -> int:
+    from merclip_lib.files import output_place
     from merclip_lib.study.checkout import default_runs
     from merclip_lib.synthme.draw import draw_set
     from merclip_lib.synthme.plan import MACRO
-    from merclip_lib.training.pretrain import PretrainSettings, pretrain
+    from merclip_lib.training.pretrain import CARD, PretrainSettings, pretrain
+    from merclip_lib.weights.files import WEIGHTS
 
+    if given.out.suffix != ".safetensors":
+        raise ValueError(f"{given.out}: name the weights to write something.safetensors")
+    inputs = [Path(given.text)] if given.text else []
+    output_place(given.out, WEIGHTS, inputs, force=given.force)
+    output_place(given.out.with_suffix(".json"), CARD, inputs, force=given.force)
     keys = ("steps", "seed", "frames", "temporal", "text")
     chosen = {key: value for key in keys if (value := getattr(given, key)) is not None}
     store = draw_set(MACRO, default_runs() / MACRO.name.lower())

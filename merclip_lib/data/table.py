@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from merclip_lib.files import write_csv
+from merclip_lib.files import Kind, write_csv
 from merclip_lib.text import facs
 
 # action_units is FACS notation; frames is where the pictures are (folder or video below the data
@@ -18,6 +18,7 @@ from merclip_lib.text import facs
 _TEXT = ["clip_id", "dataset", "subject", "clip", "action_units", "emotion", "frames"]
 _FRAME_NUMBERS = ["onset", "apex", "offset"]
 COLUMNS = [*_TEXT[:4], *_FRAME_NUMBERS, "fps", *_TEXT[4:]]
+TABLE = Kind(("clip_id", "action_units", "emotion", "frames"))
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 The same seed gives the same bytes whatever the number of processes.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from merclip_lib.files import output_place
 from merclip_lib.progress import track
 from merclip_lib.synthme.action_units import SIDED, UNITS
 from merclip_lib.synthme.face import draw_face
@@ -94,11 +94,10 @@ def draw_set(face_set: FaceSet, folder: str | Path, workers: int | None = None) 
     Raises:
         ValueError: the folder holds something else, or cannot be written.
     """
-    from merclip_lib.data.store import open_store, write_store
+    from merclip_lib.data.store import STORE, open_store, read_meta, write_store
 
-    meta_file = Path(folder) / "meta.json"
-    wanted = set_hash(face_set)
-    if meta_file.is_file() and json.loads(meta_file.read_text()).get("hash") == wanted:
+    folder, wanted = output_place(folder, STORE), set_hash(face_set)
+    if read_meta(folder).get("hash") == wanted:
         return open_store(folder)
     table = plan_set(face_set)
     meta = asdict(face_set) | {"hash": wanted, "drawing": DRAWING, "fps": FPS, "synthetic": True}

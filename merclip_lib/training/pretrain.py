@@ -24,7 +24,7 @@ from merclip_lib import augment
 from merclip_lib.config import Config, ModelSize, size_of
 from merclip_lib.data.dataset import ClipDataset, Sampling, uniform_sample
 from merclip_lib.data.store import ClipStore
-from merclip_lib.files import write_text
+from merclip_lib.files import Kind, write_text
 from merclip_lib.model.encoder import VideoEncoder
 from merclip_lib.text.bank import build_text_bank, text_tower, tokenizer
 from merclip_lib.text.facs import codes, swap_sides
@@ -36,6 +36,7 @@ from merclip_lib.weights.files import save_weights
 from merclip_lib.weights.load import BUNDLED, load_text_tower
 
 STYLES = ("phrases", "phrases", "phrases", "facs_names", "codes", "anatomy")  # drawn in turn
+CARD = Kind(('"data_hash"', '"settings"'))  # what stands beside the weights
 
 
 @dataclass(frozen=True)

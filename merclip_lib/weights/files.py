@@ -5,8 +5,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from merclip_lib.files import replacing
+from merclip_lib.files import Kind, replacing
 from merclip_lib.weights import key_layouts, published
+
+WEIGHTS = Kind(('"__metadata__"', '"merclip"'))
 
 
 def save_weights(path: str | Path, state: dict[str, Tensor], header: dict) -> None:
