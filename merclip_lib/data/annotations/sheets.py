@@ -1,31 +1,47 @@
-"""Spreadsheets as they come: xlsx, xls or csv, any sheet, any encoding, headings in any row.
+"""Spreadsheets as they come: xlsx or csv, any sheet, any encoding, headings in any row.
 
 Everything is read as text, so that `01` stays `01`. Headings are compared without case, blanks and
 signs ("Onset Frame" is "onsetframe") and are looked for in the first rows of every sheet.
 """
 
-import contextlib
-import csv
-import io
 import re
+import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import pandas as pd
+import openpyxl
+from openpyxl.utils.cell import coordinate_to_tuple, range_boundaries
+from openpyxl.worksheet._read_only import ReadOnlyWorksheet
 
 from merclip_lib.data.annotations.releases import Release
+from merclip_lib.data.limits import check_limit
+from merclip_lib.data.text_table import OLE, ZIP, read_bytes, read_text_table
 
 HEADER_ROWS = 40  # SAMM has a dozen lines of text above its header
-_ENCODINGS = ("utf-8-sig", "gb18030", "latin-1")
+_ENCODINGS = ("gb18030", "latin-1")  # of csv files that are not Unicode
+_MERGED = re.compile(r'<(?:\w+:)?mergeCell\s+ref="([A-Z]+[0-9]+:[A-Z]+[0-9]+)"')
+_FORMULA = re.compile(  # a cell with a formula and no value that was stored with it
+    r'<(?:\w+:)?c\s+r="([A-Z]+[0-9]+)"[^>]*>\s*<(?:\w+:)?f[^>]*>([^<]*)</(?:\w+:)?f>'
+    r"\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
+)
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One sheet as text: `rows[0]` is row 1 of the file, and all rows are of one length."""
+    """One sheet as text: `rows[0]` is row 1 of the file, and all rows are of one length.
+
+    Attributes:
+        name: of the sheet, or of a csv file.
+        rows: the texts of all cells.
+        encoding: of a csv file.
+        cells: how many cells each row had before it was filled up.
+    """
 
     name: str
     rows: list[list[str]]
+    encoding: str = ""
+    cells: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -48,51 +64,81 @@ class Fields:
 
 
 def read_sheets(path: str | Path) -> list[Sheet]:
-    """Read all sheets of an annotation file.
+    """Read all sheets of an annotation file; its content says what it is, not its ending.
 
     Raises:
-        ValueError: for a file that is missing or cannot be read.
+        ValueError: for a file that is missing, cannot be read or is larger than a limit.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file; name the annotation file of your own copy")
-    suffix = path.suffix.lower()
-    if suffix not in (".xlsx", ".xlsm", ".xls", ".csv", ".tsv", ".txt"):
-        raise ValueError(f"{path}: {suffix or 'no'} ending; annotation files are xlsx, xls or csv")
+    start = read_bytes(path)[:8]
+    if start.startswith(ZIP):
+        return _workbook(path)
+    if start == OLE:
+        raise ValueError(
+            f"{path}: is an old xls or protected by a password; open it in a spreadsheet program "
+            "and save it as xlsx without a password"
+        )
+    if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
+        raise ValueError(f"{path}: cannot be read as xlsx or csv; save it again as xlsx")
+    table = read_text_table(path, _ENCODINGS)
+    return [_sheet(path.name, dict(enumerate(table.rows)), path, table.encoding)]
+
+
+def _workbook(path: Path) -> list[Sheet]:
+    """All sheets of an xlsx, row by row, so that a cell far away costs nothing."""
     try:
-        if suffix in (".csv", ".tsv", ".txt"):
-            return [_text_sheet(path.name, _csv_rows(path))]
-        frames = pd.read_excel(path, None, header=None, dtype=object, keep_default_na=False)
-    except ImportError as problem:
-        raise ValueError(
-            f"{path}: no reader for {suffix} is installed; open it in a spreadsheet program and "
-            "save it as xlsx"
-        ) from problem
+        with zipfile.ZipFile(path) as archive:
+            check_limit("unpacked_bytes", sum(p.file_size for p in archive.infolist()), str(path))
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+            texts = {s.title: archive.read(s._worksheet_path).decode() for s in book.worksheets}
+        return [_worksheet(sheet, texts[sheet.title], path) for sheet in book.worksheets]
     except Exception as problem:  # whatever a damaged file provokes in the readers
-        raise ValueError(
-            f"{path}: cannot be read as xlsx, xls or csv ({problem}); save it again as xlsx"
-        ) from problem
-    return [_text_sheet(name, frame.values.tolist()) for name, frame in frames.items()]
+        if isinstance(problem, ValueError) and str(problem).startswith(str(path)):
+            raise
+        raise ValueError(f"{path}: cannot be read as xlsx ({problem}); save it again") from problem
 
 
-def _csv_rows(path: Path) -> list[list[str]]:
-    """Rows of a csv whose encoding and delimiter (comma, semicolon, tab) are detected."""
-    raw = path.read_bytes()
-    encodings = ("utf-16",) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else _ENCODINGS
-    for encoding in encodings:
-        with contextlib.suppress(UnicodeDecodeError):
-            text = raw.decode(encoding)
-            break
-    else:
-        raise ValueError("neither UTF-8 nor UTF-16 text")
-    head = text.splitlines()[:HEADER_ROWS]
-    delimiter = max(",;\t", key=lambda sign: max([0, *(line.count(sign) for line in head)]))
-    return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+def _worksheet(sheet: ReadOnlyWorksheet, text: str, path: Path) -> Sheet:
+    """One sheet; a merged cell fills all its place, a formula without a value shows itself.
+
+    Args:
+        sheet: as openpyxl reads it.
+        text: its XML, for what openpyxl leaves out when it reads row by row.
+        path: of the file, for messages.
+    """
+    sheet.reset_dimensions()  # what the file says of its size may be wrong
+    rows = {}
+    for number, row in enumerate(sheet.iter_rows(values_only=True)):
+        if any(cell is not None for cell in row):
+            check_limit("rows", number + 1, f"{path}, sheet {sheet.title!r}")
+            while row[-1] is None:
+                row = row[:-1]
+            rows[number] = list(row)
+    formulas = {
+        coordinate_to_tuple(place): f"={formula}" for place, formula in _FORMULA.findall(text)
+    }
+    result = _sheet(sheet.title, rows, path)
+    width = len(result.rows[0]) if result.rows else 0
+    for (row, column), formula in formulas.items():
+        if row <= len(result.rows) and column <= width:
+            result.rows[row - 1][column - 1] = formula
+    for left, top, right, bottom in map(range_boundaries, _MERGED.findall(text)):
+        for row in range(top, min(bottom, len(result.rows)) + 1):
+            for column in range(left, min(right, width) + 1):
+                result.rows[row - 1][column - 1] = result.rows[top - 1][left - 1]
+    return result
 
 
-def _text_sheet(name: str, rows: list[list]) -> Sheet:
-    width = max(map(len, rows), default=0)
-    return Sheet(name, [[*map(_cell_text, row), *[""] * (width - len(row))] for row in rows])
+def _sheet(name: str, rows: dict[int, list], path: Path, encoding: str = "") -> Sheet:
+    """A sheet of the rows that are there, numbered from 0; the others are empty."""
+    height, width = max(rows, default=-1) + 1, max(map(len, rows.values()), default=0)
+    for what, count in (("columns", width), ("cells", height * width)):
+        check_limit(what, count, f"{path}, sheet {name!r}")
+    texts = [[_cell_text(cell) for cell in rows.get(number, [])] for number in range(height)]
+    padded = [[*row, *[""] * (width - len(row))] for row in texts]
+    return Sheet(name, padded, encoding, [len(row) for row in texts])
 
 
 def _cell_text(cell: object) -> str:
