@@ -28,7 +28,7 @@ def add_tables(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument(
         "dataset", help="casme2, samm, smic, casme3, dfme, mmew, 4dme, casme, casme2sq"
     )
-    parser.add_argument("--annotations", type=Path, nargs="+", default=[], help="xlsx, xls or csv")
+    parser.add_argument("--annotations", type=Path, nargs="+", default=[], help="xlsx or csv")
     parser.add_argument("--data-root", type=Path, help="its pictures: looked up, used for repairs")
     parser.add_argument("--out", type=Path, required=True, help="the clip table to write (CSV)")
     parser.add_argument(

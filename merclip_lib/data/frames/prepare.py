@@ -182,6 +182,9 @@ def _notes(waiting: Path, chosen: Chosen) -> list[list[str]]:
             text = str(stored["note"])
         if frames.missing:
             notes.append([name, f"{frames.missing} frames missing, the nearest taken"])
+        if frames.strays:
+            left = f"{len(frames.strays)} pictures are no frames and left aside"
+            notes.append([name, f"{left}: {', '.join(frames.strays[:3])}"])
         if text:
             notes.append([name, text])
     return notes
