@@ -42,7 +42,7 @@ def clip_row(values: dict[str, str], release: Release, root: DataRoot | None) ->
     """Make the row of a clip table from a row of an annotation file.
 
     Args:
-        values: field -> text of its cell.
+        values: field -> text of its cell, as `sound_values` returns them.
         release: how the dataset writes its annotations.
         root: the pictures, by which wrong frame numbers are repaired.
 
@@ -52,10 +52,6 @@ def clip_row(values: dict[str, str], release: Release, root: DataRoot | None) ->
     Raises:
         ValueError: with the reason why the row cannot be taken.
     """
-    values = {
-        name: text if name == "clip" else _plain_signs(text) for name, text in values.items()
-    }
-    _refuse_spoilt(values)
     clip = values.get("clip", "")
     if not clip:
         raise ValueError("no clip name")
@@ -93,8 +89,13 @@ def _plain_signs(text: str) -> str:
     return "".join(normalize("NFKC", sign) if sign.isalnum() else sign for sign in text)
 
 
-def _refuse_spoilt(values: dict[str, str]) -> None:
-    """ValueError for a cell that its spreadsheet program has spoilt, or that is no name at all."""
+def sound_values(values: dict[str, str]) -> dict[str, str]:
+    """The cells of a row with plain digits and letters; the name of a clip stays as its folder's.
+
+    Raises:
+        ValueError: for a cell that a spreadsheet program has spoilt, or that is too long.
+    """
+    values = {k: text if k == "clip" else _plain_signs(text) for k, text in values.items()}
     for name, text in values.items():
         if text.startswith("="):
             raise ValueError(
@@ -108,6 +109,7 @@ def _refuse_spoilt(values: dict[str, str]) -> None:
                 f"{name} {text!r} is a date or number that a spreadsheet program made of the "
                 "text; write it again in a column of the format `text`"
             )
+    return values
 
 
 def _fps(text: str, usual: float) -> float:
@@ -133,7 +135,6 @@ def _subject(text: str, form: str) -> str:
 
 def subject_key(text: str, form: str) -> str:
     """What two spellings of one subject share: "1", "01" and "sub01", or "spNO.1" and "spno.01"."""
-    text = _plain_signs(text)
     if form and (number := _NUMBER_AT_END.search(text)):
         return str(int(number[1]))
     return person_key(text)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from merclip_lib.data.annotations.clip_row import clip_row, split_named, subject_key
+from merclip_lib.data.annotations.clip_row import clip_row, sound_values, split_named, subject_key
 from merclip_lib.data.annotations.releases import KNOWN_EMOTIONS, NAMES, RELEASES, Release
 from merclip_lib.data.annotations.sheets import (
     ENCODINGS,
@@ -203,17 +203,18 @@ class _CollectedRows:
 
     def add(self, number: int, values: dict[str, str], frames: str = "") -> None:
         """Take a row of the file, or drop it; either way it is reported."""
-        text = values["subject"]
-        key = subject_key(text, self.release.subject)
-        first, first_row = self.first_spelling.setdefault(key, (text, number))
-        spelling = "" if first == text else f"subject {text!r} is the {first!r} of row {first_row}"
         try:
+            values = sound_values(values)
+            text = values["subject"]
+            key = subject_key(text, self.release.subject)
+            first, first_row = self.first_spelling.setdefault(key, (text, number))
             row, repair = clip_row(values | {"subject": first}, self.release, self.data_root)
             if row["clip_id"] in self.row_of_clip:
                 raise ValueError(f"same clip as row {self.row_of_clip[row['clip_id']]}")
         except ValueError as problem:
             self.drop(number, str(problem))
             return
+        spelling = "" if first == text else f"subject {text!r} is the {first!r} of row {first_row}"
         self.row_of_clip[row["clip_id"]] = number
         self.rows.append(row | ({"frames": frames} if frames else {}))
         reason = "; ".join(filter(None, [spelling, repair]))

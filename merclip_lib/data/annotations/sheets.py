@@ -4,6 +4,7 @@ Everything is read as text, so that `01` stays `01`. Headings are compared witho
 signs ("Onset Frame" is "onsetframe") and are looked for in the first rows of every sheet.
 """
 
+import io
 import re
 import zipfile
 from collections.abc import Iterator
@@ -97,18 +98,18 @@ def read_sheets(path: str | Path) -> list[Sheet]:
 def _workbook(path: Path) -> list[Sheet]:
     """All sheets of an xlsx, row by row, so that a cell far away costs nothing."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            parts = [
-                part for part in archive.infolist() if part.filename.endswith((".xml", ".rels"))
-            ]
+        content = io.BytesIO(read_bytes(path))
+        with zipfile.ZipFile(content) as archive:
+            parts = [p for p in archive.infolist() if p.filename.endswith((".xml", ".rels"))]
             check_limit("unpacked_bytes", sum(part.file_size for part in parts), str(path))
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+            book = openpyxl.load_workbook(content, read_only=True, data_only=True)
             texts = {s.title: archive.read(s._worksheet_path).decode() for s in book.worksheets}
         return [_worksheet(sheet, texts[sheet.title], path) for sheet in book.worksheets]
     except Exception as problem:  # whatever a damaged file provokes in the readers
         if isinstance(problem, ValueError) and str(problem).startswith(str(path)):
             raise
-        raise ValueError(f"{path}: cannot be read as xlsx ({problem}); save it again") from problem
+        why = " ".join(str(problem).split()) or type(problem).__name__
+        raise ValueError(f"{path}: cannot be read as xlsx ({why}); save it again") from problem
 
 
 def _worksheet(sheet: ReadOnlyWorksheet, text: str, path: Path) -> Sheet:
