@@ -167,6 +167,6 @@ def named_file(weights: str, size: str) -> Path:
         ValueError: the name is unknown, or its download fails.
     """
     if not published.is_name(weights):
-        return Path(weights)
+        return Path(weights).expanduser()
     bundled = BUNDLED.with_name(f"{weights}.safetensors")
     return bundled if bundled.is_file() else published.fetch(weights, size)
