@@ -154,9 +154,10 @@ def read_video(path: Path, positions: tuple[int, ...]) -> list[np.ndarray]:
     wanted = set(positions)
     frames: dict[int, np.ndarray] = {}
     video = cv2.VideoCapture(str(path))
-    sides = video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FRAME_HEIGHT)
-    check_size(int(sides[0]), int(sides[1]), path.name)
-    check_limit("clip_pixels", sides[0] * sides[1] * len(wanted), path.name)
+    width = int(video.get(cv2.CAP_PROP_FRAME_WIDTH))
+    height = int(video.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    check_size(width, height, path.name)
+    check_limit("clip_pixels", width * height * len(wanted), path.name)
     for position in range(max(positions) + 1):
         if not video.grab():
             break
@@ -186,7 +187,7 @@ def read_clip(chosen: ChosenFrames, settings: PictureSettings) -> tuple[np.ndarr
         bits, by_file = used_bits(files), {}
         for path in files:
             by_file[path] = read_picture(path) if bits == 8 else read_picture(path, bits)
-            check_limit("clip_pixels", by_file[path].size / 3 * len(files), path.name)
+            check_limit("clip_pixels", by_file[path].size // 3 * len(files), path.name)
         pictures = [by_file[path] for path in chosen.files]
     shapes = {picture.shape[:2] for picture in pictures}
     if len(shapes) > 1:
