@@ -33,7 +33,7 @@ def inspect_file(path: Path, size: str = "") -> dict:
     path = path.expanduser()
     state, header = read_weights(path)
     checkpoint, checksum = key_layouts.recognise(state, str(path)), published.sha256(path)
-    sizes = sizes_in(checkpoint)
+    sizes = sizes_in(checkpoint, str(path))
     parts = {"vision": checkpoint.vision, "text": checkpoint.text, "head": checkpoint.head}
     for part in parts.values():
         for name, tensor in part.items():

@@ -19,18 +19,6 @@ WRAPPERS = tuple(
     "state_dict_ema model_ema ema ema_state_dict params_ema".split()
 )
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
-# Numbers of dimensions of the tensors by which sizes are told.
-_DIMENSIONS = {
-    "conv1.weight": (4, 5),
-    "positional_embedding": (2,),
-    "token_embedding.weight": (2,),
-    "text_projection": (2,),
-    "proj": (2,),
-    "to_cls_decoder.weight": (2,),
-    "fc_cls.weight": (2,),
-    "transformer.resblocks.0.lmhra1.pos_embed.1.weight": (5,),
-    "temporal_positional_embedding": (3,),
-}
 _SHOWN = 60  # signs of a name in a message
 _NESTED = 4  # wrappers around a state, or prefixes before its names
 
@@ -155,17 +143,6 @@ def check_values(name: str, tensor: Tensor, source: str) -> None:
         )
 
 
-def _check_dimensions(parts: Mapping[str, Mapping[str, Tensor]], source: str) -> None:
-    """ValueError for a tensor from which no size can be read."""
-    for part in parts.values():
-        for name, numbers in _DIMENSIONS.items():
-            if name in part and (part[name].ndim not in numbers or not part[name].numel()):
-                raise ValueError(
-                    f"{source}: {name} has shape {tuple(part[name].shape)}, not "
-                    f"{' or '.join(map(str, numbers))} dimensions; the file holds another network"
-                )
-
-
 def recognise(state: Mapping[str, Tensor], source: str) -> Checkpoint:
     """Sort the tensors of a state into the parts of MER-CLIP.
 
@@ -197,7 +174,6 @@ def recognise(state: Mapping[str, Tensor], source: str) -> Checkpoint:
         part, our_name = _place(layout, name)
         parts[part][our_name] = tensor
     other = list(parts.pop("other"))
-    _check_dimensions(parts, source)
     return Checkpoint(layout, **parts, logit_scale=scale, other=other)
 
 

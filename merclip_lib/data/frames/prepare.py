@@ -112,7 +112,7 @@ def _choose(table: pd.DataFrame, root: Path, length: int) -> tuple[Chosen, dict[
                     raise ValueError(f"{where}: {file.name} links out of the data root; copy it")
             chosen[row["clip_id"]] = frames
         except (ValueError, OSError) as problem:
-            reason = str(problem)
+            reason = _one_line(str(problem))
             problems[row["clip_id"]] = reason if where in reason else f"{where}: {reason}"
     return chosen, problems
 
@@ -147,7 +147,12 @@ def _decode(
         done, total = len(chosen) - len(todo), len(chosen)
         bar = tqdm(reasons, "clips", total, initial=done, unit="clip", disable=None)
         pairs = zip(todo, bar, strict=True)
-        return {name: f"clip {name}: {reason}" for name, reason in pairs if reason}
+        return {name: f"clip {name}: {_one_line(reason)}" for name, reason in pairs if reason}
+
+
+def _one_line(text: str) -> str:
+    """A text in one line, whatever stands in the names of files."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def _file(waiting: Path, name: str) -> Path:
