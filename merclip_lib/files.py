@@ -1,14 +1,16 @@
-"""Files written whole or not at all, errors of the disk in one sentence, and "did you mean".
+"""Where may be written, files written whole or not at all, errors of the disk, "did you mean".
 
 Everything is written beside its place and renamed into it, so that a killed process or a full disk
-leaves the old file or the new one, never half of one.
+leaves the old file or the new one, never half of one. `output_place` decides what may be replaced.
 """
 
 import contextlib
 import difflib
+import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,12 @@ from safetensors import SafetensorError
 
 if TYPE_CHECKING:  # importing the package does not import pandas
     import pandas as pd
+
+_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # left in folders by file browsers
+_REMEDIES = {
+    errno.ENOENT: "its folder was removed meanwhile; start again",
+    errno.ENAMETOOLONG: "give it a shorter name",
+}
 
 
 @contextlib.contextmanager
@@ -25,10 +33,90 @@ def writing(path: str | Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ValueError(
-            f"{path}: cannot be written ({why}); free some space or make the folder writable, "
-            "then start again: what is finished stays"
-        ) from error
+        remedy = _REMEDIES.get(
+            getattr(error, "errno", None) or 0,
+            "free some space or make the folder writable, then start again: what is finished stays",
+        )
+        raise ValueError(f"{path}: cannot be written ({why}); {remedy}") from error
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How what we wrote is told from what is the user's.
+
+    Attributes:
+        words: stand at the beginning of every such file.
+        files: for a folder, the names that every one of them holds.
+        more: names that it may hold besides.
+    """
+
+    words: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
+
+    def fits(self, path: Path) -> bool:
+        """Whether what is at `path` is empty or of this kind."""
+        if path.is_dir():
+            names = {inner.name for inner in path.iterdir()} - _LITTER
+            return not names or {*self.files} <= names <= {*self.files, *self.more}
+        with path.open("rb") as file:
+            start = file.read(4096)
+        return not start or all(word.encode() in start for word in self.words)
+
+
+def output_place(
+    path: str | Path,
+    kind: Kind,
+    inputs: Iterable[Path] = (),
+    root: Path | None = None,
+    force: bool = False,
+) -> Path:
+    """Decide whether a command may write at `path`; every command asks here before it works.
+
+    Only what is absent, empty, or of the kind that is written may be replaced, so that nothing of
+    the user's is lost.
+
+    Args:
+        path: the file or folder to write.
+        kind: what is written: a folder where it has `files`.
+        inputs: files that the command reads; they are never replaced.
+        root: the user's pictures; nothing is written over, in or above them.
+        force: replace a file of another kind (a folder never is).
+
+    Returns:
+        The path without links.
+
+    Raises:
+        ValueError: naming what is in the way and what to do.
+    """
+    with writing(path):
+        try:
+            place = Path(path).resolve()
+        except RuntimeError:  # links in a circle
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+        for taken in inputs:
+            if _lies_in(taken, place):
+                raise ValueError(f"{path}: is or holds the input {taken}; name another place")
+        if root is not None and (_lies_in(place, root) or _lies_in(root, place)):
+            raise ValueError(f"{path}: is, holds or lies in the data root; name a place outside it")
+        if _lies_in(Path.cwd(), place):
+            raise ValueError(f"{path}: is or holds the folder you are in; name a folder in it")
+        if place.exists():
+            wanted = "a folder" if kind.files else "a file"
+            if not (place.is_dir() if kind.files else place.is_file()):
+                raise ValueError(f"{path}: is there and is not {wanted}; name another place")
+            if not kind.fits(place) and not (force and place.is_file()):
+                remedy = "name another folder" if kind.files else "name another file, or --force"
+                raise ValueError(f"{path}: holds something else, which stays; {remedy}")
+    return place
+
+
+def _lies_in(inner: Path, outer: Path) -> bool:
+    """Whether `inner` is `outer` or below it, whatever the links, the case and the spelling."""
+    inner = inner.resolve()
+    if not outer.exists():
+        return inner.is_relative_to(outer.resolve())
+    return any(path.exists() and path.samefile(outer) for path in (inner, *inner.parents))
 
 
 @contextlib.contextmanager
@@ -54,36 +142,33 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: str | Path, mark: str) -> Iterator[Path]:
+def replacing_folder(path: str | Path, kind: Kind) -> Iterator[Path]:
     """Yield a new temporary folder; filled by the block, it then takes the place of `path`.
+
+    An older folder waits as `.<name>.old` until the new one is in its place: a kill between the
+    two loses neither, and the next call puts the older one back.
 
     Args:
         path: the folder; an older one of the same kind is deleted at the end.
-        mark: a file that every folder of this kind holds.
+        kind: what is written, see `output_place`.
 
     Raises:
-        ValueError: as `check_output_folder` and `writing`.
+        ValueError: as `output_place` and `writing`.
     """
-    path = Path(path)
-    check_output_folder(path, mark)
-    old = path.with_name(f".{path.name}.old")
-    with replacing(path) as temporary:
+    place = output_place(path, kind)
+    old = place.with_name(f".{place.name}.old")
+    with replacing(place) as temporary:
+        if old.is_dir() and kind.fits(old):  # left by a kill
+            remove(old) if place.exists() else os.replace(old, place)
         remove(temporary)  # left by a killed process of the same number
         temporary.mkdir()
         yield temporary
-        if path.exists():
+        replaced = place.exists()
+        if replaced:
+            os.replace(place, old)
+    if replaced:
+        with writing(place):
             remove(old)
-            os.replace(path, old)
-    with writing(path):
-        remove(old)
-
-
-def check_output_folder(path: Path, mark: str) -> None:
-    """Raise ValueError if `path` holds something without a file `mark`, which must not be lost."""
-    with writing(path):
-        occupied = path.is_file() or path.is_dir() and any(path.iterdir())
-    if occupied and not (path / mark).is_file():
-        raise ValueError(f"{path}: holds something else (no {mark}); name another folder")
 
 
 def write_text(path: str | Path, text: str) -> None:

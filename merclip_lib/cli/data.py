@@ -17,6 +17,7 @@ def add_describe(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("annotation", nargs="?", help='for example "4+7+L10"')
     parser.add_argument("--table", type=Path, help="say those of a whole clip table instead")
     parser.add_argument("--out", type=Path, help="with --table: the sentences to write (CSV)")
+    _add_force(parser)
     parser.add_argument("--style", choices=STYLES, default="phrases")
     parser.add_argument("--emotion", help="the class name, for the style emotion_only")
 
@@ -27,7 +28,7 @@ def add_tables(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument(
         "dataset", help="casme2, samm, smic, casme3, dfme, mmew, 4dme, casme, casme2sq"
     )
-    parser.add_argument("--annotations", type=Path, nargs="+", default=[], help="xlsx, xls or csv")
+    parser.add_argument("--annotations", type=Path, nargs="+", default=[], help="xlsx or csv")
     parser.add_argument("--data-root", type=Path, help="its pictures: looked up, used for repairs")
     parser.add_argument("--out", type=Path, required=True, help="the clip table to write (CSV)")
     parser.add_argument(
@@ -38,12 +39,14 @@ def add_tables(command: Callable[..., ArgumentParser]) -> None:
         help="a heading that your release names otherwise",
     )
     parser.add_argument("--split", default="", help="value of the column split (DFME)")
+    _add_force(parser)
     _add_report_options(parser)
 
     parser = command(_task, "task", "say which clips of clip tables a task takes, and check totals")
     parser.add_argument("task", help="for example casme2-5 or megc2019-3")
     parser.add_argument("--table", type=Path, action="append", required=True, help="repeatable")
     parser.add_argument("--out", type=Path, help="write the clips it takes, with their class (CSV)")
+    _add_force(parser)
     _add_report_options(parser)
 
 
@@ -77,6 +80,11 @@ def add_clips(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
 
 
+def _add_force(parser: ArgumentParser) -> None:
+    """The choice to lose a file."""
+    parser.add_argument("--force", action="store_true", help="replace a file of another kind")
+
+
 def _add_report_options(parser: ArgumentParser) -> None:
     """How a report is printed, and what its differences mean."""
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -91,12 +99,13 @@ def _describe(given: Namespace) -> int:
         return 0
     if given.out is None:
         raise ValueError("--table needs --out SENTENCES.csv")
-    from merclip_lib.data.annotations.report import sentences_of, unsaid_text
+    from merclip_lib.data.annotations.report import SENTENCES, sentences_of, unsaid_text
     from merclip_lib.data.table import read_table
-    from merclip_lib.files import write_csv
+    from merclip_lib.files import output_place, write_csv
 
+    place = output_place(given.out, SENTENCES, [given.table], force=given.force)
     table = read_table(given.table)
-    write_csv(sentences_of(table, given.style, str(given.table)), given.out)
+    write_csv(sentences_of(table, given.style, str(given.table)), place)
     print(unsaid_text(table))
     print(f"{len(table)} sentences in {given.out}")
     return 0
@@ -105,8 +114,10 @@ def _describe(given: Namespace) -> int:
 def _manifest(given: Namespace) -> int:
     from merclip_lib.data.annotations.read import join, read_annotations, read_folders
     from merclip_lib.data.annotations.report import manifest_report
-    from merclip_lib.data.table import write_table
+    from merclip_lib.data.table import TABLE, write_table
+    from merclip_lib.files import output_place
 
+    place = output_place(given.out, TABLE, given.annotations, given.data_root, given.force)
     for pair in given.columns:
         if "=" not in pair:
             raise ValueError(f"--columns {pair!r} is not FIELD=HEADING, such as emotion=Label")
@@ -120,7 +131,7 @@ def _manifest(given: Namespace) -> int:
         raise ValueError("give --annotations FILE (for smic alone --data-root DIR is enough)")
     report = manifest_report(reading, given.dataset, given.data_root)
     _refuse_differences(given, report)
-    write_table(reading.table, given.out)
+    write_table(reading.table, place)
     _print_report(given, report, f"{len(reading.table)} clips in {given.out}")
     return 0
 
@@ -129,14 +140,17 @@ def _task(given: Namespace) -> int:
     import pandas as pd
 
     from merclip_lib.data.annotations.report import task_report
-    from merclip_lib.data.table import check_table, read_table, write_table
+    from merclip_lib.data.table import TABLE, check_table, read_table, write_table
+    from merclip_lib.files import output_place
 
+    if given.out:
+        place = output_place(given.out, TABLE, given.table, force=given.force)
     tables = [read_table(path) for path in given.table]
     table = check_table(pd.concat(tables, ignore_index=True), "the tables together")
     report, chosen = task_report(table, given.task)
     _refuse_differences(given, report)
     if given.out:
-        write_table(chosen, given.out)
+        write_table(chosen, place)
     _print_report(given, report, f"{len(chosen)} clips in {given.out}" if given.out else "")
     return 0
 
@@ -163,8 +177,12 @@ def _print_report(given: Namespace, report: dict, written: str) -> None:
 def _prepare(given: Namespace) -> int:
     from merclip_lib.data.frames.decode import PictureSettings
     from merclip_lib.data.frames.prepare import prepare, prepare_report
+    from merclip_lib.data.store import STORE
     from merclip_lib.data.table import read_table
+    from merclip_lib.files import output_place
 
+    inputs = [given.table, *([Path(given.landmark_model)] if given.landmark_model else [])]
+    output_place(given.out, STORE, inputs, given.data_root)
     settings = PictureSettings(
         size=given.size,
         length=given.frames,

@@ -30,6 +30,7 @@ def add_trainings(command: Callable[..., ArgumentParser]) -> None:
     parser = command(_pretrain, "pretrain", "make the tiny starts again, as they come with us")
     parser.add_argument("--part", choices=("text", "motion", "dfme"), default="motion")
     parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
+    parser.add_argument("--force", action="store_true", help="replace files of another kind")
     parser.add_argument("--seed", type=int, default=0, help="random seed")
     parser.add_argument("--steps", type=int, help="text, motion: training steps")
     parser.add_argument("--frames", type=int, help="motion: frames of a clip (default: 8)")
@@ -161,6 +162,14 @@ def _failed(error: Exception | str) -> int:
 
 
 def _pretrain(given: Namespace) -> int:
+    from merclip_lib.files import output_place
+    from merclip_lib.training.pretrain import CARD
+    from merclip_lib.weights.files import WEIGHTS
+
+    if given.out.suffix != ".safetensors":
+        raise ValueError(f"{given.out}: name the weights to write something.safetensors")
+    output_place(given.out, WEIGHTS, force=given.force)
+    output_place(given.out.with_suffix(".json"), CARD, force=given.force)
     {"text": _pretrain_text, "motion": _pretrain_motion, "dfme": _pretrain_dfme}[given.part](given)
     print(f"weights: {given.out}")
     return 0

@@ -16,9 +16,10 @@ import pandas as pd
 from numpy.lib.format import open_memmap
 
 from merclip_lib.data.table import read_table, write_table
-from merclip_lib.files import replacing_folder
+from merclip_lib.files import Kind, replacing_folder
 
 META = "meta.json"
+STORE = Kind(files=("clips.npy", "table.csv", META), more=("motion.npy",))
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def write_store(
             rows, `folder` holds something else than a store, or the disk does not let us.
     """
     folder = Path(folder)
-    with replacing_folder(folder, META) as new:
+    with replacing_folder(folder, STORE) as new:
         frames = open_memmap(new / "clips.npy", "w+", np.uint8, (len(table), *shape))
         motion = None
         if motion_shape is not None:
@@ -111,12 +112,21 @@ def open_store(folder: str | Path) -> ClipStore:
                 f"{folder}: no clip store here ({name} is missing); "
                 "draw SynthME with `merclip synth`, or name the folder of a prepared set"
             )
-    table = read_table(folder / "table.csv")
+    return _map_again(folder, read_table(folder / "table.csv"), read_meta(folder))
+
+
+def read_meta(folder: Path) -> dict:
+    """What a store is; {} where there is none; ValueError for a damaged file."""
+    path = folder / META
+    if not path.is_file():
+        return {}
     try:
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        meta = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise _broken(folder, f"{META} is damaged ({error})") from None
-    return _map_again(folder, table, meta)
+    if not isinstance(meta, dict):
+        raise _broken(folder, f"{META} is damaged (no names and values)")
+    return meta
 
 
 def _map_again(folder: Path, table: pd.DataFrame, meta: dict) -> ClipStore:

@@ -4,13 +4,18 @@ Tables are plain CSV; every check names the file, the row as a spreadsheet numbe
 remedy. What a task makes of a table is in `tasks`.
 """
 
+import csv
 import hashlib
+import io
+import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
-from merclip_lib.files import write_csv
+from merclip_lib.data.text_table import read_text_table
+from merclip_lib.files import Kind, write_csv
 from merclip_lib.text import facs
 
 # action_units is FACS notation; frames is where the pictures are (folder or video below the data
@@ -18,6 +23,7 @@ from merclip_lib.text import facs
 _TEXT = ["clip_id", "dataset", "subject", "clip", "action_units", "emotion", "frames"]
 _FRAME_NUMBERS = ["onset", "apex", "offset"]
 COLUMNS = [*_TEXT[:4], *_FRAME_NUMBERS, "fps", *_TEXT[4:]]
+TABLE = Kind(("clip_id", "action_units", "emotion", "frames"))
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -31,13 +37,31 @@ def read_table(path: str | Path) -> pd.DataFrame:
         frame numbers int64; apex alone may be empty (then it is a nullable integer).
 
     Raises:
-        ValueError: for a missing file, or as `check_table`.
+        ValueError: for a missing file, as `text_table.read_text_table`, for a row of more or fewer
+            cells than there are headings, or as `check_table`.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such clip table; `merclip manifest` makes it of your copy")
+    rows = [
+        (k, row) for k, row in enumerate(read_text_table(path).rows, 1) if any(map(str.strip, row))
+    ]
+    headings = [cell.strip() for cell in rows[0][1]]
+    while not headings[-1]:
+        headings.pop()
+    if again := [name for name in headings if headings.count(name) > 1]:
+        raise ValueError(f"{path}: two columns are headed {again[0]!r}; rename or delete one")
+    for number, row in rows:
+        if len(row) < len(headings) or any(map(str.strip, row[len(headings) :])):
+            raise ValueError(
+                f"{path}, row {number}: {len(row)} cells under {len(headings)} headings; put "
+                "quotes around a cell that holds the delimiter, or complete the row"
+            )
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([headings, *(row[: len(headings)] for _, row in rows[1:])])
+    text.seek(0)
     as_text = dict.fromkeys([*_TEXT, *_FRAME_NUMBERS, "fps"], str)
-    return check_table(pd.read_csv(path, dtype=as_text, keep_default_na=False), str(path))
+    return check_table(pd.read_csv(text, dtype=as_text, keep_default_na=False), str(path))
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
@@ -61,8 +85,8 @@ def check_table(table: pd.DataFrame, where: str = "clip table") -> pd.DataFrame:
 
     Raises:
         ValueError: for a missing column, no rows, an empty or repeated id, frame numbers that are
-            no numbers or out of order, an emotion that is not in lower case, or an annotation
-            that `facs.parse` cannot read; it names the row.
+            no numbers or out of order, an emotion that is not in lower case, one person in two
+            spellings, or an annotation that `facs.parse` cannot read; it names the row.
     """
     missing = [name for name in COLUMNS if name not in table]
     if missing:
@@ -94,6 +118,12 @@ def check_table(table: pd.DataFrame, where: str = "clip table") -> pd.DataFrame:
         ("emotion", table["emotion"] != plain, write_plain),
     ]:
         _refuse(table, name, wrong, where, remedy)
+    person = people(table)
+    keys = table["dataset"].map(_plain) + "/" + table["subject"].map(person_key)
+    first = person.groupby(keys).transform("first")
+    if others := first[person != first].tolist():
+        alike = f"is {others[0]!r} in another spelling; write a dataset and a person always alike"
+        _refuse(table, "subject", person != first, where, alike)
     for row, annotation in enumerate(table["action_units"]):
         facs.parse(annotation, where=f"{where}, row {row + 2}")
     return table
@@ -134,6 +164,17 @@ def people(table: pd.DataFrame) -> pd.Series:
     "s01" of two datasets are two people. Folds are made of people, and scores counted by them.
     """
     return table["dataset"] + "/" + table["subject"]
+
+
+def person_key(text: str) -> str:
+    """What all spellings of one person within a dataset share: "1", "01", "sub01", "spNO.1"."""
+    number = re.fullmatch(r"(?:subject|sub|spno|s)?[\s_.-]*0*([0-9]+)", _plain(text))
+    return number[1] if number else re.sub(r"(?<![0-9])0+(?=[0-9])", "", _plain(text))
+
+
+def _plain(text: str) -> str:
+    """Text without case, full-width forms and blanks around."""
+    return unicodedata.normalize("NFKC", text).casefold().strip()
 
 
 def hash_ids(clip_ids: Iterable[str]) -> str:

@@ -161,9 +161,11 @@ def apply_task(table: pd.DataFrame, task_name: str) -> pd.DataFrame:
     chosen = table[keep].assign(label=label[keep])
     empty = [c for c in task.classes if c not in set(chosen["label"])]
     if empty:
+        left = sorted(set(table["emotion"][base.isin(task.databases) & ~keep]) - {""})
+        unused = f" (its emotions {', '.join(left[:9])} are of no class)" if left else ""
         raise ValueError(
             f"task {task_name!r} has no clip of class {', '.join(empty)} in this "
-            f"table ({', '.join(sorted(set(table['dataset'])))}); use the table of "
+            f"table ({', '.join(sorted(set(table['dataset'])))}){unused}; use the table of "
             f"{', '.join(task.databases)}, or another task"
         )
     return chosen

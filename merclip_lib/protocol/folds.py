@@ -15,6 +15,8 @@ import pandas as pd
 from merclip_lib.data.table import people
 from merclip_lib.data.tasks import database
 
+_LONGEST = 60  # signs of a folder's name; a file system has room for 255 bytes
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -101,7 +103,7 @@ def _folder_names(names: Sequence[str]) -> list[str]:
     taken: set[str] = set()  # in lower case
     result = []
     for name in names:
-        folder = base = re.sub(r"[^\w.-]", "-", name).lstrip(".") or "fold"
+        folder = base = re.sub(r"[^\w.-]", "-", name).lstrip(".")[:_LONGEST] or "fold"
         number = 2
         while folder.lower() in taken:
             folder, number = f"{base}-{number}", number + 1

@@ -1,16 +1,27 @@
 """What a run store holds, for reading and for tidying up (`merclip runs`)."""
 
+import contextlib
 import dataclasses
-import json
+import os
 from pathlib import Path
 
 import pandas as pd
 
 from merclip_lib.config import Config, config_from
 from merclip_lib.data.tasks import task_named
-from merclip_lib.files import remove
+from merclip_lib.files import remove, writing
 from merclip_lib.runs.code import fingerprint
-from merclip_lib.runs.store import WHOLE, damage, hold, is_done, is_held, read_record, read_run
+from merclip_lib.runs.store import (
+    WHOLE,
+    damage,
+    hold,
+    is_done,
+    is_held,
+    read_json,
+    read_record,
+    read_run,
+    seconds_of,
+)
 from merclip_lib.scores.metrics import read_predictions, score
 
 COLUMNS = "run task seed stamp code arithmetic folds uf1 seconds differs".split()
@@ -48,18 +59,13 @@ def _row(folder: Path) -> dict:
         "code": "" if record.get("code") == fingerprint() else "other",
         "arithmetic": record.get("arithmetic", ""),
         "folds": f"{len(done)}/{len(record['folds'])}",
-        "seconds": sum(_seconds(folder / fold) for fold in done),
+        "seconds": sum(seconds_of(folder / fold) for fold in done),
         "differs": differs(config),
     }
     if (folder / "predictions.csv").is_file():
         predictions = read_predictions(folder / "predictions.csv")
         row["uf1"] = score(predictions, task_named(config.task).classes).uf1
     return row
-
-
-def _seconds(fold_folder: Path) -> float:
-    """How long a finished fold was trained."""
-    return float(json.loads((fold_folder / "seconds.json").read_text()))
 
 
 def differs(config: Config) -> str:
@@ -124,7 +130,7 @@ def run_text(folder: Path) -> str:
 
 def _environment(path: Path) -> str:
     """Where a fold was trained, in a line."""
-    return ", ".join(f"{key} {value}" for key, value in json.loads(path.read_text()).items())
+    return ", ".join(f"{key} {value}" for key, value in read_json(path, dict).items())
 
 
 def _fold_row(folder: Path, fold: str) -> dict:
@@ -133,7 +139,7 @@ def _fold_row(folder: Path, fold: str) -> dict:
     if is_done(folder, fold):
         predictions = read_predictions(folder / fold / "predictions.csv")
         right = int((predictions["truth"] == predictions["prediction"]).sum())
-        row |= {"clips": len(predictions), "right": right, "seconds": _seconds(folder / fold)}
+        row |= {"clips": len(predictions), "right": right, "seconds": seconds_of(folder / fold)}
     elif is_held(folder, fold):
         row["seconds"] = "in training"
     return row
@@ -183,12 +189,26 @@ def clean(runs_dir: str | Path, yes: bool = False) -> str:
 def remove_leftover(path: Path) -> bool:
     """Delete what `leftovers` named; False when a process has begun to work on it meanwhile."""
     if (path / "run.json").is_file():
-        remove(path)
-        return True
+        return _remove_run(path)
     with hold(path.parent, _lock_of(path)) as mine:
         if mine:
             remove(path)
         return mine
+
+
+def _remove_run(folder: Path) -> bool:
+    """Delete a run without a finished fold, under all its locks; False when one is in use."""
+    folds = read_record(folder)["folds"]
+    with contextlib.ExitStack() as locks:
+        mine = [locks.enter_context(hold(folder, name)) for name in (WHOLE, *folds)]
+        if not all(mine) or any(is_done(folder, fold) for fold in folds):
+            return False
+        aside = folder.with_name(f".{folder.name}.removed")
+        with writing(folder):
+            remove(aside)  # left by a kill
+            os.replace(folder, aside)  # at once, so that nobody finds half a run
+            remove(aside)
+    return True
 
 
 def _lock_of(path: Path) -> str:

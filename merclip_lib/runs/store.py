@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
@@ -68,7 +69,7 @@ def read_run(folder: str | Path) -> Run:
     try:
         if why := damage(folder, whole=True):
             raise ValueError(why)
-        seconds = [json.loads((folder / f / "seconds.json").read_text()) for f in record["folds"]]
+        seconds = [seconds_of(folder / fold) for fold in record["folds"]]
         return Run(
             folder.name,
             folder,
@@ -88,6 +89,24 @@ def read_runs(runs_dir: str | Path) -> list[Run]:
     return [read_run(path.parent) for path in sorted(Path(runs_dir).glob("*/predictions.csv"))]
 
 
+def read_json(path: Path, kind: type | tuple[type, ...]) -> Any:
+    """A value of the kind that a file of the run store should hold; ValueError with its name."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error})") from None
+    if not isinstance(value, kind):
+        raise ValueError(
+            f"{path} holds {str(value)[:40]!r}, which is nothing that was written there"
+        )
+    return value
+
+
+def seconds_of(fold_folder: Path) -> float:
+    """How long a finished fold was trained; ValueError where that cannot be read."""
+    return float(read_json(fold_folder / "seconds.json", (int, float)))
+
+
 def read_record(folder: Path) -> dict:
     """run.json of a run.
 
@@ -95,8 +114,10 @@ def read_record(folder: Path) -> dict:
         ValueError: it is absent or damaged.
     """
     try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record = read_json(folder / "run.json", dict)
         config_from(record["config"])
+        if not isinstance(record["folds"], list) or not {"name", "hash"} <= {*record["data"]}:
+            raise ValueError("folds or data are not what was written there")
         return {**record, "folds": [str(name) for name in record["folds"]]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
@@ -122,7 +143,7 @@ def damage(folder: Path, whole: bool = False) -> str:
             if clips not in (None, len(read_predictions(folder / "predictions.csv"))):
                 return f"predictions.csv does not hold all {clips} clips"
         else:
-            float(json.loads((folder / "seconds.json").read_text()))
+            seconds_of(folder)
     except (OSError, ValueError, TypeError) as error:
         return f"{type(error).__name__}: {error}"
     return ""

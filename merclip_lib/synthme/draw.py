@@ -3,7 +3,6 @@
 The same seed gives the same bytes whatever the number of processes.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from merclip_lib.files import output_place
 from merclip_lib.progress import track
 from merclip_lib.synthme.action_units import SIDED, UNITS
 from merclip_lib.synthme.camera import draw_camera
@@ -117,11 +117,10 @@ def draw_population(
     Raises:
         ValueError: the folder holds something else, or cannot be written.
     """
-    from merclip_lib.data.store import open_store, write_store
+    from merclip_lib.data.store import STORE, open_store, read_meta, write_store
 
-    meta_file = Path(folder) / "meta.json"
-    wanted = population_hash(population)
-    if meta_file.is_file() and json.loads(meta_file.read_text()).get("hash") == wanted:
+    folder, wanted = output_place(folder, STORE), population_hash(population)
+    if read_meta(folder).get("hash") == wanted:
         return open_store(folder)
     table = plan_population(population)
     meta = asdict(population) | {"name": population.name, "hash": wanted, "drawing": DRAWING}

@@ -46,14 +46,17 @@ _UNITS = {
 NAMES = {number: name for number, (name, _) in _UNITS.items()}
 MUSCLES = {number: muscle for number, (_, muscle) in _UNITS.items()}
 
-# Head and eye positions, and 8 (lips towards each other): parsed, but no part of a sentence.
-WITHOUT_PHRASE = frozenset({8, *range(51, 67)})
+# Parsed, but no part of a sentence: 8 (lips towards each other), action descriptors such as 19
+# (tongue show) and 29-37 (jaw and cheeks), lids (41-46), head and eyes (50-69), visibility (70-74),
+# gross behaviour (80-98).
+WITHOUT_PHRASE = frozenset({8, 19, 29, 30, *range(32, 38), 40, 41, 42, 44, 46, *range(50, 75)})
+WITHOUT_PHRASE |= {*range(80, 86), 91, 92, 97, 98}
 
 # What stands in a cell where nothing was coded, in lower case.
 NOT_CODED = frozenset({"", "?", "nan", "/", "-", "none"})
 
 _UNIT = re.compile(
-    r"(?:AU\s*)?(?:A\s*/?\s*)?(?P<part>[LRTB])?\s*(?:AU\s*)?(?P<number>[0-9]{1,3})"
+    r"(?:(?:AU|AD|M)\s*)?(?:A\s*/?\s*)?(?P<part>[LRTB])?\s*(?:(?:AU|AD|M)\s*)?(?P<number>[0-9]{1,3})"
     r"\s*(?P<intensity>[A-E](?:\s*/\s*[A-E])?|\(\s*[A-E]\s*\))?\s*(?P<k>\(\s*K\s*\))?"
     r"\s*(?P<doubt>\?)?",
     re.IGNORECASE,
@@ -64,8 +67,8 @@ _GROUP = re.compile(
 _OR = re.compile(r"\s+or\s+", re.IGNORECASE)
 _SOFT_FOCUS = re.compile(r"soft\s*focus", re.IGNORECASE)
 
-# Not the R of "4 OR 7"; an AU may stand between the side and the number.
-_SIDE_LETTER = re.compile(r"(?<!O)[LR](?=\s*(?:AU\s*)?[0-9])", re.IGNORECASE)
+# Not the R of "4 OR 7"; AU, AD (action descriptor) or M (movement) may precede the number.
+_SIDE_LETTER = re.compile(r"(?<!O)[LR](?=\s*(?:(?:AU|AD|M)\s*)?[0-9])", re.IGNORECASE)
 _OPPOSITE = str.maketrans("LRlr", "RLrl")
 _SIDES = {"L": "left", "R": "right"}
 
@@ -99,7 +102,7 @@ def parse(annotation: object, where: str = "") -> list[ActionUnit]:
 
     Read are, for instance, `4+7+L10`, `12A`, `10A/B`, `L12 or L14`, `(R6 or R12)+R15`,
     `ref(7B)+43C`, `4?`, `A/L12`, `T18`, `soft focus`; of 4DME and CAS(ME)3 also `AU4+AU7(k)`,
-    `4,7`, full-width signs, lower case, `12(C)` and a plus at the end.
+    `4,7`, full-width signs, lower case, `12(C)` and a plus at the end; of DFME `AD38`, `M58`.
 
     Args:
         annotation: text, or a number as a spreadsheet hands it over. None, NaN, "", "?", "/",

@@ -21,12 +21,14 @@ from merclip_lib import augment
 from merclip_lib.config import Config, ModelSize, size_of
 from merclip_lib.data.dataset import ClipDataset, Sampling, uniform_sample
 from merclip_lib.data.store import ClipStore
-from merclip_lib.files import write_text
+from merclip_lib.files import Kind, write_text
 from merclip_lib.model.encoder import VideoEncoder
 from merclip_lib.progress import track
 from merclip_lib.training.batches import gather
 from merclip_lib.training.optimiser import parameter_groups
 from merclip_lib.weights.files import save_weights
+
+CARD = Kind(('"data_hash"', '"seconds"'))  # what stands beside the weights
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from merclip_lib.weights.key_layouts import check_values
+
 OUTCOMES = ("loaded", "inflated", "resized", "skipped", "initial")
 
 
@@ -112,13 +114,16 @@ def adapt(
         The new state, and what became of each parameter.
 
     Raises:
-        ValueError: another shape differs: the file belongs to a network of another size.
+        ValueError: another shape differs: the file belongs to a network of another size; or
+            values that are no weights.
     """
     report, adapted = LoadReport(source), dict(current)
     report.skipped = [name for name in state if name not in current]
     report.initial = [name for name in current if name not in state]
     for name in (name for name in state if name in current):
         target = current[name]
+        if target.is_floating_point():
+            check_values(name, state[name], source)
         tensor = state[name].to(target.dtype)
         if tensor.shape == target.shape:
             report.loaded.append(name)

@@ -1,16 +1,20 @@
 """Weights files: safetensors with a header that says what they are."""
 
+import errno
 import json
+import re
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from merclip_lib.files import replacing
+from merclip_lib.files import Kind, replacing
 from merclip_lib.weights import key_layouts, published
 
 TOKENS = "token_embedding.weight"
 PLACES = ".places"  # of the tokens in a table whose equal rows are stored once
+WEIGHTS = Kind(('"__metadata__"', '"merclip"'))
+_PART = re.compile(r"-0*([0-9]+)-of-0*([2-9]|[1-9][0-9]+)\.")  # model-00001-of-00002.safetensors
 
 
 def save_weights(path: str | Path, state: dict[str, Tensor], header: dict) -> None:
@@ -49,16 +53,33 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     Raises:
         ValueError: the file is absent, damaged, or holds no state dict.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such weights file; leave `weights` empty for the tiny ones")
-    if path.suffix != ".safetensors":
-        return key_layouts.unwrap(published.read_torch_file(path), str(path)), {}
+    path = Path(path).expanduser()
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            raise FileNotFoundError(errno.ENOENT, "not there, or no file")
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            is_safetensors = file.read(1) == b"{" and length < path.stat().st_size
+    except OSError as error:
+        raise ValueError(
+            f"{str(path)[:200]}: no such weights file ({error.strerror}); leave `weights` empty "
+            "for the tiny ones"
+        ) from None
+    if part := _PART.search(path.name):
+        raise ValueError(
+            f"{path}: is number {part[1]} of {part[2]} files that belong together; save all their "
+            "tensors in one file and name that"
+        )
+    if not is_safetensors:  # whatever the ending says
+        state = key_layouts.unwrap(published.read_torch_file(path), str(path))
+        if any(tensor.is_meta for tensor in state.values()):
+            raise ValueError(f"{path}: its tensors have no values (meta); save the network again")
+        return state, {}
     from safetensors import safe_open
 
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {}).get("merclip", "{}"))
+            header = _header((file.metadata() or {}).get("merclip", "{}"))
             state = {name: file.get_tensor(name) for name in file.keys()}
         for name in [name for name in state if name.endswith(TOKENS + PLACES)]:
             table = name.removesuffix(PLACES)
@@ -66,3 +87,12 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     except Exception as error:
         raise ValueError(published.why_unreadable(path, error)) from None
     return key_layouts.unwrap(state, str(path)), header
+
+
+def _header(text: str) -> dict:
+    """What a file says of itself; {} where another program wrote something else there."""
+    try:
+        header = json.loads(text)
+    except ValueError:
+        return {}
+    return header if isinstance(header, dict) else {}

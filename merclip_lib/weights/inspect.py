@@ -30,10 +30,15 @@ def inspect_file(path: Path, size: str = "") -> dict:
     Raises:
         ValueError: the file cannot be read or loaded.
     """
+    path = path.expanduser()
     state, header = read_weights(path)
     checkpoint, checksum = key_layouts.recognise(state, str(path)), published.sha256(path)
-    sizes = sizes_in(checkpoint)
+    sizes = sizes_in(checkpoint, str(path))
     parts = {"vision": checkpoint.vision, "text": checkpoint.text, "head": checkpoint.head}
+    for part in parts.values():
+        for name, tensor in part.items():
+            if not name.endswith("num_batches_tracked"):
+                key_layouts.check_values(name, tensor, str(path))
     numbers = {name: sum(t.numel() for t in part.values()) for name, part in parts.items() if part}
     content: dict = {
         "file": str(path),

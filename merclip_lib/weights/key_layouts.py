@@ -5,15 +5,22 @@ the sources of: CLIP and open_clip, UniFormerV2 (OpenGVLab), its port in mmactio
 ViCLIP (InternVideo), MER-CLIP.
 """
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, is_tensor
 
-WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state")
+WRAPPERS = tuple(
+    "state_dict model model_state_dict model_state net network params weights module checkpoint "
+    "state_dict_ema model_ema ema ema_state_dict params_ema".split()
+)
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
+_SHOWN = 60  # signs of a name in a message
+_NESTED = 4  # wrappers around a state, or prefixes before its names
 
 LAYOUTS = {
     "MER-CLIP": "ours and the authors': vision_encoder.*, text_encoder.*, cls_head.*",
@@ -74,26 +81,66 @@ def unwrap(content: object, source: str) -> dict[str, Tensor]:
         Tensors by name, without wrappers and prefixes.
 
     Raises:
-        ValueError: there is no state dict, or two names become one.
+        ValueError: there is no state dict, or several, or two names become one.
     """
-    mapping: Mapping = content if isinstance(content, Mapping) else {}
-    for key in WRAPPERS:
-        if isinstance(mapping.get(key), Mapping):
-            return unwrap(mapping[key], source)
-    tensors = {k: v for k, v in mapping.items() if isinstance(k, str) and is_tensor(v)}
+    for _ in range(_NESTED):
+        mapping: Mapping = content if isinstance(content, Mapping) else {}
+        tensors, inner = _tensors_of(mapping), _states_in(mapping)
+        if not inner and not tensors:  # under a name that is new to us
+            inner = [key for key, value in mapping.items() if _tensors_of(value)]
+        if len(inner) > 1:
+            raise ValueError(
+                f"{source}: holds several states, {' and '.join(map(str, inner))} (one may be an "
+                "average of the other); save the one that you mean and name that file"
+            )
+        if not inner:
+            break
+        content = mapping[inner[0]]
     if not tensors:
-        raise ValueError(f"{source}: holds no state dict of tensors; name a checkpoint of weights")
+        keys = ", ".join(str(key)[:_SHOWN] for key in list(mapping)[:6])
+        held = f"its keys are {keys}" if keys else f"it is a {type(content).__name__}"
+        raise ValueError(
+            f"{source}: holds no state dict of tensors ({held}); name a checkpoint of weights"
+        )
     state = {}
     for name, tensor in tensors.items():
         while prefix := next((p for p in PREFIXES if name.startswith(p)), None):
             name = name.removeprefix(prefix)
         if name in state:
             raise ValueError(
-                f"{source}: holds {name} twice, under different prefixes (two networks in one "
-                "file?); save the state dict of one of them and name that file"
+                f"{source}: holds {name[:_SHOWN]} twice, under different prefixes (two networks in "
+                "one file?); save the state dict of one of them and name that file"
             )
         state[name] = tensor
     return state
+
+
+def _tensors_of(mapping: object) -> dict[str, Tensor]:
+    """The tensors that stand in a mapping under names, none for anything else."""
+    items = mapping.items() if isinstance(mapping, Mapping) else ()
+    return {key: value for key, value in items if isinstance(key, str) and is_tensor(value)}
+
+
+def _states_in(mapping: Mapping, depth: int = _NESTED) -> list[str]:
+    """The wrappers in a mapping that hold tensors, perhaps in further wrappers."""
+    inner = {key: mapping[key] for key in WRAPPERS if isinstance(mapping.get(key), Mapping)}
+    return [k for k, v in inner.items() if _tensors_of(v) or depth and _states_in(v, depth - 1)]
+
+
+def check_values(name: str, tensor: Tensor, source: str) -> None:
+    """Refuse a tensor that is no weight: of another kind, without values, NaN or infinite."""
+    wrong = ""
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        wrong = "is a sparse or quantised tensor"
+    elif not tensor.is_floating_point():
+        wrong = f"holds {str(tensor.dtype).removeprefix('torch.')}, not floating-point numbers"
+    elif not tensor.is_meta and not tensor.float().isfinite().all():
+        wrong = "holds NaN or infinity"
+    if wrong:
+        raise ValueError(
+            f"{source}: {name[:_SHOWN]} {wrong}; the file is damaged or was saved otherwise than "
+            "as weights: fetch or save it again"
+        )
 
 
 def recognise(state: Mapping[str, Tensor], source: str) -> Checkpoint:
@@ -114,17 +161,32 @@ def recognise(state: Mapping[str, Tensor], source: str) -> Checkpoint:
     Raises:
         ValueError: the names are of no known layout.
     """
-    layout = layout_of(state, source)
+    layout, state = _without_prefix(state, source)
     parts: dict[str, dict[str, Tensor]] = {"vision": {}, "text": {}, "head": {}, "other": {}}
     scale = None
     for name, tensor in state.items():
         if name in ("logit_scale", "temp"):
+            check_values(name, tensor, source)
+            if tensor.numel() != 1 or (name == "temp" and tensor.item() <= 0):
+                raise ValueError(f"{source}: {name} is {tensor.tolist()}, not one number above 0")
             scale = -math.log(tensor.item()) if name == "temp" else tensor.item()
             continue
         part, our_name = _place(layout, name)
         parts[part][our_name] = tensor
     other = list(parts.pop("other"))
     return Checkpoint(layout, **parts, logit_scale=scale, other=other)
+
+
+def _without_prefix(state: Mapping[str, Tensor], source: str) -> tuple[str, Mapping[str, Tensor]]:
+    """Layout and state, without what some programs write before all names (`net.`, `clip.`)."""
+    inner = state
+    for _ in range(_NESTED):
+        with contextlib.suppress(ValueError):
+            return layout_of(inner, source), inner
+        if len({name.partition(".")[0] for name in inner}) > 1 or any("." not in n for n in inner):
+            break
+        inner = {name.partition(".")[2]: tensor for name, tensor in inner.items()}
+    return layout_of(state, source), state
 
 
 def _place(layout: str, name: str) -> tuple[str, str]:
@@ -156,7 +218,7 @@ def layout_of(state: Mapping[str, Tensor], source: str) -> str:
             return "UniFormerV2"
         return "image tower"
     known = "; ".join(f"{layout} ({names})" for layout, names in LAYOUTS.items())
-    shown = ", ".join(list(state)[:4])
+    shown = ", ".join(name[:_SHOWN] for name in list(state)[:4])
     raise ValueError(
         f"{source}: its {len(state)} names ({shown}, ...) are of no known layout; known are: "
         f"{known}. CLIP must be a ViT; convert other files to one of these"

@@ -188,5 +188,5 @@ def named_file(weights: str, size: str) -> Path:
         ValueError: the name is unknown, or its download fails.
     """
     if not published.is_name(weights):
-        return Path(weights)
+        return Path(weights).expanduser()
     return bundled(weights) if weights in bundled_names() else published.fetch(weights, size)

@@ -21,7 +21,10 @@ MODELS = {"ViT-B-16": "ViT-B-16-quickgelu", "ViT-L-14": "ViT-L-14-quickgelu"}
 def is_name(weights: str) -> bool:
     """Whether `weights` is meant as a name: nothing of a path in it, and no such file."""
     path = Path(weights)
-    return not path.suffix and path.name == weights and not path.exists()
+    try:
+        return not path.suffix and path.name == weights and not path.exists()
+    except OSError:  # too long for a name
+        return False
 
 
 @cache
@@ -131,7 +134,8 @@ def read_torch_file(path: Path) -> object:
         if _is_torchscript(path):
             return _read_torchscript(path)
         with torch.serialization.safe_globals([(_Unread, name) for name in _RECORDS]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with path.open("rb") as file:  # so that the ending decides nothing
+                return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         if isinstance(error, ValueError) and str(error).startswith(f"{path}: "):
             raise
@@ -190,6 +194,11 @@ def why_unreadable(path: Path, error: Exception) -> str:
         return f"{failed} (it is a web page, saved instead of the file); fetch the file itself"
     if start.startswith(b"version https://git-lfs"):
         return f"{failed} (it is a Git LFS pointer); fetch what it stands for with `git lfs pull`"
+    if start.startswith(b"{") and b"weight_map" in path.read_bytes():
+        return (
+            f"{failed} (it is the index of weights in several files); join these: read each with "
+            "safetensors.torch.load_file, and save all tensors in one file"
+        )
     if "Unsupported global" in str(error):
         return (
             f"{failed} (it holds more than tensors, and objects from a file could run code); "

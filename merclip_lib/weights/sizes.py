@@ -14,17 +14,41 @@ _COMPARED = {
     "text": ("text_width", "text_layers", "embed_dim", "vocabulary"),
 }
 
+# Numbers of dimensions of the tensors by which sizes are told.
+_DIMENSIONS = {
+    "conv1.weight": (4, 5),
+    "positional_embedding": (2,),
+    "token_embedding.weight": (2,),
+    "text_projection": (2,),
+    "proj": (2,),
+    "to_cls_decoder.weight": (2,),
+    "fc_cls.weight": (2,),
+    "transformer.resblocks.0.lmhra1.pos_embed.1.weight": (5,),
+    "temporal_positional_embedding": (3,),
+}
 
-def sizes_in(checkpoint: Checkpoint) -> dict[str, dict[str, float]]:
+
+def sizes_in(checkpoint: Checkpoint, source: str = "") -> dict[str, dict[str, float]]:
     """Sizes that the shapes tell: pixels, channels, tokens, blocks, classes.
 
     Args:
         checkpoint: the parts of a weights file.
+        source: name of the file, for the message of an error.
 
     Returns:
         Sizes by part (`vision`, `text`, `head`), without the parts that the file lacks. Frames
         are only known where a layout has an embedding of time.
+
+    Raises:
+        ValueError: a tensor has a shape from which no size can be told.
     """
+    for part in (checkpoint.vision, checkpoint.text, checkpoint.head):
+        for name, numbers in _DIMENSIONS.items():
+            if name in part and (part[name].ndim not in numbers or not part[name].numel()):
+                raise ValueError(
+                    f"{source}: {name} has shape {tuple(part[name].shape)}, not "
+                    f"{' or '.join(map(str, numbers))} dimensions; the file holds another network"
+                )
     sizes, text, head = {}, checkpoint.text, checkpoint.head
     if {"conv1.weight", "positional_embedding"} <= checkpoint.vision.keys():
         sizes["vision"] = _vision_sizes(checkpoint.vision)
@@ -90,7 +114,7 @@ def check_sizes(checkpoint: Checkpoint, size: ModelSize, part: str, source: str)
     Raises:
         ValueError: a size differs; the message names the `size` that fits, if there is one.
     """
-    sizes = sizes_in(checkpoint)
+    sizes = sizes_in(checkpoint, source)
     if part in sizes and (unlike := _differences(part, sizes[part], size)):
         fits = fitting_size(sizes)
         remedy = f"choose size {fits}" if fits else "choose a file made for this `size`"

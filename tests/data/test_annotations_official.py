@@ -153,10 +153,11 @@ def test_smic_from_its_folders_alone(tmp_path, capsys):
     assert reading.report["outcome"].tolist() == ["kept", "dropped", "kept"]
     assert reading.table["frames"].tolist()[0] == "s1/micro/negative/s1_ne_01"
     assert reading.table[["onset", "offset"]].values.tolist() == [[200, 229], [7, 8]]
-    out = tmp_path / "smic.csv"
-    assert main(["manifest", "smic", "--data-root", str(tmp_path), "--out", str(out)]) == 0
+    out, root = tmp_path / "smic.csv", tmp_path / "SMIC_all_cropped"
+    assert main(["manifest", "smic", "--data-root", str(root), "--out", str(root / "s.csv")]) == 2
+    assert main(["manifest", "smic", "--data-root", str(root), "--out", str(out)]) == 0
     assert "2 clips found, 0 not" in capsys.readouterr().out
-    assert read_table(out)["frames"].str.startswith("SMIC_all_cropped/HS/s").all()
+    assert read_table(out)["frames"].str.startswith("HS/s").all()
     with pytest.raises(ValueError, match="no folder subject/micro"):
         read_folders(hs / "s14" / "non_micro", "smic")
     assert main(["manifest", "samm", "--data-root", str(hs), "--out", str(out)]) == 2
@@ -265,8 +266,8 @@ def test_files_that_cannot_be_read(tmp_path, capsys):
     (tmp_path / "no.docx").write_text("x")
     for name, word in [
         ("old.xls", "save it"),
-        ("empty.csv", "no row of the first"),
-        ("no.docx", "xlsx, xls or csv"),
+        ("empty.csv", "is empty"),
+        ("no.docx", "xlsx or csv"),
         ("gone.xlsx", "no such file"),
     ]:
         arguments = ["manifest", "casme2", "--annotations", str(tmp_path / name), "--out", str(out)]

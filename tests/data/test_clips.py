@@ -228,6 +228,6 @@ def test_a_pickled_store_maps_its_frames_again(tmp_path):
 
 def test_no_other_folder_is_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("two years of work")
-    with pytest.raises(ValueError, match="holds something else .no meta.json.; name another"):
+    with pytest.raises(ValueError, match="holds something else, which stays; name another"):
         write_store(tmp_path, table(), items(), {}, SHAPE, MOTION)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -8,16 +8,26 @@ cannot be is refused with a ValueError that the reader puts into its report.
 import contextlib
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 from merclip_lib.data.annotations.releases import EMOTIONS, SMIC_EMOTIONS, Release
 from merclip_lib.data.annotations.sheets import normalise
-from merclip_lib.data.frames.find import DataRoot, frame_numbers, list_pictures
+from merclip_lib.data.frames.find import DataRoot, picture_span
+from merclip_lib.data.table import person_key
 from merclip_lib.text import facs
 
 MISSING = frozenset({"", "/", "-", "?", "-1", "nan", "n/a", "na", "none", "null", "#n/a"})
-_NUMBER_AT_END = re.compile(r"([0-9]{1,9})$")
+_NUMBER_AT_END = re.compile(r"(?:^|[^0-9.,]|[^0-9][.,])([0-9]{1,9})$")  # not the 5 of 1.5
+_LONGEST = 200  # signs of a cell; a name of a folder has at most 255 bytes
+_MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_DATE = re.compile(  # what spreadsheet programs make of 2-1, 4/7, 1:20 and 1E5
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}( .*)?|[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{4}|"
+    rf"[0-9]{{1,2}}[-. ]{_MONTH}|{_MONTH}[-. ][0-9]{{2,4}}|"
+    r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}.*)?|[0-9.]+e\+[0-9]+",
+    re.IGNORECASE,
+)
+_FPS = re.compile(r"([0-9]+(?:[.,][0-9]+)?)\s*(?:fps|hz)?", re.IGNORECASE)
 
 
 class FrameNumbers(NamedTuple):
@@ -32,7 +42,7 @@ def clip_row(values: dict[str, str], release: Release, root: DataRoot | None) ->
     """Make the row of a clip table from a row of an annotation file.
 
     Args:
-        values: field -> text of its cell.
+        values: field -> text of its cell, as `sound_values` returns them.
         release: how the dataset writes its annotations.
         root: the pictures, by which wrong frame numbers are repaired.
 
@@ -53,6 +63,8 @@ def clip_row(values: dict[str, str], release: Release, root: DataRoot | None) ->
     frames = release.frames.format(subject=subject, clip=clip, emotion=written)
     pictures = root if release.folder_per_clip else None
     numbers, repairs = _frame_numbers(values, release, lambda: _span_below(pictures, frames))
+    if values.get("emotion", "").isdecimal():
+        repairs.append(f"emotion {values['emotion']} is a code, {written!r} is in the clip's name")
     written_units = values.get("action_units", "")
     action_units = "" if written_units.lower() in MISSING else written_units
     facs.parse(action_units)
@@ -62,7 +74,7 @@ def clip_row(values: dict[str, str], release: Release, root: DataRoot | None) ->
         "subject": subject,
         "clip": clip,
         **numbers._asdict(),
-        "fps": release.fps,
+        "fps": _fps(values.get("fps", ""), release.fps),
         "action_units": action_units,
         "emotion": release.emotions.get(emotion, emotion),
         "frames": frames,
@@ -70,6 +82,44 @@ def clip_row(values: dict[str, str], release: Release, root: DataRoot | None) ->
     if "split" in values:
         row["split"] = split_named(values["split"]) or values["split"]
     return row, "; ".join(repairs)
+
+
+def _plain_signs(text: str) -> str:
+    """Full-width and circled digits and letters as plain ones; other signs as written."""
+    return "".join(normalize("NFKC", sign) if sign.isalnum() else sign for sign in text)
+
+
+def sound_values(values: dict[str, str]) -> dict[str, str]:
+    """The cells of a row with plain digits and letters; the name of a clip stays as its folder's.
+
+    Raises:
+        ValueError: for a cell that a spreadsheet program has spoilt, or that is too long.
+    """
+    values = {k: text if k == "clip" else _plain_signs(text) for k, text in values.items()}
+    for name, text in values.items():
+        if text.startswith("="):
+            raise ValueError(
+                f"{name} is the formula {text!r} without its value; open the file in a "
+                "spreadsheet program and save it"
+            )
+        if len(text) > _LONGEST:
+            raise ValueError(f"{name} has {len(text)} signs, at most {_LONGEST} can be right")
+        if name in ("subject", "clip", "action_units", "emotion") and _DATE.fullmatch(text):
+            raise ValueError(
+                f"{name} {text!r} is a date or number that a spreadsheet program made of the "
+                "text; write it again in a column of the format `text`"
+            )
+    return values
+
+
+def _fps(text: str, usual: float) -> float:
+    """Frames per second of a row, those of the release where the cell is empty."""
+    if text.lower() in MISSING:
+        return usual
+    number = _FPS.fullmatch(text)
+    if number is None or not 0 < float(number[1].replace(",", ".")) <= 100_000:
+        raise ValueError(f"fps {text!r} is not a number of frames per second")
+    return float(number[1].replace(",", "."))
 
 
 def _subject(text: str, form: str) -> str:
@@ -87,17 +137,20 @@ def subject_key(text: str, form: str) -> str:
     """What two spellings of one subject share: "1", "01" and "sub01", or "spNO.1" and "spno.01"."""
     if form and (number := _NUMBER_AT_END.search(text)):
         return str(int(number[1]))
-    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", text.lower())
+    return person_key(text)
 
 
 def _written_emotion(values: dict[str, str], dataset: str) -> str:
     """The emotion as the file has it, in lower case; SMIC's may be in the clip's name alone."""
     written = values.get("emotion", "").lower()
-    if written in MISSING and dataset == "smic":
+    is_code = written.isdecimal()
+    if (written in MISSING or is_code) and dataset == "smic":
         part = re.search(r"_(ne|po|sur)_", values["clip"].lower())
         written = SMIC_EMOTIONS[part[1]] if part else ""
     if written in MISSING:
         raise ValueError("no emotion")
+    if not any(map(str.isalpha, written)):
+        raise ValueError(f"emotion {written!r} is not the name of one")
     return written
 
 
@@ -108,8 +161,13 @@ def _frame_numbers(
 
     `find_span` takes onset and offset from the pictures.
     """
-    onset, apex, offset = (_frame_number(values, name) for name in ("onset", "apex", "offset"))
+    onset, offset = _frame_number(values, "onset"), _frame_number(values, "offset")
     repairs = []
+    try:
+        apex = _frame_number(values, "apex")
+    except ValueError as problem:
+        apex, values = None, {}
+        repairs.append(f"{problem}, left empty")
     if onset is not None and onset < release.first_frame:
         repairs.append(f"onset {onset} becomes {release.first_frame}, the first picture")
         apex = release.first_frame if apex == onset else apex
@@ -137,12 +195,6 @@ def _frame_number(values: dict[str, str], name: str) -> int | None:
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise ValueError(f"{name} {text!r} is not a frame number")
     return int(text)
-
-
-def picture_span(folder: Path) -> tuple[int, int] | None:
-    """Frame numbers of a folder's first and last picture, None where there are none."""
-    numbers = frame_numbers(list_pictures(folder), folder.name)
-    return (min(numbers), max(numbers)) if numbers else None
 
 
 def _span_below(root: DataRoot | None, frames: str) -> tuple[int, int] | None:

@@ -13,10 +13,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from merclip_lib.data.annotations.clip_row import clip_row, picture_span, split_named, subject_key
-from merclip_lib.data.annotations.releases import NAMES, RELEASES, Release
-from merclip_lib.data.annotations.sheets import Fields, Sheet, find_fields, normalise, read_sheets
-from merclip_lib.data.frames.find import DataRoot
+from merclip_lib.data.annotations.clip_row import clip_row, sound_values, split_named, subject_key
+from merclip_lib.data.annotations.releases import KNOWN_EMOTIONS, NAMES, RELEASES, Release
+from merclip_lib.data.annotations.sheets import (
+    ENCODINGS,
+    Fields,
+    Sheet,
+    find_fields,
+    normalise,
+    read_sheets,
+)
+from merclip_lib.data.frames.find import DataRoot, picture_span
 from merclip_lib.data.table import COLUMNS, check_table
 from merclip_lib.data.tasks import casme2_coding
 from merclip_lib.files import did_you_mean
@@ -55,7 +62,7 @@ def read_annotations(
     """Read the official annotation file of one dataset.
 
     Args:
-        path: xlsx, xls or csv.
+        path: xlsx or csv.
         dataset: a key of RELEASES.
         columns: heading of a field where your release names it otherwise, such as
             {"emotion": "Objective class"}.
@@ -80,6 +87,9 @@ def read_annotations(
     for number, row in fields.rows():
         values = {name: row[column] for name, column in fields.column.items()}
         if not any(values.values()):
+            continue
+        if fields.shifted(number):
+            collected.drop(number, "more cells than headings; quote those with the delimiter in it")
             continue
         values["subject"] = subject_folders.get(values["subject"], values["subject"])
         collected.add(number, values)
@@ -154,8 +164,11 @@ def _notes(path: Path, fields: Fields, sheets: list[Sheet]) -> list[str]:
     header = f"header in row {fields.header + 1}"
     if fields.header < 0:
         header = "no header, columns taken in the official order"
-    notes = [f"{path.name}, sheet {fields.sheet.name!r}: {header}"]
+    notes = [f"{path.name}, sheet {fields.sheet.name!r}: {header}", *fields.notes]
+    if fields.sheet.encoding in ENCODINGS:
+        notes.append(f"read as {fields.sheet.encoding}, as it is not Unicode: check the names")
     others = [sheet.name for sheet in sheets if sheet is not fields.sheet]
+    others = [name for name in others if f"sheet {name!r}" not in " ".join(fields.notes)]
     if others:
         notes.append(f"sheets read for names at most: {', '.join(others)}")
     return notes
@@ -190,21 +203,39 @@ class _CollectedRows:
 
     def add(self, number: int, values: dict[str, str], frames: str = "") -> None:
         """Take a row of the file, or drop it; either way it is reported."""
-        text = values["subject"]
-        key = subject_key(text, self.release.subject)
-        first, first_row = self.first_spelling.setdefault(key, (text, number))
-        spelling = "" if first == text else f"subject {text!r} is the {first!r} of row {first_row}"
         try:
+            values = sound_values(values)
+            text = values["subject"]
+            key = subject_key(text, self.release.subject)
+            first, first_row = self.first_spelling.setdefault(key, (text, number))
             row, repair = clip_row(values | {"subject": first}, self.release, self.data_root)
             if row["clip_id"] in self.row_of_clip:
                 raise ValueError(f"same clip as row {self.row_of_clip[row['clip_id']]}")
         except ValueError as problem:
-            self.report.append((number, "dropped", str(problem)))
+            self.drop(number, str(problem))
             return
+        spelling = "" if first == text else f"subject {text!r} is the {first!r} of row {first_row}"
         self.row_of_clip[row["clip_id"]] = number
         self.rows.append(row | ({"frames": frames} if frames else {}))
         reason = "; ".join(filter(None, [spelling, repair]))
         self.report.append((number, "repaired" if reason else "kept", reason))
+
+    def drop(self, number: int, reason: str) -> None:
+        """Leave a row of the file out."""
+        self.report.append((number, "dropped", reason))
+
+    def _unknown_emotions(self) -> list[str]:
+        """A note for each emotion that no task knows, with its rows: most are misspelt."""
+        rows: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row["emotion"] not in KNOWN_EMOTIONS:
+                number = self.row_of_clip[row["clip_id"]]
+                rows.setdefault(row["emotion"], []).append(str(number))
+        return [
+            f"emotion {name!r} is unknown, no task takes it (row {', '.join(numbers)})"
+            f"{did_you_mean(name, KNOWN_EMOTIONS)}"
+            for name, numbers in rows.items()
+        ]
 
     def reading(self, where: str, split: str, notes: list[str]) -> Reading:
         """All rows as a checked table; ValueError if there are none."""
@@ -220,7 +251,7 @@ class _CollectedRows:
         report = pd.DataFrame(self.report, columns=["row", "outcome", "reason"])
         is_casme2 = self.release.dataset == "casme2"
         coding = (casme2_coding(table) or "unknown") if is_casme2 else ""
-        return Reading(table, report, coding, tuple(notes))
+        return Reading(table, report, coding, (*notes, *self._unknown_emotions()))
 
 
 def _subject_folders(sheets: list[Sheet]) -> dict[str, str]:

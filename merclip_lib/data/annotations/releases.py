@@ -16,6 +16,7 @@ _HEADINGS = {
     "clip": "filename foldname clip file video videoname name",
     "action_units": "actionunits actionunit aus au facs",
     "emotion": "estimatedemotion emotion emotions label emotionlabel",
+    "fps": "fps framerate framespersecond -",
 }
 
 
@@ -25,7 +26,7 @@ class Release:
 
     Attributes:
         dataset: its name in clip tables.
-        fps: frames per second.
+        fps: frames per second, where the file has no column of them.
         subject: format of the subject's number; "" keeps the text.
         frames: where a clip's pictures lie below the data root, `emotion` as the file has it.
         emotions: names that the set writes in more than one way.
@@ -80,5 +81,10 @@ EMOTIONS = {
     **dict.fromkeys(("surprised", "suprise"), "surprise"),
     **{"sad": "sadness", "angry": "anger", "disgusted": "disgust", "feared": "fear"},
 }
+# Classes of the sets, and what subjects of CASME, CAS(ME)^2 and 4DME reported.
+KNOWN_EMOTIONS = tuple(
+    "anger contempt disgust fear happiness sadness surprise others other repression negative "
+    "positive tense confused helpless pain sympathy neutral".split()
+)
 # SMIC names its clips s1_ne_01, s1_po_01, s1_sur_01.
 SMIC_EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}

@@ -16,8 +16,11 @@ from merclip_lib.data import tasks
 from merclip_lib.data.annotations.read import Reading
 from merclip_lib.data.frames.find import DataRoot
 from merclip_lib.data.table import hash_ids, people
+from merclip_lib.files import Kind
 from merclip_lib.text import facs
 from merclip_lib.text.sentences import describe, is_mentioned
+
+SENTENCES = Kind(("clip_id", "action_units", "sentence"))
 
 
 def describe_table(table: pd.DataFrame) -> dict:

@@ -1,14 +1,24 @@
 """A clip's files to its pixels: pictures decoded, cropped, aligned, the same way for all frames."""
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from merclip_lib.data.frames import align
 from merclip_lib.data.frames.find import ChosenFrames
+from merclip_lib.data.limits import check_limit
+
+_DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits that cameras and programs store
+_LONGEST_SIDE = 20  # times the shorter one; what is longer is no picture of a face
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM")
+SHARES = 0  # in the place of a number of bits: floats from 0 to 1
+_ALIKE = 2  # of 255: a clip that differs by no more shows nothing
+Image.MAX_IMAGE_PIXELS = None  # `limits` has the number, and says how to lift it
 
 
 @dataclass(frozen=True)
@@ -38,35 +48,101 @@ class PictureSettings:
         """Raise ValueError for values that make no clip."""
         if self.size < 8 or self.length < 1:
             raise ValueError(f"size {self.size} and frames {self.length}: at least 8 and 1")
+        check_limit("clip_pixels", self.length * self.size**2, f"{self.length} frames")
         if not -0.5 < self.margin < 0.45:
             raise ValueError(f"margin is {self.margin}; it must lie between -0.5 and 0.45")
         align.check_method(self.align, self.landmark_model)
 
 
-def read_picture(path: Path) -> np.ndarray:
+def read_picture(path: Path, bits: int | None = None) -> np.ndarray:
     """Read one picture.
 
-    Grey becomes three equal channels, transparency is dropped, and of 16 bits the upper 8 are
-    taken: the same rule for all frames, so no flicker comes in.
+    Grey becomes three equal channels, transparency is dropped, and of more than 8 bits the upper 8
+    that are in use are taken.
+
+    Args:
+        path: the file.
+        bits: how many are in use, see `used_bits`; None asks this picture. All frames of a clip
+            need the same, so that no flicker comes in.
 
     Returns:
         RGB uint8 (H, W, 3), turned upright as the file says.
 
     Raises:
-        ValueError: for a damaged or cut-off file.
+        ValueError: for a damaged or cut-off file, several pictures in one file, values that are no
+            shades, or a picture larger than a limit.
     """
+    bits = used_bits([path]) if bits is None else bits
+    with _decoding(path) as file:
+        deep = _deep_values(file, path)
+        if deep is None:
+            return np.array(ImageOps.exif_transpose(file).convert("RGB"))
+    scaled = (255 * deep).round() if bits == SHARES else deep / 2.0 ** (bits - 8)
+    shades = scaled.clip(0, 255).astype(np.uint8)
+    return shades if shades.ndim == 3 else np.repeat(shades[..., None], 3, axis=2)
+
+
+def used_bits(files: Iterable[Path]) -> int:
+    """The least number of bits that holds all values of some pictures: 8, or 12 in a file of 16.
+
+    SHARES where they are floats from 0 to 1. Pictures of the usual 8 bits are not decoded.
+    """
+    are_floats, largest = True, -1.0
+    for path in files:
+        with _decoding(path) as file:
+            deep = _deep_values(file, path)
+        if deep is not None:
+            are_floats &= deep.dtype.kind == "f"
+            largest = max(largest, float(deep.max()))
+    if are_floats and 0 <= largest <= 1:
+        return SHARES
+    return next((bits for bits in _DEPTHS if largest < 2**bits), _DEPTHS[-1])
+
+
+@contextlib.contextmanager
+def _decoding(path: Path) -> Iterator[ImageFile.ImageFile]:
+    """An opened picture of a sound size; whatever its decoder says becomes one ValueError."""
     try:
-        with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file)
-            if picture.mode.startswith("I"):
-                grey = (np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-                return np.repeat(grey[..., None], 3, axis=2)
-            return np.array(picture.convert("RGB"))
+        with Image.open(path, formats=_FORMATS) as file:
+            check_size(*file.size, path.name)
+            pictures = getattr(file, "n_frames", 1)
+            if pictures > 1 and file.format != "MPO":  # of a telephone
+                raise ValueError(f"{path.name}: holds {pictures} pictures; save each alone")
+            yield file
     except Exception as problem:  # whatever a damaged file provokes in the decoders
+        why = str(problem) or type(problem).__name__
+        if why.startswith(f"{path.name}: "):
+            raise
         raise ValueError(
-            f"{path.name} cannot be read as a picture ({str(problem) or type(problem).__name__}); "
-            "copy it again"
+            f"{path.name} cannot be read as a picture ({why}); copy it again"
         ) from problem
+
+
+def check_size(width: int, height: int, where: str) -> None:
+    """Refuse pictures of more pixels than the limit, and those far longer than wide."""
+    check_limit("pixels", width * height, where)
+    if max(width, height) > _LONGEST_SIDE * min(width, height):
+        raise ValueError(f"{where}: {width} x {height} pixels are no picture of a face")
+
+
+def _deep_values(file: ImageFile.ImageFile, path: Path) -> np.ndarray | None:
+    """Values (H, W) or (H, W, 3) of a picture of more than 8 bits, None for a usual one.
+
+    Pillow keeps the upper 8 of 16 bits of a coloured picture, in use or not; OpenCV reads all.
+    """
+    if file.mode[0] in "IF":
+        values = np.asarray(ImageOps.exif_transpose(file))
+    elif any(";16" in str(tile) for tile in file.tile):
+        raw = np.frombuffer(path.read_bytes(), np.uint8)
+        read = cv2.imdecode(raw, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        if read is None or read.dtype != np.uint16:
+            raise ValueError(f"{path.name}: 16 bits of an unknown kind; save it with 8 bits")
+        values = read[..., ::-1]
+    else:
+        return None
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() >= 2 ** _DEPTHS[-1]:
+        raise ValueError(f"{path.name}: holds values that are no shades; save it with 8 bits")
+    return values
 
 
 def read_video(path: Path, positions: tuple[int, ...]) -> list[np.ndarray]:
@@ -78,6 +154,10 @@ def read_video(path: Path, positions: tuple[int, ...]) -> list[np.ndarray]:
     wanted = set(positions)
     frames: dict[int, np.ndarray] = {}
     video = cv2.VideoCapture(str(path))
+    width = int(video.get(cv2.CAP_PROP_FRAME_WIDTH))
+    height = int(video.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    check_size(width, height, path.name)
+    check_limit("clip_pixels", width * height * len(wanted), path.name)
     for position in range(max(positions) + 1):
         if not video.grab():
             break
@@ -96,18 +176,30 @@ def read_clip(chosen: ChosenFrames, settings: PictureSettings) -> tuple[np.ndarr
         The clip (length, size, size, 3) uint8, and a note, "" if there is nothing to say.
 
     Raises:
-        ValueError: for frames that cannot be read or differ in size, and for a missing face.
+        ValueError: for frames that cannot be read or differ in size, all of one shade, and for a
+            missing face.
     """
+    bits = 8
     if chosen.positions:
         pictures = read_video(chosen.files[0], chosen.positions)
     else:
-        by_file = {path: read_picture(path) for path in dict.fromkeys(chosen.files)}
+        files = dict.fromkeys(chosen.files)
+        bits, by_file = used_bits(files), {}
+        for path in files:
+            by_file[path] = read_picture(path) if bits == 8 else read_picture(path, bits)
+            check_limit("clip_pixels", by_file[path].size // 3 * len(files), path.name)
         pictures = [by_file[path] for path in chosen.files]
     shapes = {picture.shape[:2] for picture in pictures}
     if len(shapes) > 1:
         sizes = " and ".join(f"{wide} x {high}" for high, wide in sorted(shapes)[:2])
         raise ValueError(f"frames differ in size ({sizes} pixels); copy them again")
-    return crop_pictures(pictures, settings)
+    clip, note = crop_pictures(pictures, settings)
+    if int(clip.max()) - int(clip.min()) <= _ALIKE:
+        raise ValueError("all its pixels are of one shade; look at its pictures")
+    if bits != 8:
+        kind = "shares from 0 to 1" if bits == SHARES else f"values of {bits} bits"
+        note = "; ".join(filter(None, [f"pictures with {kind}, scaled to 8 bits", note]))
+    return clip, note
 
 
 def crop_pictures(pictures: list[np.ndarray], settings: PictureSettings) -> tuple[np.ndarray, str]:

@@ -7,16 +7,21 @@ another type, or be a video. `DataRoot` finds it; `choose_frames` picks frames f
 
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import cv2
 import numpy as np
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
-VIDEOS = (".avi", ".mp4", ".mov", ".mkv")
+from merclip_lib.data.limits import check_limit
+
+PICTURES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+VIDEOS = (".avi", ".mp4", ".mov", ".mkv", ".m4v", ".wmv", ".webm", ".mpg", ".mpeg")
+_LEFT_BY_PROGRAMS = ("__macosx", "@eadir", "$recycle.bin")  # and names that begin with a dot
+_ONE_IN = 4  # a stray picture for as many frames is left aside; more of them are refused
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,14 @@ class ChosenFrames:
         numbering: "number" where the frame numbers of the table were found, "position" where all
             of the folder or video is taken for the clip.
         missing: frames between onset and offset that are not there.
+        strays: names of pictures that are no frames, judging by the names of the others.
     """
 
     files: tuple[Path, ...]
     positions: tuple[int, ...]
     numbering: str
     missing: int
+    strays: tuple[str, ...] = ()
 
 
 class DataRoot:
@@ -48,7 +55,7 @@ class DataRoot:
     """
 
     def __init__(self, root: str | Path):
-        self.root = Path(root).resolve()
+        self.root, self._links = Path(root).resolve(), list[str]()
         if not self.root.is_dir():
             raise ValueError(f"{root}: no such folder; name the one that holds your copy")
 
@@ -67,29 +74,44 @@ class DataRoot:
             ValueError: where nothing or more than one place fits, it holds no frames, or it lies
                 outside the root.
         """
-        names = Path(frames).parts
+        try:
+            return self._find(frames, where)
+        except OSError as error:
+            name = frames[:100]
+            raise ValueError(f"{where}: {name!r} cannot be looked for ({error.strerror})") from None
+
+    def _find(self, frames: str, where: str) -> Path:
+        """`find`, with errors of the disk as they come."""
+        names = Path(frames.replace("\\", "/")).parts
         if not names:
             raise ValueError(f"{where}: no frames named; write its folder in the column `frames`")
-        if ".." in names or Path(frames).is_absolute():
+        windows = PureWindowsPath(frames)
+        if ".." in names or Path(frames).is_absolute() or windows.drive or windows.root:
             raise ValueError(f"{where}: {frames!r} lies outside the data root; name one in it")
         direct = self.root / frames
         candidates = [direct] if direct.exists() else self._search(names)
         if not candidates:
-            raise ValueError(f"{where}: no folder {frames!r} below the data root; check `frames`")
+            remedy = "check `frames`"
+            if self._links:
+                remedy += f", or copy what {self._links[0]} links to: links are not followed"
+            raise ValueError(f"{where}: no folder {frames!r} below the data root; {remedy}")
         if len(candidates) > 1:
             places = " and ".join(p.relative_to(self.root).as_posix() for p in candidates[:3])
             raise ValueError(f"{where}: {frames!r} may be {places}; name a data root with one")
         path = _folder_of_frames(candidates[0], where, frames)
         if not path.resolve().is_relative_to(self.root):
-            raise ValueError(f"{where}: {frames!r} links out of the data root; copy it")
+            raise ValueError(
+                f"{where}: {frames!r} links out of the data root; copy it, or name a data root "
+                "that holds what it links to"
+            )
         return path
 
     def _search(self, names: tuple[str, ...]) -> list[Path]:
         """The paths whose last folders have these names; spelt exactly so, if there are such."""
-        names = names[:-1] if len(names) > 1 and names[-1].lower() == "color" else names
+        names = names[:-1] if len(names) > 1 and _plain(names[-1]) == "color" else names
         wanted = [_folder_key(name) for name in names[:-1]]
         ending, below_subject = [], []
-        for path in self._by_name.get(names[-1].lower(), []):
+        for path in self._by_name.get(_plain(names[-1]), []):
             above = [_folder_key(part) for part in path.relative_to(self.root).parts[:-1]]
             if above[len(above) - len(wanted) :] == wanted:
                 ending.append(path)
@@ -101,69 +123,125 @@ class DataRoot:
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
-        """Last name in lower case -> folders and videos; links to folders are not followed."""
+        """Last name, plain -> folders and videos; links to folders are not followed."""
         by_name = defaultdict(list)
         for folder, inner, files in os.walk(self.root):
-            inner.sort()  # and so the order in which they are walked
+            ours = (n for n in inner if n[0] != "." and n.lower() not in _LEFT_BY_PROGRAMS)
+            inner[:] = sorted(ours)  # and so the order in which they are walked
             for name in inner:
-                by_name[name.lower()].append(Path(folder, name))
+                by_name[_plain(name)].append(Path(folder, name))
+                if os.path.islink(Path(folder, name)):
+                    self._links.append(name)
             for name in sorted(files):
-                if name.lower().endswith(VIDEOS):
-                    by_name[name.lower()].append(Path(folder, name))
-                    by_name[Path(name).stem.lower()].append(Path(folder, name))
+                if (
+                    name.lower().endswith(VIDEOS)
+                    and name[0] != "."
+                    and Path(folder, name).is_file()
+                ):
+                    by_name[_plain(name)].append(Path(folder, name))
+                    by_name[_plain(Path(name).stem)].append(Path(folder, name))
         return by_name
+
+
+def _plain(name: str) -> str:
+    """A name without case, blanks around and forms of its signs: names from two systems agree."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 def _folder_key(name: str) -> str:
     """How the folders above a clip are compared: `sub01`, `s1`, `spNO.1` and `1` are the same."""
-    name = name.lower()
+    name = _plain(name)
     number = re.fullmatch(r"(?:subject|sub|spno\.?|s)?_?0*([0-9]+)", name)
     return number[1] if number else name
 
 
 def _folder_of_frames(path: Path, where: str, frames: str) -> Path:
-    """A folder without pictures may hold `color` (CAS(ME)^3) or a single video."""
-    if path.is_file() and path.suffix.lower() not in VIDEOS:
+    """A folder without pictures may hold `color` (CAS(ME)^3), itself again, or a single video."""
+    is_video = path.is_file() and path.suffix.lower() in VIDEOS
+    if not is_video and not path.is_dir():
         raise ValueError(f"{where}: {frames!r} is neither a folder nor a video {VIDEOS}")
-    if path.is_file() or list_pictures(path):
+    if is_video or list_pictures(path):
         return path
-    inner = [p for p in path.iterdir() if p.is_dir() and p.name.lower() == "color"]
-    inner += [p for p in path.iterdir() if p.suffix.lower() in VIDEOS]
+    usual = ("color", "frames", "images", path.name.lower())  # the last is left by unzipping
+    inner = [p for p in path.iterdir() if p.is_dir() and p.name.lower() in usual]
+    inner += [p for p in path.iterdir() if p.is_file() and p.suffix.lower() in VIDEOS]
     if len(inner) != 1 or (inner[0].is_dir() and not list_pictures(inner[0])):
         raise ValueError(f"{where}: folder {frames!r} holds no frames {(*PICTURES, *VIDEOS)}")
     return inner[0]
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order: "img2" before "img10"."""
+    """The pictures of a folder in natural order: "img2" before "img10".
+
+    Regular files alone: reading from a pipe would never end.
+    """
     pictures = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
-    visible = [path for path in pictures if not path.name.startswith(".")]
-    return sorted(visible, key=lambda path: (_natural(path.stem), path.name))
+    visible = [path for path in pictures if not path.name.startswith(".") and path.is_file()]
+    return sorted(visible, key=lambda path: (_natural(path), path.name))
 
 
-def _natural(text: str) -> list[int | str]:
-    """ "img10" -> ["img", 10, ""]."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", text)]
+def _natural(path: Path) -> list[str | int]:
+    """ "img10.jpg" -> ["img", 10, ""]; digits of every script and form count."""
+    parts = re.split(r"(\d+)", unicodedata.normalize("NFKC", path.stem))
+    return [int(part) if part.isdecimal() else part for part in parts]
 
 
-def frame_numbers(files: list[Path], where: str) -> list[int] | None:
-    """Read the frame number of each picture: the last number in the names that tells all apart.
+def without_strays(files: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Tell the frames, whose names differ in their digits alone, from a few other pictures.
+
+    `apex.jpg`, `img3 (1).jpg` or `cover_1.png` are no frames of `img1.jpg` to `img99.jpg`.
+
+    Returns:
+        The frames and the others, both in the order given.
+    """
+    by_pattern = defaultdict(list)
+    for path in files:
+        parts = ["#" if isinstance(part, int) else part.casefold() for part in _natural(path)]
+        by_pattern["".join(parts)].append(path)
+    pattern, most = max(by_pattern.items(), key=lambda item: len(item[1]), default=("", []))
+    frames = set(most)
+    others = [path for path in files if path not in frames]
+    few = "#" in pattern and _ONE_IN * len(others) <= len(most)
+    return (most, others) if few else (files, [])
+
+
+def picture_span(folder: Path) -> tuple[int, int] | None:
+    """Frame numbers of a folder's first and last picture, None where there are none."""
+    numbers = frame_numbers(without_strays(list_pictures(folder))[0], folder.name)
+    return (min(numbers), max(numbers)) if numbers else None
+
+
+def frame_numbers(
+    files: list[Path], where: str, onset: int = 0, offset: int = -1
+) -> list[int] | None:
+    """Read the frame number of each picture, out of all numbers in its name.
+
+    Of those that tell all pictures apart it is the one that lies between onset and offset most
+    often; then the one with the fewest gaps (scores, boxes and times have many); then the last.
 
     Returns:
         One number per picture, or None where the names carry none or there is no picture.
 
     Raises:
-        ValueError: for two pictures of the same number; `where` names the clip.
+        ValueError: for two pictures of the same number, or one without among others that have
+            one; `where` names the clip.
     """
-    numbers = [re.findall(r"[0-9]+", path.stem) for path in files]
-    columns = min(map(len, numbers), default=0)
-    for k in range(1, columns + 1):
-        column = [int(row[-k]) for row in numbers]
-        if len(set(column)) == len(column):
-            return column
-    if columns == 0:
+    numbers = [[part for part in _natural(path) if isinstance(part, int)] for path in files]
+    count = min(map(len, numbers), default=0)
+    columns = [[row[-k] for row in numbers] for k in range(1, count + 1)]
+    if apart := [column for column in columns if len(set(column)) == len(column)]:
+
+        def likeness(column: list[int]) -> tuple[int, int]:
+            inside = sum(onset <= number <= offset for number in column)
+            return inside, min(column) - max(column)
+
+        return max(apart, key=likeness)
+    if count == 0:
+        if any(numbers):
+            bare = next(p.name for p, row in zip(files, numbers, strict=True) if not row)
+            raise ValueError(f"{where}: {bare} has no frame number as others do; move it elsewhere")
         return None
-    last = [int(row[-1]) for row in numbers]
+    last = [row[-1] for row in numbers]
     first, second = [p.name for p, n in zip(files, last, strict=True) if last.count(n) > 1][:2]
     raise ValueError(f"{where}: {first} and {second} have the same frame number; keep one of them")
 
@@ -188,9 +266,13 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
             number, or a video that cannot be read.
     """
     video = path.is_file() and path.suffix.lower() in VIDEOS
-    files = [path] if video else list_pictures(path)
+    files, strays = ([path], []) if video else without_strays(list_pictures(path))
     count = _count_frames(path, where) if video else len(files)
-    numbers = list(range(1, count + 1)) if video else frame_numbers(files, where) or []
+    check_limit("frames", count, where)
+    numbers = list(range(1, count + 1))
+    if not video:
+        numbers = frame_numbers(files, where, onset, offset) or []
+    names = tuple(stray.name for stray in strays)
     inside = [k for k, number in enumerate(numbers) if onset <= number <= offset]
     span = offset - onset + 1
     if 2 * len(inside) >= span:
@@ -207,11 +289,11 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
             "the others, or correct the table"
         )
     wanted = np.linspace(first, last, length).round()
-    nearest = np.abs(np.array(times)[None, :] - wanted[:, None]).argmin(1)  # the earlier of two
+    nearest = [np.abs(np.array(times) - time).argmin() for time in wanted]  # the earlier of two
     chosen = tuple(inside[k] for k in nearest)
     if video:
         return ChosenFrames((path,), chosen, numbering, missing)
-    return ChosenFrames(tuple(files[k] for k in chosen), (), numbering, missing)
+    return ChosenFrames(tuple(files[k] for k in chosen), (), numbering, missing, names)
 
 
 def _count_frames(path: Path, where: str) -> int:

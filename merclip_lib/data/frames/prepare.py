@@ -9,7 +9,6 @@ at all. Decoded clips wait in a folder beside it, so a run that was stopped resu
 import contextlib
 import glob
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -23,8 +22,8 @@ from tqdm import tqdm
 
 from merclip_lib.data.frames.decode import PictureSettings, read_clip
 from merclip_lib.data.frames.find import ChosenFrames, DataRoot, choose_frames
-from merclip_lib.data.store import META, ClipStore, open_store, write_store
-from merclip_lib.files import check_output_folder, remove, replacing
+from merclip_lib.data.store import STORE, ClipStore, open_store, read_meta, write_store
+from merclip_lib.files import output_place, remove, replacing
 from merclip_lib.workers import pool
 
 FORMAT = 2  # raise it when the same files would give other bytes
@@ -64,14 +63,13 @@ def prepare(
     """
     settings = settings or PictureSettings()
     settings.check()
-    root, folder = Path(root).resolve(), Path(folder)
-    check_output_folder(folder, META)
+    root = Path(root).resolve()
+    folder = output_place(folder, STORE, root=root)
     chosen, problems = _choose(table, root, settings.length)
     source = _hash(settings, table, root, chosen)
-    if (folder / META).is_file():
-        meta = json.loads((folder / META).read_text())
-        if meta.get("source") == source and (skip_bad or not meta["dropped"]):
-            return open_store(folder)
+    meta = read_meta(folder)
+    if meta.get("source") == source and (skip_bad or not meta["dropped"]):
+        return open_store(folder)
     if not chosen:
         raise ValueError(_list_problems(problems, len(table)))
     waiting = folder.with_name(f".{folder.name}.{source}.clips")
@@ -114,7 +112,7 @@ def _choose(table: pd.DataFrame, root: Path, length: int) -> tuple[Chosen, dict[
                     raise ValueError(f"{where}: {file.name} links out of the data root; copy it")
             chosen[row["clip_id"]] = frames
         except (ValueError, OSError) as problem:
-            reason = str(problem)
+            reason = _one_line(str(problem))
             problems[row["clip_id"]] = reason if where in reason else f"{where}: {reason}"
     return chosen, problems
 
@@ -149,7 +147,12 @@ def _decode(
         done, total = len(chosen) - len(todo), len(chosen)
         bar = tqdm(reasons, "clips", total, initial=done, unit="clip", disable=None)
         pairs = zip(todo, bar, strict=True)
-        return {name: f"clip {name}: {reason}" for name, reason in pairs if reason}
+        return {name: f"clip {name}: {_one_line(reason)}" for name, reason in pairs if reason}
+
+
+def _one_line(text: str) -> str:
+    """A text in one line, whatever stands in the names of files."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def _file(waiting: Path, name: str) -> Path:
@@ -184,6 +187,9 @@ def _notes(waiting: Path, chosen: Chosen) -> list[list[str]]:
             text = str(stored["note"])
         if frames.missing:
             notes.append([name, f"{frames.missing} frames missing, the nearest taken"])
+        if frames.strays:
+            left = f"{len(frames.strays)} pictures are no frames and left aside"
+            notes.append([name, f"{left}: {', '.join(frames.strays[:3])}"])
         if text:
             notes.append([name, text])
     return notes

@@ -1,0 +1,35 @@
+"""How much a file may hold, so that a broken or hostile one cannot eat the machine."""
+
+import os
+
+LIMITS = {
+    "bytes": 16_000_000,  # of a text table
+    "unpacked_bytes": 20_000_000,  # of a workbook, pictures in it left out
+    "rows": 200_000,
+    "columns": 1_000,
+    "cells": 10_000_000,
+    "characters": 40_000_000,
+    "frames": 1_000_000,  # pictures of a folder, or frames of a video
+    "pixels": 40_000_000,  # of one picture
+    "clip_pixels": 400_000_000,  # of all pictures that one clip takes
+}
+
+
+def check_limit(what: str, count: float, where: str) -> None:
+    """Refuse a file that holds too much.
+
+    Args:
+        what: a key of LIMITS; the variable MERCLIP_MAX_<WHAT> of the environment lifts it.
+        count: how much there is.
+        where: the file, for the message.
+
+    Raises:
+        ValueError: there is more than the limit; it is named, and how to lift it.
+    """
+    variable = f"MERCLIP_MAX_{what.upper()}"
+    limit = int(os.environ.get(variable, LIMITS[what]))
+    if count > limit:
+        raise ValueError(
+            f"{where}: {count:,} {what.replace('_', ' ')}, the limit is {limit:,}; if that is "
+            f"right, set the environment variable {variable}={count:.0f}"
+        )

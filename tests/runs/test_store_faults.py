@@ -1,0 +1,84 @@
+"""One damaged file of a run store is named and spoils nothing else; nothing in use is removed."""
+
+import dataclasses
+import json
+import threading
+
+import pytest
+
+from merclip_lib.__main__ import main
+from merclip_lib.config import Config
+from merclip_lib.runs import store as run_store
+from merclip_lib.runs.overview import list_runs, remove_leftover
+
+ROWS = "clip_id,subject,truth,prediction,p_anger,p_fear\nc{0},{0},anger,fear,0.4,0.6\n"
+
+
+def make_run(folder, folds=("1", "2"), done=("1", "2")):
+    """A run as the store keeps it; no network is needed for that."""
+    record = {
+        "config": dataclasses.asdict(Config()),
+        "data": {"name": "made up", "hash": "0"},
+        "folds": list(folds),
+    }
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(record))
+    for fold in done:
+        (folder / fold).mkdir()
+        (folder / fold / "predictions.csv").write_text(ROWS.format(fold))
+        (folder / fold / "history.csv").write_text("fold,epoch,loss\n1,0,0.5\n")
+        (folder / fold / "seconds.json").write_text("1.5")
+        (folder / fold / "environment.json").write_text('{"python": "3"}')
+    return folder
+
+
+@pytest.mark.parametrize("name", ["run.json", "1/seconds.json", "1/environment.json"])
+@pytest.mark.parametrize("content", ["null", "[]", "{", '"x"', "{}", "\0"])
+def test_a_damaged_file_is_named_and_the_others_are_shown(tmp_path, capsys, name, content):
+    for run in ("broken", "sound"):
+        make_run(tmp_path / run)
+    (tmp_path / "broken" / name).write_text(content)
+    runs = list_runs(tmp_path).set_index("run")
+    assert runs.loc["sound", "seconds"] == 3 and runs.loc["sound", "folds"] == "2/2"
+    code = main(["runs", "show", "broken", "--runs-dir", str(tmp_path)])
+    told = capsys.readouterr().err
+    if (name, content) == ("1/environment.json", "{}"):
+        assert code == 0
+        return
+    assert code == 2 and told.count("\n") == 1 and name in told
+    if "environment" not in name:
+        assert name in runs.loc["broken", "differs"]
+    assert main(["runs", "list", "--runs-dir", str(tmp_path)]) == 0
+    assert main(["runs", "clean", "--runs-dir", str(tmp_path)]) == 0
+
+
+def test_a_folder_removed_meanwhile_is_told(tmp_path):
+    with pytest.raises(
+        ValueError, match="gone: cannot be written .*removed meanwhile; start again"
+    ):
+        with run_store.writing(tmp_path / "gone"):
+            (tmp_path / "gone" / "a.txt").write_text("")
+
+
+@pytest.mark.parametrize("lock", [run_store.WHOLE, "1", "2"])
+def test_clean_leaves_a_run_that_has_begun(tmp_path, lock):
+    folder = make_run(tmp_path / "run", done=())
+    ready, end = threading.Event(), threading.Event()
+
+    def train():
+        with run_store.hold(folder, lock):
+            ready.set()
+            end.wait(20)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    ready.wait(20)
+    assert not remove_leftover(folder) and (folder / "run.json").is_file()
+    end.set()
+    thread.join()
+    assert remove_leftover(folder) and not list(tmp_path.iterdir())
+
+
+def test_clean_leaves_a_run_whose_first_fold_has_just_been_finished(tmp_path):
+    folder = make_run(tmp_path / "run", done=("2",))
+    assert not remove_leftover(folder) and (folder / "2" / "predictions.csv").is_file()
