@@ -19,6 +19,8 @@ def add_describe(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--out", type=Path, help="with --table: the sentences to write (CSV)")
     parser.add_argument("--style", choices=STYLES, default="phrases")
     parser.add_argument("--emotion", help="the class name, for the style emotion_only")
+    parser.add_argument("--phrases", default="", help="your own: a csv action_unit,phrase")
+    parser.add_argument("--templates", default="", help="your own: a text file, one a line")
 
 
 def add_tables(command: Callable[..., ArgumentParser]) -> None:
@@ -83,8 +85,12 @@ def _add_report_options(parser: ArgumentParser) -> None:
 def _describe(given: Namespace) -> int:
     if (given.annotation is None) == (given.table is None):
         raise ValueError("give one annotation, or a clip table with --table, not both")
+    from merclip_lib.data.prompts import read_prompts
+
+    phrases, templates = read_prompts(given.phrases, given.templates)
     if given.table is None:
-        print(describe(given.annotation, style=given.style, emotion=given.emotion))
+        words = describe(given.annotation, given.style, given.emotion, phrases=phrases)
+        print("\n".join(t.format(words) for t in templates) if given.templates else words)
         return 0
     if given.out is None:
         raise ValueError("--table needs --out SENTENCES.csv")
@@ -93,7 +99,7 @@ def _describe(given: Namespace) -> int:
     from merclip_lib.files import write_csv
 
     table = read_table(given.table)
-    write_csv(sentences_of(table, given.style, str(given.table)), given.out)
+    write_csv(sentences_of(table, given.style, str(given.table), phrases), given.out)
     print(unsaid_text(table))
     print(f"{len(table)} sentences in {given.out}")
     return 0

@@ -18,6 +18,7 @@ import torch
 
 from merclip_lib.config import Config, ModelSize, config_hash, size_of, stamp
 from merclip_lib.data.dataset import ClipDataset, Sampling
+from merclip_lib.data.prompts import Prompts, read_prompts
 from merclip_lib.data.store import ClipStore
 from merclip_lib.data.table import people
 from merclip_lib.data.tasks import apply_task, task_named
@@ -25,7 +26,6 @@ from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.protocol.folds import Fold, inner_validation, make_folds
 from merclip_lib.runs.code import loaded_code
 from merclip_lib.text.bank import ClipSentences, TextBank, bank_of_clips, clip_sentences
-from merclip_lib.text.sentences import TEMPLATES
 from merclip_lib.training.loop import TrainingData
 from merclip_lib.training.memory import memory_bytes
 from merclip_lib.weights.files import read_weights, save_weights
@@ -93,9 +93,10 @@ class RunPlan:
         """
         folds = [fold.test.tolist() for fold in self.folds]
         clips = [self.table["clip_id"].tolist(), self.labels.tolist(), folds]
-        words = [*self.sentences, TEMPLATES] if self.config.use_text else []
+        words = [*self.sentences, self.prompts.templates] if self.config.use_text else []
         also = {"code": self.code, "clips": _digest(clips), "sentences": _digest(words)}
-        return config_hash(self.config, data=self.data_hash, **also, **self.contents)
+        config = dataclasses.replace(self.config, phrases="", templates="")  # what they say counts
+        return config_hash(config, data=self.data_hash, **also, **self.contents)
 
     @cached_property
     def contents(self) -> dict[str, str]:
@@ -127,9 +128,14 @@ class RunPlan:
         return self.store.meta["hash"]
 
     @cached_property
+    def prompts(self) -> Prompts:
+        """Phrases and templates. Raises ValueError for a file that cannot be read."""
+        return read_prompts(self.config.phrases, self.config.templates)
+
+    @cached_property
     def sentences(self) -> ClipSentences:
         """What is said of each clip. Raises ValueError for an annotation that cannot be read."""
-        return clip_sentences(self.table, self.config.description)
+        return clip_sentences(self.table, self.config.description, self.prompts.phrases)
 
     @cached_property
     def text(self) -> TextBank | None:
@@ -141,7 +147,8 @@ class RunPlan:
         if not self.config.use_text:
             return None
         tower = load_text_tower(self.config)
-        text = bank_of_clips(tower, self.sentences, self.table.index.to_numpy())
+        rows = self.table.index.to_numpy()
+        text = bank_of_clips(tower, self.sentences, rows, self.prompts.templates)
         if text.embeddings.shape[-1] != self.size.embed_dim:
             raise ValueError(
                 f"{text_file(self.config)}: its sentences have {text.embeddings.shape[-1]} "
@@ -230,6 +237,8 @@ class RunPlan:
             "stamp": stamp(config),
             "torch": torch.__version__,
         }
+        if config.phrases or config.templates:
+            record["prompts"] = self.prompts._asdict()
         if self.start.weights:
             record["loading"] = self.start.weights.counts()
         if self.start.transfer:

@@ -17,7 +17,7 @@ from merclip_lib.data.annotations.read import Reading
 from merclip_lib.data.frames.find import DataRoot
 from merclip_lib.data.table import hash_ids, people
 from merclip_lib.text import facs
-from merclip_lib.text.sentences import describe, is_mentioned
+from merclip_lib.text.sentences import PAIRS, Phrases, describe, is_mentioned
 
 
 def describe_table(table: pd.DataFrame) -> dict:
@@ -59,13 +59,16 @@ def _counts(values: pd.Series) -> dict[str, int]:
     return values.value_counts().sort_index().to_dict()
 
 
-def sentences_of(table: pd.DataFrame, style: str = "phrases", where: str = "") -> pd.DataFrame:
+def sentences_of(
+    table: pd.DataFrame, style: str = "phrases", where: str = "", phrases: Phrases = PAIRS
+) -> pd.DataFrame:
     """The sentence of every clip.
 
     Args:
         table: a clip table.
         style: one of `text.sentences.STYLES`.
         where: the table's file, for messages.
+        phrases: what the style `phrases` says.
 
     Returns:
         Columns clip_id, action_units, sentence.
@@ -75,7 +78,7 @@ def sentences_of(table: pd.DataFrame, style: str = "phrases", where: str = "") -
     """
     rows = zip(table["action_units"], table["emotion"], strict=True)
     sentences = [
-        describe(annotation, style, emotion, f"{where}, row {number}")
+        describe(annotation, style, emotion, f"{where}, row {number}", phrases)
         for number, (annotation, emotion) in enumerate(rows, start=2)
     ]
     return table[["clip_id", "action_units"]].assign(sentence=sentences)
