@@ -46,7 +46,7 @@ def add_trainings(command: Callable[..., ArgumentParser]) -> None:
 
 
 def add_reports(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip score`, `weights`, `recipe`, `runs`, `cost` and `test`: what tells and checks."""
+    """`merclip score`, `weights`, `recipe`, `runs`, `why`, `cost`, `test`: what tells or checks."""
     parser = command(_score, "score", "score a file of predictions and warn of visible traps")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS.csv")
     parser.add_argument("--classes", default="", metavar="A,B,C", help="all classes of the task")
@@ -69,6 +69,12 @@ def add_reports(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--sort", choices=("date", "uf1", "task"), default="date", help="of list")
     parser.add_argument("--runs-dir", type=Path, help="the run store (default: runs)")
     parser.add_argument("--yes", action="store_true", help="clean: remove what is listed")
+
+    parser = command(_why, "why", "write a page about one clip: what a run predicted, and why")
+    parser.add_argument("run", help="a finished run that kept its networks, or how it begins")
+    parser.add_argument("clip", help="a clip id, or how it begins")
+    parser.add_argument("--runs-dir", type=Path, help="the run store (default: runs)")
+    parser.add_argument("--store", type=Path, help="its clips (default: where they were)")
 
     parser = command(_cost, "cost", "estimate hours and memory of a run before it starts")
     parser.add_argument("recipe", nargs="?", default="", help="for example casme3-7")
@@ -201,6 +207,19 @@ def _runs(given: Namespace) -> int:
         print(compare_text(runs[0], runs[1]))
     else:
         print(overview.clean(folder, given.yes))
+    return 0
+
+
+def _why(given: Namespace) -> int:
+    from merclip_lib.data.store import open_store
+    from merclip_lib.explain.clip_page import clip_page
+    from merclip_lib.runs.overview import find_run
+    from merclip_lib.runs.store import read_run
+    from merclip_lib.study.checkout import default_runs
+
+    run = read_run(find_run(given.runs_dir or default_runs(), given.run))
+    page = clip_page(run, given.clip, given.store and open_store(given.store))
+    print(f"{page}\n{page.with_suffix('.gif')}")
     return 0
 
 

@@ -223,10 +223,10 @@ class RunPlan:
 
     def record(self) -> dict:
         """What run.json keeps: configuration, data, weights and what became of them, folds."""
-        config = self.config
+        config, where = self.config, str(self.store.folder.resolve())
         record = {
             "config": dataclasses.asdict(config),
-            "data": {"name": self.store.meta.get("name"), "hash": self.data_hash},
+            "data": {"name": self.store.meta.get("name"), "hash": self.data_hash, "folder": where},
             "weights": self.contents["weights"],
             "code": self.code,
             "folds": [fold.name for fold in self.folds],

@@ -127,8 +127,8 @@ def task_report(table: pd.DataFrame, name: str) -> tuple[dict, pd.DataFrame]:
         ValueError: as `tasks.apply_task`.
     """
     chosen = tasks.apply_task(table, name)
-    task, databases = tasks.TASKS[name], tasks.database(table["dataset"])
-    left_out = table[databases.isin(task.databases)].drop(chosen.index)
+    task, databases = tasks.task_named(name), tasks.database(table["dataset"])
+    left_out = table[databases.isin(task.databases or databases)].drop(chosen.index)
     taken = set(chosen["dataset"] + chosen["emotion"])
     by_name = (left_out["dataset"] + left_out["emotion"]).isin(taken)
     report: dict[str, Any] = {
@@ -152,8 +152,8 @@ def task_report(table: pd.DataFrame, name: str) -> tuple[dict, pd.DataFrame]:
     if "casme2" in report["databases"]:
         report["coding"] = tasks.casme2_coding(table) or "unknown"
         report["relabelled"] = _relabelled(table)
-    synthetic = name.startswith("synthme")
-    report["expected"] = [] if synthetic else _task_totals(table, name, report["notes"])
+    unknown = name.startswith("synthme") or name in tasks.ANY
+    report["expected"] = [] if unknown else _task_totals(table, name, report["notes"])
     return report, chosen
 
 
