@@ -49,7 +49,8 @@ def read_prompts(phrases: str | Path = "", templates: str | Path = "") -> Prompt
 
 def _phrases(path: Path) -> Phrases:
     """The phrases of a csv."""
-    rows = csv.reader(_lines(path))
+    lines = _lines(path)
+    rows = csv.reader(lines, delimiter=max(",;\t", key="".join(lines[:1]).count))
     header = [name.strip().lower() for name in next(rows, [])]
     if not {"action_unit", "phrase"} <= set(header) <= set(_COLUMNS):
         raise ValueError(f"{path}, row 1: columns {header}; write {','.join(_COLUMNS)}")

@@ -14,6 +14,7 @@ import pandas as pd
 
 from merclip_lib.data import tasks
 from merclip_lib.data.annotations.read import Reading
+from merclip_lib.data.annotations.releases import RELEASES
 from merclip_lib.data.frames.find import DataRoot
 from merclip_lib.data.table import hash_ids, people
 from merclip_lib.text import facs
@@ -110,7 +111,7 @@ def manifest_report(reading: Reading, dataset: str, data_root: Path | None = Non
         report["relabelled"] = _relabelled(reading.table)
     if data_root is not None:
         report["frames"] = _frames(reading.table, data_root)
-    card = tasks.read_card(dataset)
+    card = tasks.read_card(dataset) if dataset in RELEASES else {}
     report["expected"] = _table_totals(card.get("table", {}), report)
     for name in card.get("tasks", {}):
         report["expected"] += _task_totals(reading.table, name, report["notes"])
