@@ -31,6 +31,15 @@ class Prompts(NamedTuple):
     templates: tuple[str, ...] = TEMPLATES
 
 
+def own_prompts(prompts: Prompts) -> dict:
+    """What is not the paper's, as run.json keeps it; empty where all is."""
+    pairs = [item for item in prompts.phrases.items() if item[1] != PAIRS[item[0]]]
+    own: dict = {f"phrase of {number}": " | ".join(pair) for number, pair in pairs}
+    return own | (
+        {"words of templates": prompts.templates} if prompts.templates != TEMPLATES else {}
+    )
+
+
 def read_prompts(phrases: str | Path = "", templates: str | Path = "") -> Prompts:
     """The prompts of two files; of an empty name those of the paper.
 

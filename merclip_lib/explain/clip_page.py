@@ -26,7 +26,7 @@ from merclip_lib.explain.pointing import (
     true_motion,
 )
 from merclip_lib.explain.relevance import held_out_video, motion_relevance
-from merclip_lib.files import did_you_mean, replacing, write_text
+from merclip_lib.files import replacing, write_text
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.protocol.folds import Fold
 from merclip_lib.protocol.plan import RunPlan
@@ -101,8 +101,8 @@ def clip_view(run: Run, plan: RunPlan, clip_id: str) -> ClipView:
     begins = [name for name in known.index if name.startswith(clip_id)]
     if clip_id not in known.index and len(begins) != 1:
         raise ValueError(
-            f"{len(begins)} clips of run {run.hash} begin with {clip_id!r}"
-            f"{did_you_mean(clip_id, known.index)}"
+            f"{len(begins)} clips of run {run.hash} begin with {clip_id!r}; "
+            f"{run.folder / 'predictions.csv'} has their names"
         )
     predicted = known.loc[clip_id if clip_id in known.index else begins[0]]
     wanted = read_record(run.folder)["data"]["hash"]

@@ -18,7 +18,7 @@ import torch
 
 from merclip_lib.config import Config, ModelSize, config_hash, size_of, stamp
 from merclip_lib.data.dataset import ClipDataset, Sampling
-from merclip_lib.data.prompts import Prompts, read_prompts
+from merclip_lib.data.prompts import Prompts, own_prompts, read_prompts
 from merclip_lib.data.store import ClipStore
 from merclip_lib.data.table import people
 from merclip_lib.data.tasks import apply_task, task_named
@@ -237,8 +237,8 @@ class RunPlan:
             "stamp": stamp(config),
             "torch": torch.__version__,
         }
-        if config.phrases or config.templates:
-            record["prompts"] = self.prompts._asdict()
+        if config.use_text and (own := own_prompts(self.prompts)):
+            record["prompts"] = own
         if self.start.weights:
             record["loading"] = self.start.weights.counts()
         if self.start.transfer:

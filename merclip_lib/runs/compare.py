@@ -19,20 +19,22 @@ def settings_that_differ(a: Path, b: Path) -> pd.DataFrame:
         b: folder of another.
 
     Returns:
-        A row per setting, [setting, a, b]: fields of the configuration, then data, weights, code
+        A row per setting, [setting, a, b]: fields of the configuration, then clips, weights, code
         and the prompts that files gave.
     """
     first, second = _settings(a), _settings(b)
-    rows = [(key, first[key], second[key]) for key in first if first[key] != second[key]]
+    names = [name for name in first | second if first.get(name) != second.get(name)]
+    rows = [
+        (name, first.get(name, "the paper's"), second.get(name, "the paper's")) for name in names
+    ]
     return pd.DataFrame(rows, columns=["setting", "a", "b"])
 
 
 def _settings(folder: Path) -> dict:
     record = read_record(folder)
-    beside = {"data": record["data"]["hash"]}
-    for name in ("weights", "code", "prompts"):
-        beside[name if name not in record["config"] else f"content of {name}"] = record.get(name)
-    return asdict(read_run(folder).config) | beside
+    beside = {"clips": record["data"]["hash"], "content of weights": record["weights"]}
+    beside["code"] = record.get("code", "unknown")
+    return asdict(read_run(folder).config) | beside | record.get("prompts", {})
 
 
 def clips_that_changed(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:

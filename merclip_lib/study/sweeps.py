@@ -20,7 +20,7 @@ from merclip_lib.data.tasks import task_named
 from merclip_lib.protocol.plan import RunPlan, is_finished
 from merclip_lib.runs import executors
 from merclip_lib.runs.executors import Execution
-from merclip_lib.runs.store import is_whole, read_run
+from merclip_lib.runs.store import is_done, is_whole, read_run
 from merclip_lib.scores.bootstrap import mean_and_interval, paired_difference
 from merclip_lib.study import notebooks
 from merclip_lib.study.checkout import MARK, NOTEBOOKS, default_runs
@@ -202,8 +202,12 @@ def run_job(job: Job) -> str:
 
 
 def _is_done(job: Job, runs_dir: Path) -> bool:
-    """Whether the run store holds the run of a job; SynthME is drawn if it is not there."""
-    return is_finished(runs_dir, job.config, _store(job, runs_dir))
+    """Whether the run store holds the run of a job, and its networks where they are wanted."""
+    store = _store(job, runs_dir)
+    if not job.parameters.get("keep_network"):
+        return is_finished(runs_dir, job.config, store)
+    plan = RunPlan(job.config, store)
+    return all(is_done(runs_dir / plan.hash, fold.name, network=True) for fold in plan.folds)
 
 
 def _store(job: Job, runs_dir: Path) -> ClipStore:

@@ -9,6 +9,7 @@ from merclip_lib.__main__ import main
 from merclip_lib.config import Config, config_from, config_hash
 from merclip_lib.data.prompts import read_prompts
 from merclip_lib.protocol.plan import RunPlan
+from merclip_lib.runs.compare import settings_that_differ
 from merclip_lib.runs.store import read_record
 from merclip_lib.text.sentences import PAIRS, TEMPLATES, describe
 
@@ -106,10 +107,18 @@ def test_a_run_is_trained_with_them_and_records_them(tmp_path, phrases, template
     ]
     assert RunPlan(own, store).text.embeddings.shape[1] == 2
     assert runs[0].history["align"].tolist() != runs[1].history["align"].tolist()
-    record = read_record(runs[1].folder)["prompts"]
-    assert record["phrases"]["4"] == ["frowning", "frowning on the {} alone"]
-    assert record["templates"] == ["A face {}.", "We see {} here."]
+    assert read_record(runs[1].folder)["prompts"] == {
+        "phrase of 4": "frowning | frowning on the {} alone",
+        "phrase of 12": "smiling | smiling on the {}",
+        "words of templates": ["A face {}.", "We see {} here."],
+    }
     assert "prompts" not in read_record(runs[0].folder)
+    differ = settings_that_differ(*(each.folder for each in runs)).set_index("setting")
+    assert differ.loc["phrase of 4"].tolist() == [
+        "the paper's",
+        "frowning | frowning on the {} alone",
+    ]
+    assert set(differ.index) == {"phrases", "templates", *read_record(runs[1].folder)["prompts"]}
 
 
 def test_phrases_that_no_sentence_would_say_are_refused():

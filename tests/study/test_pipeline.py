@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from merclip_lib.__main__ import main
 from merclip_lib.config import Config
 from merclip_lib.runs.executors import Execution
-from merclip_lib.study import kernel, notebooks
+from merclip_lib.study import kernel, notebooks, sweeps
 from merclip_lib.study.notebooks import (
     PROFILES,
     NotebookError,
@@ -265,10 +265,17 @@ def test_the_table_of_a_sweep_compares_with_the_first_entry(tmp_path):
     assert table.loc["fast", "from"] <= table.loc["fast", "difference"] <= table.loc["fast", "to"]
     assert table.loc["full", "difference"] == 0 and pd.isna(table.loc["fewer", "difference"])
     assert "difference to full" in results_text(table.reset_index())
+    wanted = dataclasses.replace(jobs[0], parameters={"keep_network": True})
+    assert sweeps._is_done(jobs[0], tmp_path / "runs")
+    assert not sweeps._is_done(wanted, tmp_path / "runs")
+    tiny_runs.run(wanted.config, store, tmp_path / "runs", keep_network=True, executor="serial")
+    assert sweeps._is_done(wanted, tmp_path / "runs")
 
 
 def test_a_new_field_works_in_a_notebook_before_it_has_a_line(tmp_path, monkeypatch):
     (tmp_path / "my.csv").write_text("")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
     monkeypatch.setattr("merclip_lib.study.kernel.CALLED_FROM", tmp_path)
     given = kernel.given({"epochs": 3, "phrases": "my.csv", "weights": "openai", "rows": []})
     assert given["epochs"] == 3 and given["phrases"] == str(tmp_path / "my.csv")
