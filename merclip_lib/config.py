@@ -124,13 +124,13 @@ class Neutral(NamedTuple):
 
 
 FILE = "file"  # marks a field that may name a file or a folder
-
 Count = Annotated[int, Range(1)]
 Natural = Annotated[int, Range(0)]  # must not be negative
 Number = Annotated[float, Range(0)]
 Positive = Annotated[float, Range(0, ends="(]")]
 Share = Annotated[float, Range(0, 1)]
 DropRate = Annotated[float, Range(0, 1, "[)")]
+FileName = Annotated[str, FILE]
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,9 @@ class Method:
     normalisation: Literal["clip", "imagenet"] = "clip"  # mean and std that the weights expect
     # network
     size: Literal["merclip-tiny", "ViT-B-16", "ViT-L-14"] = "merclip-tiny"
-    weights: Annotated[str, FILE] = (
-        ""  # a weights file; empty = the ones that come with the library
-    )
-    text_weights: Annotated[str, FILE] = (
-        ""  # a file for the text tower alone; empty = the same file
-    )
-    init_from: Annotated[str, FILE] = ""  # a finished run (or run/fold) to start from: transfer
+    weights: FileName = ""  # a weights file; empty = the ones that come with the library
+    text_weights: FileName = ""  # a file for the text tower alone; empty = the same file
+    init_from: FileName = ""  # a finished run (or run/fold) whose network is the start: transfer
     pretrained: bool = True  # False = the same network from scratch
     temporal: bool = True  # False = frame average of the CLIP encoder, no temporal modules
     drop_path: DropRate = 0.0  # stochastic depth of the last local block (the paper: 0.2)
@@ -158,8 +154,8 @@ class Method:
     # sentences and losses
     use_text: bool = True  # alignment with the action-unit sentences
     description: Literal["phrases", "facs_names", "codes", "anatomy", "emotion_only"] = "phrases"
-    phrases: Annotated[str, FILE, Neutral("")] = ""  # a csv of your own; empty = the paper's
-    templates: Annotated[str, FILE, Neutral("")] = ""  # a text file of your own, one a line
+    phrases: Annotated[FileName, Neutral("")] = ""  # a csv of your own; empty = the paper's
+    templates: Annotated[FileName, Neutral("")] = ""  # a text file of your own, one a line
     soft_targets: bool = True  # same sentence in a batch = both positive (paper: identity)
     progressive_weights: bool = True  # alignment first, emotion grows from 0 to 1
     align_start: Number = 2.0  # lambda, weight of the alignment at the first epoch

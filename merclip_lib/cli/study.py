@@ -212,7 +212,7 @@ def _runs(given: Namespace) -> int:
 
 def _why(given: Namespace) -> int:
     from merclip_lib.data.store import open_store
-    from merclip_lib.explain.clip_page import clip_page
+    from merclip_lib.explain.why import clip_page
     from merclip_lib.runs.overview import find_run
     from merclip_lib.runs.store import read_run
     from merclip_lib.study.checkout import default_runs

@@ -35,9 +35,9 @@ def own_prompts(prompts: Prompts) -> dict:
     """What is not the paper's, as run.json keeps it; empty where all is."""
     pairs = [item for item in prompts.phrases.items() if item[1] != PAIRS[item[0]]]
     own: dict = {f"phrase of {number}": " | ".join(pair) for number, pair in pairs}
-    return own | (
-        {"words of templates": prompts.templates} if prompts.templates != TEMPLATES else {}
-    )
+    if prompts.templates != TEMPLATES:
+        own["words of templates"] = prompts.templates
+    return own
 
 
 def read_prompts(phrases: str | Path = "", templates: str | Path = "") -> Prompts:

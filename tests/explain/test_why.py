@@ -14,7 +14,7 @@ from PIL import Image
 from merclip_lib import figures
 from merclip_lib.__main__ import main
 from merclip_lib.data.store import write_store
-from merclip_lib.explain.clip_page import clip_page, clip_view
+from merclip_lib.explain.why import clip_page, clip_view
 from merclip_lib.protocol.plan import RunPlan
 
 CONFIG = dataclasses.replace(tiny_runs.FAST, frames=4, epochs=1, use_text=True)

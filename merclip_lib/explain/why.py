@@ -35,7 +35,7 @@ from merclip_lib.runs.store import Run, read_record
 from merclip_lib.weights.files import read_weights
 from merclip_lib.weights.transfer import NETWORK
 
-PAGE = Template(Path(__file__).with_name("clip_page.html").read_text(encoding="utf-8"))
+PAGE = Template(Path(__file__).with_name("why.html").read_text(encoding="utf-8"))
 NEAREST = 5
 STEPS = 32  # of the relevance; see `motion_relevance`
 SIDE = 200  # pixels of a picture in the GIF
@@ -47,7 +47,7 @@ class ClipView:
 
     Attributes:
         clip: the clip's row of the table.
-        fold: which held it out.
+        fold: the one that held it out.
         scores: class -> probability, as the run predicted.
         frames: (T, H, W, 3) uint8, as the network saw them.
         maps: name -> (t, g, g): "relevance", signed, of the movement for the predicted class, and
@@ -57,7 +57,7 @@ class ClipView:
     """
 
     clip: pd.Series
-    fold: str
+    fold: Fold
     scores: pd.Series
     frames: np.ndarray
     maps: dict[str, np.ndarray]
@@ -123,7 +123,7 @@ def clip_view(run: Run, plan: RunPlan, clip_id: str) -> ClipView:
         maps["true motion"] = true_motion(plan.store, rows, run.config.frames)[0]
     return ClipView(
         plan.table.iloc[position],
-        fold.name,
+        fold,
         predicted[[f"p_{name}" for name in plan.classes]].set_axis(plan.classes).astype(float),
         dataset[0]["video"].numpy(),
         maps,
@@ -140,7 +140,7 @@ def _network(run: Run, plan: RunPlan, fold: Fold) -> MERCLIP:
             f"{path}: this run kept no networks; run it again with keep_network=True (notebook 05: "
             "-p keep_network True), and its folds are trained once more"
         )
-    model = MERCLIP(plan.size, len(plan.classes), plan.config.use_eim)
+    model = plan.network()
     model.load_state_dict(read_weights(path)[0])
     return model.eval()
 
@@ -159,14 +159,14 @@ def _sentences(plan: RunPlan, position: int, z: np.ndarray) -> pd.DataFrame:
 def _words(run: Run, plan: RunPlan, view: ClipView) -> dict[str, str]:
     """What the page says, in HTML."""
     clip, best, truth = view.clip, view.scores.idxmax(), view.clip["label"]
-    own = plan.sentences.plain[plan.table.index.get_loc(clip.name)]
+    position = plan.table.index.get_loc(clip.name)
+    own, people = plan.sentences.plain[position], plan.people
     verdict = f"<b>{escape(best)}</b> ({view.scores[best]:.2f}), which is right."
     if best != truth:
         verdict = f"<b>{escape(best)}</b> ({view.scores[best]:.2f}), but the annotation says "
         verdict += f"<b>{escape(truth)}</b> ({view.scores[truth]:.2f})."
-    trained = plan.people[next(fold for fold in plan.folds if fold.name == view.fold).train]
-    person = plan.people[plan.table.index.get_loc(clip.name)]
-    never = "has been trained on other clips of" if person in trained else "has never seen"
+    known = people[position] in people[view.fold.train]
+    never = "has been trained on other clips of" if known else "has never seen"
     relevance, settings = view.maps["relevance"], differs(run.config)
     return {
         "title": escape(clip["clip_id"]),
@@ -176,7 +176,7 @@ def _words(run: Run, plan: RunPlan, view: ClipView) -> dict[str, str]:
         "units": escape(clip["action_units"]) or "none coded",
         "sentence": escape(own),
         "run": escape(
-            f"{run.hash}, fold {view.fold}; {settings or 'all settings at their defaults'}"
+            f"{run.hash}, fold {view.fold.name}; {settings or 'all settings at their defaults'}"
         ),
         "class": escape(best),
         "bars": "".join(_bar(name, p, name == truth) for name, p in view.scores.items()),
