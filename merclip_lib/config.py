@@ -11,7 +11,9 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from merclip_lib.files import did_you_mean
@@ -121,12 +123,14 @@ class Neutral(NamedTuple):
     value: Any
 
 
+FILE = "file"  # marks a field that may name a file or a folder
 Count = Annotated[int, Range(1)]
 Natural = Annotated[int, Range(0)]  # must not be negative
 Number = Annotated[float, Range(0)]
 Positive = Annotated[float, Range(0, ends="(]")]
 Share = Annotated[float, Range(0, 1)]
 DropRate = Annotated[float, Range(0, 1, "[)")]
+FileName = Annotated[str, FILE]
 
 
 @dataclass(frozen=True)
@@ -139,9 +143,9 @@ class Method:
     normalisation: Literal["clip", "imagenet"] = "clip"  # mean and std that the weights expect
     # network
     size: Literal["merclip-tiny", "ViT-B-16", "ViT-L-14"] = "merclip-tiny"
-    weights: str = ""  # a weights file; empty = the ones that come with the library
-    text_weights: str = ""  # a file for the text tower alone; empty = the same file
-    init_from: str = ""  # a finished run (or run/fold) whose network is the start: transfer
+    weights: FileName = ""  # a weights file; empty = the ones that come with the library
+    text_weights: FileName = ""  # a file for the text tower alone; empty = the same file
+    init_from: FileName = ""  # a finished run (or run/fold) whose network is the start: transfer
     pretrained: bool = True  # False = the same network from scratch
     temporal: bool = True  # False = frame average of the CLIP encoder, no temporal modules
     drop_path: DropRate = 0.0  # stochastic depth of the last local block (the paper: 0.2)
@@ -150,6 +154,8 @@ class Method:
     # sentences and losses
     use_text: bool = True  # alignment with the action-unit sentences
     description: Literal["phrases", "facs_names", "codes", "anatomy", "emotion_only"] = "phrases"
+    phrases: Annotated[FileName, Neutral("")] = ""  # a csv of your own; empty = the paper's
+    templates: Annotated[FileName, Neutral("")] = ""  # a text file of your own, one a line
     soft_targets: bool = True  # same sentence in a batch = both positive (paper: identity)
     # with what a clip is aligned: sentences; units as labels; a random vector per annotation
     align_with: Literal["sentences", "units", "random"] = "sentences"
@@ -197,7 +203,7 @@ class Optimisation:
 class Computing:
     """On what it is computed; the results differ by rounding alone."""
 
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Literal["cpu", "cuda", "auto"] = "cpu"  # auto: cuda where torch finds a GPU
     precision: Literal["float32", "bfloat16"] = "float32"  # mixed: weights stay float32
     checkpoint_blocks: bool = False  # gradient checkpointing: less memory, one more forward
     compile: bool = False  # torch.compile
@@ -239,6 +245,8 @@ REFERENCE: dict[str, Any] = {
 def config_from(values: dict[str, Any]) -> Config:
     """A checked `Config` from plain values; `protocol="reference"` sets the REFERENCE fields.
 
+    `device="auto"` becomes the device that is here, so that a run says on what it was computed.
+
     Args:
         values: fields by name; what is absent has its default.
 
@@ -263,10 +271,29 @@ def config_from(values: dict[str, Any]) -> Config:
         checked[key] = value
     config = Config(**checked)
     _check_fields(config)
+    if config.device == "auto":
+        import torch  # takes seconds to import
+
+        device: Any = "cuda" if torch.cuda.is_available() else "cpu"
+        config = dataclasses.replace(config, device=device)
     _check_together(config)
     if config.protocol == "reference":
         config = dataclasses.replace(config, **REFERENCE)
     return config
+
+
+def files_from(folder: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values with the whole paths of files, given or in a folder, where there are any.
+
+    Args:
+        folder: where a relative path begins.
+        values: fields by name; those marked FILE are looked at, `store_dir` like them.
+    """
+    hints = get_type_hints(Config, include_extras=True).items()
+    names = [key for key, hint in hints if FILE in getattr(hint, "__metadata__", ())]
+    paths = {key: Path(folder, values[key]) for key in (*names, "store_dir") if values.get(key)}
+    found = {key: str(path.resolve()) for key, path in paths.items() if path.exists()}
+    return {**values, **found}
 
 
 def _check_fields(config: Config) -> None:
@@ -298,6 +325,11 @@ def _check_together(config: Config) -> None:
         raise ValueError(
             "class_balanced draws clips by their emotion, which label_share below 1 hides; leave "
             "one of the two at its default"
+        )
+    if config.phrases and config.description != "phrases":
+        raise ValueError(
+            f"phrases is {config.phrases!r}, but description is {config.description!r}, which "
+            'says none; set description to "phrases" or leave phrases empty'
         )
     if config.folds == 1:
         raise ValueError("folds must be 0 (leave one subject out) or at least 2")

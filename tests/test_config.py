@@ -69,6 +69,13 @@ def test_values_out_of_range_are_refused(values, message):
         config_from(values)
 
 
+@pytest.mark.parametrize(("gpu", "device"), [(True, "cuda"), (False, "cpu")])
+def test_device_auto_is_the_one_that_is_here(monkeypatch, gpu, device):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    config = config_from({"device": "auto"})
+    assert config.device == device and config_hash(config) == config_hash(Config(device=device))
+
+
 def test_whole_number_where_a_float_is_wanted():
     config = config_from({"lr": 1, "warmup_epochs": 2})
     assert config == Config(lr=1.0, warmup_epochs=2.0)

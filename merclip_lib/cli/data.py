@@ -20,13 +20,15 @@ def add_describe(command: Callable[..., ArgumentParser]) -> None:
     _add_force(parser)
     parser.add_argument("--style", choices=STYLES, default="phrases")
     parser.add_argument("--emotion", help="the class name, for the style emotion_only")
+    parser.add_argument("--phrases", default="", help="your own: a csv action_unit,phrase")
+    parser.add_argument("--templates", default="", help="your own: a text file, one a line")
 
 
 def add_tables(command: Callable[..., ArgumentParser]) -> None:
     """`merclip manifest` and `merclip task`: clip tables and what a task makes of them."""
     parser = command(_manifest, "manifest", "make a clip table of a set's own annotation file")
     parser.add_argument(
-        "dataset", help="casme2, samm, smic, casme3, dfme, mmew, 4dme, casme, casme2sq"
+        "dataset", help="casme2, samm, smic, casme3, dfme, mmew, 4dme, casme, casme2sq, or your own"
     )
     parser.add_argument("--annotations", type=Path, nargs="+", default=[], help="xlsx or csv")
     parser.add_argument("--data-root", type=Path, help="its pictures: looked up, used for repairs")
@@ -36,7 +38,12 @@ def add_tables(command: Callable[..., ArgumentParser]) -> None:
         nargs="+",
         default=[],
         metavar="FIELD=HEADING",
-        help="a heading that your release names otherwise",
+        help="a heading that your release names otherwise; of a set of your own, all",
+    )
+    parser.add_argument("--fps", type=float, help="of a set of your own: frames per second")
+    parser.add_argument("--pictures", help="of your own: where clips lie, such as {subject}/{clip}")
+    parser.add_argument(
+        "--emotions", nargs="+", default=[], metavar="YOURS=OURS", help="such as joy=happiness"
     )
     parser.add_argument("--split", default="", help="value of the column split (DFME)")
     _add_force(parser)
@@ -94,8 +101,12 @@ def _add_report_options(parser: ArgumentParser) -> None:
 def _describe(given: Namespace) -> int:
     if (given.annotation is None) == (given.table is None):
         raise ValueError("give one annotation, or a clip table with --table, not both")
+    from merclip_lib.data.prompts import read_prompts
+
+    phrases, templates = read_prompts(given.phrases, given.templates)
     if given.table is None:
-        print(describe(given.annotation, style=given.style, emotion=given.emotion))
+        words = describe(given.annotation, given.style, given.emotion, phrases=phrases)
+        print("\n".join(t.format(words) for t in templates) if given.templates else words)
         return 0
     if given.out is None:
         raise ValueError("--table needs --out SENTENCES.csv")
@@ -105,35 +116,56 @@ def _describe(given: Namespace) -> int:
 
     place = output_place(given.out, SENTENCES, [given.table], force=given.force)
     table = read_table(given.table)
-    write_csv(sentences_of(table, given.style, str(given.table)), place)
+    write_csv(sentences_of(table, given.style, str(given.table), phrases), place)
     print(unsaid_text(table))
     print(f"{len(table)} sentences in {given.out}")
     return 0
 
 
 def _manifest(given: Namespace) -> int:
+    import yaml
+
+    from merclip_lib.data.annotations.own_release import own_release, own_values
     from merclip_lib.data.annotations.read import join, read_annotations, read_folders
+    from merclip_lib.data.annotations.releases import RELEASES
     from merclip_lib.data.annotations.report import manifest_report
     from merclip_lib.data.table import TABLE, write_table
-    from merclip_lib.files import output_place
+    from merclip_lib.files import output_place, write_text
 
     place = output_place(given.out, TABLE, given.annotations, given.data_root, given.force)
-    for pair in given.columns:
-        if "=" not in pair:
-            raise ValueError(f"--columns {pair!r} is not FIELD=HEADING, such as emotion=Label")
-    columns = dict(pair.split("=", 1) for pair in given.columns)
+    columns = _pairs("--columns", given.columns, "FIELD=HEADING, such as emotion=Label")
+    emotions = _pairs("--emotions", given.emotions, "YOURS=OURS, such as joy=happiness")
+    own = {"fps": given.fps, "pictures": given.pictures, "emotions": emotions}
+    file, known = given.out.with_name(f"{given.dataset}.release.yaml"), given.dataset in RELEASES
+    if known and any(own.values()):
+        raise ValueError("--fps, --pictures and --emotions are for a set of your own")
+    if not known:
+        own = own_values(file, own | {"columns": columns})
     if given.annotations:
-        options = given.dataset, columns, given.split, given.data_root
+        release = given.dataset if known else own_release(file, own)
+        options = release, columns if known else {}, given.split, given.data_root
         reading = join([read_annotations(path, *options) for path in given.annotations])
-    elif given.data_root:
+    elif given.data_root and known:
         reading = read_folders(given.data_root, given.dataset)
     else:
         raise ValueError("give --annotations FILE (for smic alone --data-root DIR is enough)")
     report = manifest_report(reading, given.dataset, given.data_root)
     _refuse_differences(given, report)
     write_table(reading.table, place)
-    _print_report(given, report, f"{len(reading.table)} clips in {given.out}")
+    written = f"{len(reading.table)} clips in {given.out}"
+    if not known:
+        write_text(file, yaml.safe_dump(own, sort_keys=False, allow_unicode=True))
+        written += f"; what you named is in {file} and found again there"
+    _print_report(given, report, written)
     return 0
+
+
+def _pairs(option: str, pairs: list[str], form: str) -> dict[str, str]:
+    """`A=B` of the command line as a dict."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise ValueError(f"{option} {pair!r} is not {form}")
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def _task(given: Namespace) -> int:

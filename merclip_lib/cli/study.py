@@ -22,6 +22,9 @@ def add_trainings(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("grid", type=Path, metavar="GRID.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", help="instead of the grid's seeds")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="just these entries")
+    parser.add_argument(
+        "-p", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help="for all entries"
+    )
     parser.add_argument("--runs-dir", type=Path, help="the run store (default: runs)")
     parser.add_argument("--executor", default="serial", help="processes, ray: side by side")
     parser.add_argument("--workers", type=int, help="entries side by side (default: one per core)")
@@ -49,7 +52,7 @@ def add_trainings(command: Callable[..., ArgumentParser]) -> None:
 
 
 def add_reports(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip score`, `weights`, `recipe`, `runs`, `cost` and `test`: what tells and checks."""
+    """`merclip score`, `weights`, `recipe`, `runs`, `why`, `cost`, `test`: what tells or checks."""
     parser = command(_score, "score", "score a file of predictions and warn of visible traps")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS.csv")
     parser.add_argument("--classes", default="", metavar="A,B,C", help="all classes of the task")
@@ -66,11 +69,18 @@ def add_reports(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--protocol", choices=("honest", "reference"), default="honest")
     _add_json(parser)
 
-    parser = command(_runs, "runs", "list or show what the run store holds, or clean it up")
-    parser.add_argument("action", choices=("list", "show", "clean"))
-    parser.add_argument("run", nargs="?", help="for show: the run's name, or how it begins")
+    parser = command(_runs, "runs", "list, show or compare what the run store holds, or clean")
+    parser.add_argument("action", choices=("list", "show", "compare", "clean"))
+    parser.add_argument("run", nargs="*", help="show: a run's name, or how it begins; compare: two")
+    parser.add_argument("--sort", choices=("date", "uf1", "task"), default="date", help="of list")
     parser.add_argument("--runs-dir", type=Path, help="the run store (default: runs)")
     parser.add_argument("--yes", action="store_true", help="clean: remove what is listed")
+
+    parser = command(_why, "why", "write a page about one clip: what a run predicted, and why")
+    parser.add_argument("run", help="a finished run that kept its networks, or how it begins")
+    parser.add_argument("clip", help="a clip id, or how it begins")
+    parser.add_argument("--runs-dir", type=Path, help="the run store (default: runs)")
+    parser.add_argument("--store", type=Path, help="its clips (default: where they were)")
 
     parser = command(_cost, "cost", "estimate hours and memory of a run before it starts")
     parser.add_argument("recipe", nargs="?", default="", help="for example casme3-7")
@@ -112,10 +122,15 @@ def _run(given: Namespace) -> int:
 
 
 def _sweep(given: Namespace) -> int:
+    import yaml
+
+    from merclip_lib.config import files_from
     from merclip_lib.runs.executors import Execution
     from merclip_lib.study import sweeps
 
-    selection = sweeps.Selection(seeds=given.seeds, only=given.only)
+    changes = {key: yaml.safe_load(value) for key, value in given.p}
+    overrides = files_from("", changes)
+    selection = sweeps.Selection(given.seeds, overrides, given.only)
     execution = Execution(given.executor, given.workers, given.address)
     failures = sweeps.sweep(given.grid, given.runs_dir, selection, execution)
     return max([_failed(failure) for failure in failures], default=0)
@@ -263,19 +278,36 @@ def _recipe(given: Namespace) -> int:
 
 def _runs(given: Namespace) -> int:
     from merclip_lib.runs import overview
+    from merclip_lib.runs.compare import compare_text
     from merclip_lib.study.checkout import default_runs
 
     folder = given.runs_dir or default_runs()
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; name the run store with --runs-dir")
-    if (given.action == "show") != (given.run is not None):
-        raise ValueError("name a run for `show`, and only for it")
+    if len(given.run) != {"show": 1, "compare": 2}.get(given.action, 0):
+        raise ValueError("name one run for `show`, two for `compare`, none for `list` and `clean`")
+    runs = [overview.find_run(folder, name) for name in given.run]
     if given.action == "list":
-        print(overview.runs_text(overview.list_runs(folder)))
+        print(overview.runs_text(overview.list_runs(folder, given.sort)))
     elif given.action == "show":
-        print(overview.run_text(overview.find_run(folder, given.run)))
+        print(overview.run_text(runs[0]))
+    elif given.action == "compare":
+        print(compare_text(runs[0], runs[1]))
     else:
         print(overview.clean(folder, given.yes))
+    return 0
+
+
+def _why(given: Namespace) -> int:
+    from merclip_lib.data.store import open_store
+    from merclip_lib.explain.why import clip_page
+    from merclip_lib.runs.overview import find_run
+    from merclip_lib.runs.store import read_run
+    from merclip_lib.study.checkout import default_runs
+
+    run = read_run(find_run(given.runs_dir or default_runs(), given.run))
+    page = clip_page(run, given.clip, given.store and open_store(given.store))
+    print(f"{page}\n{page.with_suffix('.gif')}")
     return 0
 
 

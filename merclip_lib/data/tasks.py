@@ -29,7 +29,7 @@ class Task:
         classes: their names; the network's outputs are in this order.
         label_map: emotion -> class, or `database/emotion` -> class where a rule holds for one
             database only.
-        databases: whose clips take part.
+        databases: whose clips take part; () is any.
         left_out: single clips as (database, subject, clip).
         without_relabelled: leaves out the clips that `relabelled` finds in a table of the 2019
             coding.
@@ -65,6 +65,7 @@ _CASME2 = _negative("casme2/disgust casme2/repression")
 _MEGC2019 = _SAMM | _CASME2 | _negative("smic/negative") | {"smic/positive": "positive"} | _REST
 _MEGC2019_WITHOUT = (("casme2", "05", "EP09_05f"), ("casme2", "04", "EP12_01f"))
 _BASES = ("casme2", "samm", "smic")
+_ANY = _THREE | _negative("contempt negative repression") | {"positive": "positive"}
 TASKS = {
     task.name: task
     for task in (
@@ -86,16 +87,24 @@ TASKS = {
     )
 }
 
+# Tasks on a set of your own, or on several sets together: the emotions of whatever is in the table.
+ANY = {
+    "any-3": Task("any-3", tuple(_POLAR.split()), _ANY, ()),
+    "any-4": Task("any-4", (*_POLAR.split(), "others"), _ANY | {"others": "others"}, ()),
+    "any-7": Task("any-7", tuple(_SEVEN.split()), {c: c for c in _SEVEN.split()}, ()),
+}
+
 
 def task_named(name: str) -> Task:
-    """The task of that name.
+    """The task of that name, of TASKS or of ANY.
 
     Raises:
         ValueError: if there is none; it names the nearest.
     """
-    if name not in TASKS:
-        raise ValueError(f"task {name!r} is unknown{did_you_mean(name, TASKS)}")
-    return TASKS[name]
+    known = TASKS | ANY
+    if name not in known:
+        raise ValueError(f"task {name!r} is unknown{did_you_mean(name, known)}")
+    return known[name]
 
 
 def database(dataset: pd.Series) -> pd.Series:
@@ -152,7 +161,7 @@ def apply_task(table: pd.DataFrame, task_name: str) -> pd.DataFrame:
     base = database(table["dataset"])
     special = (base + "/" + table["emotion"]).map(task.label_map)
     label = special.where(special.notna(), table["emotion"].map(task.label_map))
-    keep = label.notna() & base.isin(task.databases)
+    keep = label.notna() & (base.isin(task.databases) if task.databases else True)
     for origin, subject, clip in task.left_out:
         same_subject = _subject_number(table) == subject.lstrip("0")
         keep &= ~((base == origin) & same_subject & (table["clip"] == clip))
@@ -166,7 +175,7 @@ def apply_task(table: pd.DataFrame, task_name: str) -> pd.DataFrame:
         raise ValueError(
             f"task {task_name!r} has no clip of class {', '.join(empty)} in this "
             f"table ({', '.join(sorted(set(table['dataset'])))}){unused}; use the table of "
-            f"{', '.join(task.databases)}, or another task"
+            f"{', '.join(task.databases) or 'a set that has it'}, or another task"
         )
     return chosen
 

@@ -9,6 +9,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "why": ["clip_page"],
         "embeddings": ["embed", "knn_purity", "similarity", "tsne"],
         "pointing": (
             "energy_in_region localisation moving_region pointing_game true_motion"

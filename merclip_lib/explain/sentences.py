@@ -12,6 +12,7 @@ import pandas as pd
 import torch.nn.functional as F
 
 from merclip_lib.config import Method
+from merclip_lib.data.prompts import read_prompts
 from merclip_lib.explain.embeddings import similarity
 from merclip_lib.scores.bootstrap import Resampling
 from merclip_lib.text.bank import build_text_bank, tokenizer
@@ -26,7 +27,7 @@ def sentence_embeddings(method: Method, annotations: Sequence[str]) -> np.ndarra
     """Encode annotations with the frozen text tower, templates averaged (paper, text encoder).
 
     Args:
-        method: says text tower and style of the descriptions.
+        method: says text tower, style of the descriptions, phrases and templates.
         annotations: S annotations.
 
     Returns:
@@ -35,8 +36,9 @@ def sentence_embeddings(method: Method, annotations: Sequence[str]) -> np.ndarra
     Raises:
         ValueError: an annotation cannot be read, or the text tower cannot be loaded.
     """
-    texts = [describe(annotation, method.description) for annotation in annotations]
-    bank = build_text_bank(load_text_tower(method), tokenizer(), texts)
+    phrases, templates = read_prompts(method.phrases, method.templates)
+    texts = [describe(each, method.description, phrases=phrases) for each in annotations]
+    bank = build_text_bank(load_text_tower(method), tokenizer(), texts, templates)
     return F.normalize(bank.mean(1), dim=-1).numpy()
 
 

@@ -94,13 +94,31 @@ def clip_strip(
 
 def animation(frames: np.ndarray, milliseconds: int = 90) -> str:
     """HTML of a looping GIF of frames (T, H, W, 3) uint8: show it with IPython.display.HTML."""
+    return f'<img src="data:image/gif;base64,{b64encode(gif(frames, milliseconds)).decode()}">'
+
+
+def gif(frames: np.ndarray, milliseconds: int = 90, height: int = 0) -> bytes:
+    """A looping GIF of frames (T, H, W, 3) uint8, enlarged to a height in pixels if given."""
+    if height:
+        size = round(height * frames.shape[2] / frames.shape[1]), height
+        frames = np.stack([np.asarray(Image.fromarray(f).resize(size, 3)) for f in frames])
     height, width = frames.shape[1:3]
     reel = Image.fromarray(frames.reshape(-1, width, 3)).quantize(128)  # one palette: no flicker
     pages = [reel.crop((0, t, width, t + height)) for t in range(0, reel.height, height)]
     content = BytesIO()
     options: dict[str, Any] = {"append_images": pages[1:], "loop": 0, "duration": milliseconds}
     pages[0].save(content, "gif", save_all=True, **options)
-    return f'<img src="data:image/gif;base64,{b64encode(content.getvalue()).decode()}">'
+    return content.getvalue()
+
+
+def heated(frames: np.ndarray, relevance: np.ndarray) -> np.ndarray:
+    """Frames (T, H, W, 3) uint8, grey under heat; relevance as a row of `relevance_overlay`."""
+    largest, (height, width) = relevance.max() or 1, frames.shape[1:3]
+    heat = np.stack([_enlarged(each / largest, height, width) for each in relevance])[..., None]
+    grey = frames.mean(-1, keepdims=True) / 255
+    colour = mpl.colormaps["inferno"](heat[..., 0])[..., :3]
+    opacity = 0.85 * heat**0.7
+    return (255 * (opacity * colour + (1 - opacity) * grey)).astype(np.uint8)
 
 
 def montage(
@@ -140,8 +158,7 @@ def relevance_overlay(
     for i, axes in enumerate(figure.axes):
         row, column = divmod(i, len(columns))
         heat = np.asarray(relevance[row][column]) / (np.max(relevance[row]) or 1)
-        picture = Image.fromarray((255 * heat).astype(np.uint8)).resize((width, height), 2)
-        heat = np.asarray(picture) / 255
+        heat = _enlarged(heat, height, width)
         axes.imshow(mpl.colormaps["inferno"](heat), alpha=0.85 * heat**0.7, vmin=0, vmax=1)
     return figure
 
@@ -249,6 +266,13 @@ def _picture(axes: Axes, image: np.ndarray, limit: float | None) -> None:
         axes.imshow(image, interpolation="bilinear")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
+
+
+def _enlarged(heat: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A map (h, w) of values in [0, 1] in the size of a picture."""
+    return (
+        np.asarray(Image.fromarray((255 * heat).astype(np.uint8)).resize((width, height), 2)) / 255
+    )
 
 
 def _limit(change: np.ndarray) -> float:

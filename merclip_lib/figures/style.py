@@ -120,6 +120,14 @@ def save_figure(
     return figure
 
 
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG, for a page."""
+    buffer = BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="png", metadata={"Software": None}, dpi=160)
+    return buffer.getvalue()
+
+
 def panels(
     title: str, width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
 ) -> tuple[Figure, np.ndarray]:

@@ -18,6 +18,7 @@ import torch
 
 from merclip_lib.config import Config, ModelSize, config_hash, size_of, stamp
 from merclip_lib.data.dataset import ClipDataset, Sampling
+from merclip_lib.data.prompts import Prompts, own_prompts, read_prompts
 from merclip_lib.data.store import ClipStore
 from merclip_lib.data.table import people
 from merclip_lib.data.tasks import apply_task, task_named
@@ -31,7 +32,6 @@ from merclip_lib.text.bank import (
     clip_sentences,
     random_bank,
 )
-from merclip_lib.text.sentences import TEMPLATES
 from merclip_lib.text.unit_labels import unit_labels
 from merclip_lib.training.loop import TrainingData
 from merclip_lib.training.memory import memory_bytes
@@ -102,7 +102,8 @@ class RunPlan:
         clips = [self.table["clip_id"].tolist(), self.labels.tolist(), folds]
         words = [*self.sentences, self.templates] if self.config.use_text else []
         also = {"code": self.code, "clips": _digest(clips), "sentences": _digest(words)}
-        return config_hash(self.config, data=self.data_hash, **also, **self.contents)
+        config = dataclasses.replace(self.config, phrases="", templates="")  # what they say counts
+        return config_hash(config, data=self.data_hash, **also, **self.contents)
 
     @cached_property
     def contents(self) -> dict[str, str]:
@@ -134,9 +135,14 @@ class RunPlan:
         return self.store.meta["hash"]
 
     @cached_property
+    def prompts(self) -> Prompts:
+        """Phrases and templates. Raises ValueError for a file that cannot be read."""
+        return read_prompts(self.config.phrases, self.config.templates)
+
+    @cached_property
     def sentences(self) -> ClipSentences:
         """What is said of each clip. Raises ValueError for an annotation that cannot be read."""
-        return clip_sentences(self.table, self.config.description)
+        return clip_sentences(self.table, self.config.description, self.prompts.phrases)
 
     @cached_property
     def text(self) -> TextBank | None:
@@ -161,7 +167,7 @@ class RunPlan:
     @property
     def templates(self) -> tuple[str, ...]:
         """The prompts that sentences are made with."""
-        return TEMPLATES[: self.config.template_count or None]
+        return self.prompts.templates[: self.config.template_count or None]
 
     @cached_property
     def start(self) -> StartNetwork:
@@ -238,10 +244,10 @@ class RunPlan:
 
     def record(self) -> dict:
         """What run.json keeps: configuration, data, weights and what became of them, folds."""
-        config = self.config
+        config, where = self.config, str(self.store.folder.resolve())
         record = {
             "config": dataclasses.asdict(config),
-            "data": {"name": self.store.meta.get("name"), "hash": self.data_hash},
+            "data": {"name": self.store.meta.get("name"), "hash": self.data_hash, "folder": where},
             "weights": self.contents["weights"],
             "code": self.code,
             "folds": [fold.name for fold in self.folds],
@@ -252,6 +258,8 @@ class RunPlan:
             "stamp": stamp(config),
             "torch": torch.__version__,
         }
+        if config.use_text and (own := own_prompts(self.prompts)):
+            record["prompts"] = own
         if self.start.weights:
             record["loading"] = self.start.weights.counts()
         if self.start.transfer:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -24,18 +25,23 @@ from merclip_lib.runs.store import (
 )
 from merclip_lib.scores.metrics import read_predictions, score
 
-COLUMNS = "run task seed stamp code arithmetic folds uf1 seconds differs".split()
+COLUMNS = "run date task seed stamp code arithmetic folds uf1 seconds differs".split()
+ORDERS = {"date": ["date"], "uf1": ["task", "uf1"], "task": ["task", "date"]}
 
 
-def list_runs(runs_dir: str | Path) -> pd.DataFrame:
+def list_runs(runs_dir: str | Path, order: str = "date") -> pd.DataFrame:
     """The runs of a store.
 
+    Args:
+        runs_dir: the run store.
+        order: "date", the newest last; "uf1", by task and then the best last; or "task".
+
     Returns:
-        A row per run: run, task, seed, stamp (what to know before believing the number), code
-        ("other" where other code made it than is here now), arithmetic (see `runs.arithmetic`;
-        runs that differ in it differ by rounding), folds (finished ones / all), uf1, seconds,
-        differs (from the defaults). A run that cannot be read has its error in the column
-        `differs`.
+        A row per run: run, date (when it was finished, or else begun), task, seed, stamp (what to
+        know before believing the number), code ("other" where other code made it than is here
+        now), arithmetic (see `runs.arithmetic`; runs that differ in it differ by rounding), folds
+        (finished ones / all), uf1, seconds, differs (from the defaults). A run that cannot be
+        read has its error in the column `differs`.
     """
     rows = []
     for path in sorted(Path(runs_dir).glob("*/run.json")):
@@ -43,7 +49,7 @@ def list_runs(runs_dir: str | Path) -> pd.DataFrame:
             rows.append(_row(path.parent))
         except (OSError, ValueError) as error:
             rows.append({"run": path.parent.name, "differs": f"damaged: {error}"})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).sort_values(ORDERS[order], na_position="first")
 
 
 def _row(folder: Path) -> dict:
@@ -53,6 +59,7 @@ def _row(folder: Path) -> dict:
     done = [fold for fold in record["folds"] if is_done(folder, fold)]
     row = {
         "run": folder.name,
+        "date": _date(folder),
         "task": config.task,
         "seed": config.seed,
         "stamp": record.get("stamp", ""),
@@ -66,6 +73,13 @@ def _row(folder: Path) -> dict:
         predictions = read_predictions(folder / "predictions.csv")
         row["uf1"] = score(predictions, task_named(config.task).classes).uf1
     return row
+
+
+def _date(folder: Path) -> str:
+    """When the predictions of a run, or else its beginning, were written."""
+    path = folder / "predictions.csv"
+    written = (path if path.is_file() else folder / "run.json").stat().st_mtime
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(written))
 
 
 def differs(config: Config) -> str:

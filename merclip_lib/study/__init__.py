@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "checkout": ["NOTEBOOKS"],
-        "kernel": ["setup", "versions"],
+        "kernel": ["given", "setup", "versions"],
         "notebooks": ["papermill_command"],
         "sweeps": ["Selection", "read_grid", "sweep"],
         "design": ["read_study"],

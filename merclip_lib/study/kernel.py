@@ -4,9 +4,16 @@ import os
 import platform
 import sys
 import warnings
+from collections.abc import Mapping
+from dataclasses import fields
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
+from merclip_lib.config import Config, files_from
 from merclip_lib.study.checkout import NOTEBOOKS
+
+CALLED_FROM = Path.cwd()  # before `setup` leaves it
 
 
 def setup() -> None:
@@ -25,6 +32,17 @@ def setup() -> None:
     pd.set_option("display.max_colwidth", None)
     if NOTEBOOKS.is_dir():
         os.chdir(NOTEBOOKS)
+
+
+def given(names: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration that a notebook's parameters make; absent ones have their default.
+
+    Args:
+        names: `globals()` of the notebook. A file is looked for in notebooks/, then where
+            papermill was called.
+    """
+    values = {field.name: names.get(field.name, field.default) for field in fields(Config)}
+    return files_from(CALLED_FROM, files_from("", values))
 
 
 def versions(*packages: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from merclip_lib.config import Config
 from merclip_lib.files import did_you_mean, write_text
 from merclip_lib.study.checkout import root_with
 from merclip_lib.study.progress import Clock, progress_file
@@ -140,7 +141,11 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str,
     name = Path(notebook).name
     for key, value in parameters.items():
         if key not in defaults:
-            raise ValueError(f"{name} has no parameter {key!r}{did_you_mean(key, defaults)}")
+            remedy = did_you_mean(key, defaults)
+            if key in Config.__dataclass_fields__:
+                line = f"{key} = {getattr(Config, key)!r}"
+                remedy = f": write the line `{line}` into its cell of parameters"
+            raise ValueError(f"{name} has no parameter {key!r}{remedy}")
         kind = type(defaults[key])
         allowed = {float: (float, int), tuple: (tuple, list), list: (tuple, list)}.get(kind, kind)
         boolean = isinstance(value, bool) and kind is not bool

@@ -5,20 +5,25 @@ goes on when an entry fails. Entries run one after the other, or side by side th
 executors that folds use.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
-from merclip_lib.config import Config, config_from
-from merclip_lib.data.store import open_store
-from merclip_lib.protocol.plan import is_finished
+from merclip_lib.config import Config, config_from, files_from
+from merclip_lib.data.store import ClipStore, open_store
+from merclip_lib.data.tasks import task_named
+from merclip_lib.protocol.plan import RunPlan, is_finished
 from merclip_lib.runs import executors
 from merclip_lib.runs.executors import Execution
+from merclip_lib.runs.store import is_done, is_whole, read_run
+from merclip_lib.scores.bootstrap import mean_and_interval, paired_difference
 from merclip_lib.study import notebooks
-from merclip_lib.study.checkout import default_runs
+from merclip_lib.study.checkout import MARK, NOTEBOOKS, default_runs
 from merclip_lib.study.progress import Clock, progress_file
 from merclip_lib.synthme.draw import draw_population
 from merclip_lib.synthme.population import EXAMPLE
@@ -46,6 +51,7 @@ class Job:
 
     Attributes:
         name: entry and seed.
+        entry: name of the entry.
         notebook: the notebook.
         output: where its executed copy goes.
         parameters: what papermill injects.
@@ -54,6 +60,7 @@ class Job:
     """
 
     name: str
+    entry: str
     notebook: Path
     output: Path
     parameters: dict[str, Any]
@@ -105,11 +112,15 @@ def sweep(
                 failures.append(f"{todo[k].name}: {failure}")
             say(f"[{say.done + 1}/{len(todo)}] {todo[k].name}: {failure or 'finished'}")
             say.finish()
+        say(results_text(results(jobs, runs_dir)))
     return failures
 
 
 def read_grid(grid: str | Path) -> dict[str, Any]:
-    """A grid file: notebook, base, seeds and entries (name, question, parameters).
+    """A grid file: entries (name, question, parameters), and perhaps notebook, base and seeds.
+
+    The notebook is looked for beside the grid, then in notebooks/; by default it is the training
+    notebook. Files that parameters name are looked for beside the grid, too.
 
     Raises:
         ValueError: when the file cannot be read, a key is missing or unknown, or a name is given
@@ -119,7 +130,7 @@ def read_grid(grid: str | Path) -> dict[str, Any]:
         content = yaml.safe_load(Path(grid).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ValueError(f"cannot read the grid {grid}: {error}") from None
-    _check_keys(content, {"notebook", "entries"}, {"base", "seeds"}, f"{grid}")
+    _check_keys(content, {"entries"}, {"notebook", "base", "seeds"}, f"{grid}")
     if not isinstance(content["entries"], list):
         raise ValueError(f"{grid}: entries must be a list")
     names = set()
@@ -129,7 +140,7 @@ def read_grid(grid: str | Path) -> dict[str, Any]:
         if entry["name"] in names:
             raise ValueError(f"{where}: this name is given twice")
         names.add(entry["name"])
-    return {"base": {}, "seeds": [0], **content}
+    return {"notebook": MARK.name, "base": {}, "seeds": [0], **content}
 
 
 def plan_jobs(grid: Path, runs_dir: Path, selection: Selection, parallel_folds: bool) -> list[Job]:
@@ -146,7 +157,10 @@ def plan_jobs(grid: Path, runs_dir: Path, selection: Selection, parallel_folds: 
             `selection.only` that is not in the grid.
     """
     content = read_grid(grid)
-    notebook = grid.resolve().parent / content["notebook"]
+    folder = grid.resolve().parent
+    notebook = folder / content["notebook"]
+    if not notebook.is_file():
+        notebook = NOTEBOOKS / content["notebook"]
     names = [entry["name"] for entry in content["entries"]]
     wanted = selection.only or names
     if unknown := set(wanted) - set(names):
@@ -157,9 +171,9 @@ def plan_jobs(grid: Path, runs_dir: Path, selection: Selection, parallel_folds: 
             name = f"{entry['name']}-seed{seed}"
             output = _output(runs_dir) / name
             parameters = {
-                **content["base"],
+                **files_from(folder, content["base"]),
                 **selection.overrides,
-                **(entry.get("parameters") or {}),
+                **files_from(folder, entry.get("parameters") or {}),
                 "seed": seed,
                 "runs_dir": str(runs_dir),
                 "figures_dir": str(output),
@@ -174,7 +188,7 @@ def plan_jobs(grid: Path, runs_dir: Path, selection: Selection, parallel_folds: 
                 raise ValueError(f"{grid}, entry {entry['name']!r}: {error}") from None
             copy, store = output.with_name(f"{name}.ipynb"), filled.get("store_dir", "")
             if entry["name"] in wanted:
-                jobs.append(Job(name, notebook, copy, parameters, config, store))
+                jobs.append(Job(name, entry["name"], notebook, copy, parameters, config, store))
     return jobs
 
 
@@ -188,10 +202,51 @@ def run_job(job: Job) -> str:
 
 
 def _is_done(job: Job, runs_dir: Path) -> bool:
-    """Whether the run store holds the run of a job; SynthME is drawn if it is not there."""
+    """Whether the run store holds the run of a job, and its networks where they are wanted."""
+    store = _store(job, runs_dir)
+    if not job.parameters.get("keep_network"):
+        return is_finished(runs_dir, job.config, store)
+    plan = RunPlan(job.config, store)
+    return all(is_done(runs_dir / plan.hash, fold.name, network=True) for fold in plan.folds)
+
+
+def _store(job: Job, runs_dir: Path) -> ClipStore:
+    """The clips of a job; SynthME is drawn if it is not there."""
     drawn = runs_dir / "synthme"
-    store = open_store(job.store_dir) if job.store_dir else draw_population(EXAMPLE, drawn)
-    return is_finished(runs_dir, job.config, store)
+    return open_store(job.store_dir) if job.store_dir else draw_population(EXAMPLE, drawn)
+
+
+def results(jobs: Sequence[Job], runs_dir: Path) -> pd.DataFrame:
+    """What the finished runs of a grid are worth: a row per entry.
+
+    Returns:
+        entry, seeds, uf1 (mean over seeds) with the interval over subjects [low, high], and where
+        the clips are those of the first entry the paired difference to it with its interval.
+    """
+    tables: dict[str, list[pd.DataFrame]] = {}
+    classes: dict[str, tuple[str, ...]] = {}
+    for job in jobs:
+        folder = runs_dir / RunPlan(job.config, _store(job, runs_dir)).hash
+        if is_whole(folder):
+            tables.setdefault(job.entry, []).append(read_run(folder).predictions)
+            classes[job.entry] = task_named(job.config.task).classes
+    rows = []
+    for entry, predictions in tables.items():
+        value, low, high = mean_and_interval(predictions, classes[entry])
+        row = {"entry": entry, "seeds": len(predictions), "uf1": value, "low": low, "high": high}
+        with contextlib.suppress(ValueError):  # other clips
+            won = paired_difference(predictions, next(iter(tables.values())), classes[entry])
+            row |= {"difference": won.mean, "from": won.low, "to": won.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def results_text(table: pd.DataFrame) -> str:
+    """The table of `results` for the terminal."""
+    if table.empty:
+        return "no run of this grid is in the store"
+    head = f"difference to {table['entry'][0]}, intervals over subjects drawn together\n"
+    return head + table.round(3).to_string(index=False, na_rep="")
 
 
 def _output(runs_dir: Path) -> Path:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from merclip_lib.config import ModelSize
 from merclip_lib.text.facs import swap_sides
-from merclip_lib.text.sentences import TEMPLATES, describe
+from merclip_lib.text.sentences import PAIRS, TEMPLATES, Phrases, describe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,12 +119,13 @@ class ClipSentences(NamedTuple):
     mirrored: list[str]
 
 
-def clip_sentences(table: pd.DataFrame, style: str) -> ClipSentences:
+def clip_sentences(table: pd.DataFrame, style: str, phrases: Phrases = PAIRS) -> ClipSentences:
     """The description of every clip.
 
     Args:
         table: clips with `clip_id`, `action_units` and `label`.
         style: one of `sentences.STYLES`.
+        phrases: what the style `phrases` says.
 
     Raises:
         ValueError: an annotation that cannot be read; the clip is named.
@@ -133,13 +134,16 @@ def clip_sentences(table: pd.DataFrame, style: str) -> ClipSentences:
     columns = (table[name] for name in ("clip_id", "action_units", "label"))
     for clip, annotation, emotion in zip(*columns, strict=True):
         where = f"clip {clip}"
-        said.plain.append(describe(annotation, style, emotion, where=where))
-        said.mirrored.append(describe(swap_sides(annotation), style, emotion, where=where))
+        said.plain.append(describe(annotation, style, emotion, where, phrases))
+        said.mirrored.append(describe(swap_sides(annotation), style, emotion, where, phrases))
     return said
 
 
 def bank_of_clips(
-    tower: nn.Module, said: ClipSentences, rows: np.ndarray, templates: Sequence[str] = TEMPLATES
+    tower: nn.Module,
+    said: ClipSentences,
+    rows: np.ndarray,
+    templates: Sequence[str] = TEMPLATES,
 ) -> TextBank:
     """Encode each distinct description once.
 

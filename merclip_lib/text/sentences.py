@@ -7,8 +7,8 @@ than the paper's phrases are ablations.
 
 from merclip_lib.text.facs import MUSCLES, NAMES, ActionUnit, parse
 
-# number: (phrase for both sides, phrase for one side)
-_PHRASES = {
+Phrases = dict[int, tuple[str, str]]  # number: (phrase for both sides, phrase for one side)
+PAIRS: Phrases = {
     1: ("raising the inner part of the brows", "raising the inner part of the {} brow"),
     2: ("raising the outer part of the brows", "raising the outer part of the {} brow"),
     4: ("lowering the brows", "lowering the {} brow"),
@@ -46,7 +46,7 @@ _PHRASES = {
     43: ("closing the eyes", "closing the {} eye"),
     45: ("blinking", "blinking the {} eye"),
 }
-PHRASES = {number: both for number, (both, _) in _PHRASES.items()}
+PHRASES = {number: both for number, (both, _) in PAIRS.items()}
 
 STYLES = ("phrases", "facs_names", "codes", "anatomy", "emotion_only")
 NOTHING = "no visible facial movement"
@@ -61,28 +61,33 @@ TEMPLATES = (
 )
 
 
-def phrase(number: int, side: str = "") -> str:
+def phrase(number: int, side: str = "", phrases: Phrases = PAIRS) -> str:
     """The phrase of one unit: 12, "left" -> "pulling the left corner of the lips".
 
     Args:
         number: FACS number, a key of `PHRASES`.
         side: "" (both), "left" or "right".
+        phrases: of all units.
 
     Raises:
         ValueError: the unit has no phrase, or the side is another.
     """
-    if number not in _PHRASES:
+    if number not in phrases:
         raise ValueError(
             f"action unit {number!r} has no phrase; sentences.PHRASES lists those that do"
         )
     if side not in ("", "left", "right"):
         raise ValueError(f"side {side!r} is unknown; use '', 'left' or 'right'")
-    both, one_sided = _PHRASES[number]
+    both, one_sided = phrases[number]
     return one_sided.format(side) if side else both
 
 
 def describe(
-    annotation: object, style: str = "phrases", emotion: str | None = None, where: str = ""
+    annotation: object,
+    style: str = "phrases",
+    emotion: str | None = None,
+    where: str = "",
+    phrases: Phrases = PAIRS,
 ) -> str:
     """The sentence fragment of an annotation, to be put into one of `TEMPLATES`.
 
@@ -95,6 +100,7 @@ def describe(
             become one) or `emotion_only` (the class name; the annotation is not read).
         emotion: the class name, for `emotion_only`.
         where: file and row, for the message of the error.
+        phrases: what the style `phrases` says; the paper's, or of `data.prompts.read_prompts`.
 
     Returns:
         The fragment; "no visible facial movement" where there is nothing to say.
@@ -111,7 +117,8 @@ def describe(
         return emotion
     parts = []
     for alternatives in _alternatives(parse(annotation, where)):
-        wordings = dict.fromkeys(_word(unit, style) for unit in alternatives if is_mentioned(unit))
+        mentioned = filter(is_mentioned, alternatives)
+        wordings = dict.fromkeys(_word(unit, style, phrases) for unit in mentioned)
         parts.append(" or ".join(wordings))
     parts = list(dict.fromkeys(part for part in parts if part))
     if not parts:
@@ -138,11 +145,11 @@ def _alternatives(units: list[ActionUnit]) -> list[list[ActionUnit]]:
     return groups
 
 
-def _word(unit: ActionUnit, style: str) -> str:
+def _word(unit: ActionUnit, style: str, phrases: Phrases) -> str:
     """One unit in words."""
     side = f"{unit.side} " if unit.side else ""
     if style == "phrases":
-        words = phrase(unit.number, unit.side)
+        words = phrase(unit.number, unit.side, phrases)
     elif style == "facs_names":
         words = side.capitalize() + NAMES[unit.number]
     elif style == "codes":

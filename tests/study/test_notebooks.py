@@ -5,6 +5,7 @@ and cells tagged `nbval-check-output` must give the committed output. It takes a
 two cores; leave it out with `merclip test -k "not run_again"`.
 """
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
+from merclip_lib.config import Config
 from merclip_lib.progress import FILE
 from merclip_lib.study.notebooks import PROFILES, check_parameters, parameters_of
 from merclip_lib.study.sweeps import read_grid
@@ -71,6 +73,16 @@ def test_profiles_name_notebooks_and_their_parameters(profile):
     assert set(PROFILES[profile]) <= set(paths)
     for stem, parameters in PROFILES[profile].items():
         check_parameters(paths[stem], parameters)
+
+
+def test_the_training_notebook_has_a_line_for_every_field():
+    path = FOLDER / "05_train_loso.ipynb"
+    defaults = dataclasses.asdict(Config())
+    lines = {key: f"{key} = {value!r}" for key, value in defaults.items()}
+    missing = [lines[key] for key in lines.keys() - parameters_of(path).keys()]
+    assert not missing, f"write into the cell of parameters of {path.name}: {missing}"
+    other = {k: v for k, v in parameters_of(path).items() if defaults.get(k, v) != v}
+    assert not other, f"{path.name} has other defaults than Config: {other}"
 
 
 def test_ablation_grid_fits_the_training_notebook():

@@ -1,5 +1,6 @@
 """The papermill driver, on notebooks of a few lines made here."""
 
+import dataclasses
 import os
 import shlex
 import subprocess
@@ -7,11 +8,15 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
+import tiny_runs
 from nbformat.v4 import new_code_cell, new_notebook
 
+from merclip_lib.__main__ import main
+from merclip_lib.config import Config
 from merclip_lib.runs.executors import Execution
-from merclip_lib.study import notebooks
+from merclip_lib.study import kernel, notebooks, sweeps
 from merclip_lib.study.notebooks import (
     PROFILES,
     NotebookError,
@@ -22,7 +27,7 @@ from merclip_lib.study.notebooks import (
     write_clean,
 )
 from merclip_lib.study.progress import Clock, progress_file
-from merclip_lib.study.sweeps import Selection, sweep
+from merclip_lib.study.sweeps import Job, Selection, plan_jobs, results, results_text, sweep
 
 PARAMETERS = 'lr = 5e-4\nepochs = 8\nmix = True\ntask = "synthme-7"\nruns_dir = "../runs"\n'
 PARAMETERS += 'figures_dir = "../figures"\nseeds = [0, 1]\nseed = 0'
@@ -212,6 +217,70 @@ def test_sweep_takes_entries_side_by_side(executor, tmp_path, capsys):
         parents.add(int(parent))
     assert os.getpid() not in parents
     assert capsys.readouterr().out.count("finished") == 2
+
+
+def test_a_grid_anywhere_takes_the_training_notebook_and_the_files_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "grid").mkdir()
+    grid = tmp_path / "grid" / "mine.yaml"
+    grid.write_text(
+        "base: {extra_seeds: [], templates: my.txt}\nentries:\n"
+        "  - {name: plain}\n  - {name: mine, parameters: {phrases: my.csv}}\n"
+    )
+    for name in ("my.csv", "my.txt"):
+        (tmp_path / "grid" / name).write_text("")
+    monkeypatch.chdir(tmp_path)
+    plain, mine = plan_jobs(grid, tmp_path / "runs", Selection(), True)
+    assert mine.notebook == notebooks.root_with("notebooks") / "notebooks" / "05_train_loso.ipynb"
+    assert mine.config.phrases == str(tmp_path / "grid" / "my.csv") and not plain.config.phrases
+    assert plain.config.templates == mine.config.templates == str(tmp_path / "grid" / "my.txt")
+
+
+def test_sweep_changes_all_entries_from_the_command_line(tmp_path, monkeypatch, capsys):
+    write_notebook(tmp_path, body="print(lr, task)")
+    grid = write_grid(tmp_path, "  - {name: full}\n")
+    runs = tmp_path / "runs"
+    given = ["--seeds", "0", "-p", "lr", "0.5", "-p", "subjects", "2", "--runs-dir", str(runs)]
+    assert main(["sweep", str(grid), *given]) == 2
+    assert "write the line `subjects = 0` into its cell of param" in capsys.readouterr().err
+    monkeypatch.setattr("merclip_lib.study.sweeps.is_finished", lambda *_: False)
+    assert main(["sweep", str(grid), *given[:5], "--runs-dir", str(runs)]) == 0
+    executed = nbformat.read(runs / "notebooks" / "sweep" / "full-seed0.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].text == "0.5 synthme-7\n"
+    assert "no run of this grid is in the store" in capsys.readouterr().out
+
+
+def test_the_table_of_a_sweep_compares_with_the_first_entry(tmp_path):
+    store = tiny_runs.make_store(tmp_path / "set")
+    jobs = []
+    for entry, changes in {"full": {}, "fast": {"lr": 1e-2}, "fewer": {"subjects": 2}}.items():
+        for seed in (0, 1):
+            config = dataclasses.replace(tiny_runs.FAST, epochs=1, seed=seed, **changes)
+            where = Path(), Path(), {}, config, str(store.folder)
+            jobs.append(Job(f"{entry}-seed{seed}", entry, *where))
+            if (entry, seed) != ("fast", 1):
+                tiny_runs.run(config, store, tmp_path / "runs", executor="serial")
+    table = results(jobs, tmp_path / "runs").set_index("entry")
+    assert table["seeds"].to_dict() == {"full": 2, "fast": 1, "fewer": 2}
+    assert table.loc["fast", "difference"] == pytest.approx(table.uf1["fast"] - table.uf1["full"])
+    assert table.loc["fast", "from"] <= table.loc["fast", "difference"] <= table.loc["fast", "to"]
+    assert table.loc["full", "difference"] == 0 and pd.isna(table.loc["fewer", "difference"])
+    assert "difference to full" in results_text(table.reset_index())
+    wanted = dataclasses.replace(jobs[0], parameters={"keep_network": True})
+    assert sweeps._is_done(jobs[0], tmp_path / "runs")
+    assert not sweeps._is_done(wanted, tmp_path / "runs")
+    tiny_runs.run(wanted.config, store, tmp_path / "runs", keep_network=True, executor="serial")
+    assert sweeps._is_done(wanted, tmp_path / "runs")
+
+
+def test_a_new_field_works_in_a_notebook_before_it_has_a_line(tmp_path, monkeypatch):
+    (tmp_path / "my.csv").write_text("")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    monkeypatch.setattr("merclip_lib.study.kernel.CALLED_FROM", tmp_path)
+    given = kernel.given({"epochs": 3, "phrases": "my.csv", "weights": "openai", "rows": []})
+    assert given["epochs"] == 3 and given["phrases"] == str(tmp_path / "my.csv")
+    assert given["weights"] == "openai" and given["lr"] == Config.lr
+    assert set(given) == set(Config.__dataclass_fields__)
 
 
 def test_progress_lines_carry_an_estimate(tmp_path, monkeypatch, capsys):

@@ -54,7 +54,7 @@ class Reading:
 
 def read_annotations(
     path: str | Path,
-    dataset: str,
+    dataset: str | Release,
     columns: Mapping[str, str] | None = None,
     split: str = "",
     data_root: str | Path | None = None,
@@ -63,7 +63,7 @@ def read_annotations(
 
     Args:
         path: xlsx or csv.
-        dataset: a key of RELEASES.
+        dataset: a key of RELEASES, or a release of your own.
         columns: heading of a field where your release names it otherwise, such as
             {"emotion": "Objective class"}.
         split: adds a column `split` with this value (DFME comes as three files; its own column and
@@ -77,12 +77,14 @@ def read_annotations(
         ValueError: for an unknown dataset, a file that cannot be read or is another set's, a
             missing heading, or a file without a usable row.
     """
-    release, path = _with_headings(_release(dataset), columns or {}), Path(path)
+    release = dataset if isinstance(dataset, Release) else _release(dataset)
+    release, path = _with_headings(release, columns or {}), Path(path)
     sheets = read_sheets(path)
     fields = find_fields(sheets, release, path)
-    _refuse_other_set(fields, dataset, path)
-    subject_folders = _subject_folders(sheets) if dataset == "casme2sq" else {}
-    further_spans = _further_spans(fields) if dataset == "smic" else []
+    if release.dataset in RELEASES:
+        _refuse_other_set(fields, release.dataset, path)
+    subject_folders = _subject_folders(sheets) if release.dataset == "casme2sq" else {}
+    further_spans = _further_spans(fields) if release.dataset == "smic" else []
     collected = _CollectedRows(release, data_root)
     for number, row in fields.rows():
         values = {name: row[column] for name, column in fields.column.items()}

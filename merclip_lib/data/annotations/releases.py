@@ -38,7 +38,7 @@ class Release:
     """
 
     dataset: str
-    fps: int
+    fps: float
     subject: str = ""
     frames: str = "{subject}/{clip}"
     emotions: Mapping[str, str] = field(default_factory=lambda: {"other": "others"})
@@ -48,6 +48,11 @@ class Release:
     first_frame: int = 0
 
 
+# Of a set that we do not know: without frame numbers the whole folder or video is the clip.
+OWN_HEADINGS = {
+    name: accepted + " -" if name in ("onset", "offset", "action_units") else accepted
+    for name, accepted in _HEADINGS.items()
+} | {"split": "split set subset partition -"}
 _SMIC = _HEADINGS | {"action_units": "-", "emotion": _HEADINGS["emotion"] + " -"}
 _DFME = _HEADINGS | {"split": "split set subset partition -"}
 _CASME2SQ = _HEADINGS | {"kind": "expressiontype type microormacro -"}

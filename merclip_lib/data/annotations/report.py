@@ -14,11 +14,12 @@ import pandas as pd
 
 from merclip_lib.data import tasks
 from merclip_lib.data.annotations.read import Reading
+from merclip_lib.data.annotations.releases import RELEASES
 from merclip_lib.data.frames.find import DataRoot
 from merclip_lib.data.table import hash_ids, people
 from merclip_lib.files import Kind
 from merclip_lib.text import facs
-from merclip_lib.text.sentences import describe, is_mentioned
+from merclip_lib.text.sentences import PAIRS, Phrases, describe, is_mentioned
 
 SENTENCES = Kind(("clip_id", "action_units", "sentence"))
 
@@ -62,13 +63,16 @@ def _counts(values: pd.Series) -> dict[str, int]:
     return values.value_counts().sort_index().to_dict()
 
 
-def sentences_of(table: pd.DataFrame, style: str = "phrases", where: str = "") -> pd.DataFrame:
+def sentences_of(
+    table: pd.DataFrame, style: str = "phrases", where: str = "", phrases: Phrases = PAIRS
+) -> pd.DataFrame:
     """The sentence of every clip.
 
     Args:
         table: a clip table.
         style: one of `text.sentences.STYLES`.
         where: the table's file, for messages.
+        phrases: what the style `phrases` says.
 
     Returns:
         Columns clip_id, action_units, sentence.
@@ -78,7 +82,7 @@ def sentences_of(table: pd.DataFrame, style: str = "phrases", where: str = "") -
     """
     rows = zip(table["action_units"], table["emotion"], strict=True)
     sentences = [
-        describe(annotation, style, emotion, f"{where}, row {number}")
+        describe(annotation, style, emotion, f"{where}, row {number}", phrases)
         for number, (annotation, emotion) in enumerate(rows, start=2)
     ]
     return table[["clip_id", "action_units"]].assign(sentence=sentences)
@@ -110,7 +114,7 @@ def manifest_report(reading: Reading, dataset: str, data_root: Path | None = Non
         report["relabelled"] = _relabelled(reading.table)
     if data_root is not None:
         report["frames"] = _frames(reading.table, data_root)
-    card = tasks.read_card(dataset)
+    card = tasks.read_card(dataset) if dataset in RELEASES else {}
     report["expected"] = _table_totals(card.get("table", {}), report)
     for name in card.get("tasks", {}):
         report["expected"] += _task_totals(reading.table, name, report["notes"])
@@ -127,8 +131,8 @@ def task_report(table: pd.DataFrame, name: str) -> tuple[dict, pd.DataFrame]:
         ValueError: as `tasks.apply_task`.
     """
     chosen = tasks.apply_task(table, name)
-    task, databases = tasks.TASKS[name], tasks.database(table["dataset"])
-    left_out = table[databases.isin(task.databases)].drop(chosen.index)
+    task, databases = tasks.task_named(name), tasks.database(table["dataset"])
+    left_out = table[databases.isin(task.databases or databases)].drop(chosen.index)
     taken = set(chosen["dataset"] + chosen["emotion"])
     by_name = (left_out["dataset"] + left_out["emotion"]).isin(taken)
     report: dict[str, Any] = {
@@ -152,8 +156,8 @@ def task_report(table: pd.DataFrame, name: str) -> tuple[dict, pd.DataFrame]:
     if "casme2" in report["databases"]:
         report["coding"] = tasks.casme2_coding(table) or "unknown"
         report["relabelled"] = _relabelled(table)
-    synthetic = name.startswith("synthme")
-    report["expected"] = [] if synthetic else _task_totals(table, name, report["notes"])
+    unknown = name.startswith("synthme") or name in tasks.ANY
+    report["expected"] = [] if unknown else _task_totals(table, name, report["notes"])
     return report, chosen
 
 

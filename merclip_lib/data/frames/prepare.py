@@ -198,10 +198,17 @@ def _notes(waiting: Path, chosen: Chosen) -> list[list[str]]:
 def prepare_report(meta: dict) -> str:
     """Say in lines what `prepare` did, from its store's meta.
 
-    How the clips were cut, which were left out and why, and what to know of the others.
+    How the clips were cut, alignment and crop, which were left out and why, and what to know of
+    the others.
     """
-    how = meta["numbering"]
+    how, crop = meta["numbering"], "not aligned: short side resized, centre cropped"
+    if meta["align"] != "none":
+        crop = f"aligned by {meta['align']} on the onset frame, margin {meta['margin']:g}"
+    also = [name for name in ("stabilise", "grey") if meta[name]]
     lines = [f"cut by frame number: {how['number']}, the whole folder or video: {how['position']}"]
+    lines += [
+        f"{', '.join([crop, *also])}; {meta['frames']} frames of {meta['size']} pixels a clip"
+    ]
     dropped = [reason for _, reason in meta["dropped"]]
     notes = [f"clip {name}: {text}" for name, text in meta["notes"]]
     for title, items in (("left out", dropped), ("noted", notes)):

@@ -1,0 +1,82 @@
+"""A set that we do not know: how its annotation file is written, named once and found again.
+
+What you name is kept as NAME.release.yaml beside the clip table, a few lines to read and to edit:
+
+    fps: 100
+    pictures: "{subject}/{clip}"
+    columns: {subject: Person, clip: Video, onset: Start, offset: End, emotion: Label}
+    emotions: {joy: happiness}
+"""
+
+import re
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from merclip_lib.data.annotations.releases import OWN_HEADINGS, RELEASES, Release
+from merclip_lib.data.annotations.sheets import normalise
+from merclip_lib.files import did_you_mean
+
+START: dict[str, Any] = {"fps": None, "pictures": "{subject}/{clip}", "columns": {}, "emotions": {}}
+
+
+def own_values(file: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a release file says, with changes.
+
+    Args:
+        file: NAME.release.yaml; it need not be there yet.
+        changes: of the keys fps, pictures, columns and emotions; the latter two are added to.
+
+    Raises:
+        ValueError: the file cannot be read, or neither it nor the changes name a column.
+    """
+    name, kept = _name(file), {}
+    if file.is_file():
+        try:
+            kept = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise ValueError(f"{file}: cannot be read ({error}); delete it and name all") from None
+        if not isinstance(kept, dict) or not {"columns", "emotions"} <= kept.keys() <= START.keys():
+            raise ValueError(f"{file}: has other keys than {', '.join(START)}; mend or delete it")
+    elif not changes.get("columns"):
+        raise ValueError(
+            f"dataset {name!r} is unknown{did_you_mean(name, RELEASES)}; of a set of your own name "
+            "the headings once, such as --columns subject=Person clip=Video emotion=Label --fps 100"
+        )
+    values = START | kept | {key: value for key, value in changes.items() if value is not None}
+    for key in ("columns", "emotions"):
+        values[key] = kept.get(key, {}) | dict(changes.get(key, {}))
+    return values
+
+
+def own_release(file: Path, values: Mapping[str, Any]) -> Release:
+    """The release that `own_values` describe; `file` is named in messages.
+
+    Raises:
+        ValueError: for a value that cannot be right.
+    """
+    fps, pictures, headings = values["fps"], values["pictures"], dict(OWN_HEADINGS)
+    if isinstance(fps, bool) or not isinstance(fps, int | float) or not fps > 0:
+        raise ValueError(f"{file}: fps is {fps}; give the frames per second, such as --fps 100")
+    places = {place for _, place, _, _ in string.Formatter().parse(str(pictures)) if place}
+    if unknown := places - {"subject", "clip", "emotion"}:
+        raise ValueError(f"{file}: pictures has {{{min(unknown)}}}; write {START['pictures']!r}")
+    for name, heading in values["columns"].items():
+        if name not in headings:
+            raise ValueError(f"{file}: columns names {name!r}{did_you_mean(name, headings)}")
+        headings[name] = normalise(heading)
+        if not headings[name]:
+            raise ValueError(f"{file}: columns gives {name} the heading {heading!r}: no letters")
+    emotions = {str(a).lower(): str(b).lower() for a, b in values["emotions"].items()}
+    return Release(_name(file), fps, "", pictures, {"other": "others"} | emotions, headings)
+
+
+def _name(file: Path) -> str:
+    """The data set's name, from that of its release file."""
+    name = file.name.removesuffix(".release.yaml")
+    if not re.fullmatch("[a-z][a-z0-9_]*", name) or name in ("synthme", "any"):
+        raise ValueError(f"dataset {name!r}: name it in small letters and digits, such as mine")
+    return name

@@ -1,0 +1,270 @@
+"""Why this clip? One page about one held-out clip of a finished run (`merclip why`).
+
+Its frames and sentence, what was predicted and by how much, where and when its movement spoke for
+that class, and the training clips to which the network finds it most alike. On SynthME the true
+motion stands beside the relevance. Not in the paper.
+"""
+
+import re
+from base64 import b64encode
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from string import Template
+
+import numpy as np
+import pandas as pd
+import torch.nn.functional as F
+
+from merclip_lib import figures
+from merclip_lib.data.store import ClipStore, open_store
+from merclip_lib.explain.embeddings import embed, similarity
+from merclip_lib.explain.pointing import (
+    energy_in_region,
+    moving_region,
+    pointing_game,
+    true_motion,
+)
+from merclip_lib.explain.relevance import held_out_video, motion_relevance
+from merclip_lib.files import replacing, write_text
+from merclip_lib.model.merclip import MERCLIP
+from merclip_lib.protocol.folds import Fold
+from merclip_lib.protocol.plan import RunPlan
+from merclip_lib.runs.overview import differs
+from merclip_lib.runs.store import Run, read_record
+from merclip_lib.weights.files import read_weights
+from merclip_lib.weights.transfer import NETWORK
+
+PAGE = Template(Path(__file__).with_name("why.html").read_text(encoding="utf-8"))
+NEAREST = 5
+STEPS = 32  # of the relevance; see `motion_relevance`
+SIDE = 200  # pixels of a picture in the GIF
+
+
+@dataclass(frozen=True)
+class ClipView:
+    """What a run's network makes of one clip that it has not been trained on.
+
+    Attributes:
+        clip: the clip's row of the table.
+        fold: the one that held it out.
+        scores: class -> probability, as the run predicted.
+        frames: (T, H, W, 3) uint8, as the network saw them.
+        maps: name -> (t, g, g): "relevance", signed, of the movement for the predicted class, and
+            on SynthME "true motion", the displacement.
+        sentences: [sentence, cosine] of the task's sentences, nearest first; empty without text.
+        nearest: rows of the training clips with the largest `cosine`.
+    """
+
+    clip: pd.Series
+    fold: Fold
+    scores: pd.Series
+    frames: np.ndarray
+    maps: dict[str, np.ndarray]
+    sentences: pd.DataFrame
+    nearest: pd.DataFrame
+
+
+def clip_page(run: Run, clip_id: str, store: ClipStore | None = None) -> Path:
+    """Write `why/<clip>.html`, which stands alone, and `why/<clip>.gif` into the run's folder.
+
+    Args:
+        run: a finished run that kept its networks.
+        clip_id: of a clip that it predicted, or the beginning of one.
+        store: its clips; None opens the folder that the run has noted.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: there is no such clip, no network, or another store.
+    """
+    noted = read_record(run.folder)["data"].get("folder", run.folder.parent / "synthme")
+    plan = RunPlan(run.config, store or open_store(noted))
+    view = clip_view(run, plan, clip_id)
+    name = re.sub(r"[^\w.-]", "_", view.clip["clip_id"])
+    page, reel = (run.folder / "why" / f"{name}.{kind}" for kind in ("html", "gif"))
+    shown = [figures.heated(view.frames, each) for each in _shown(view).values()]
+    gif = figures.gif(np.concatenate([view.frames, *shown], axis=2), 120, SIDE)
+    with replacing(reel) as temporary:
+        temporary.write_bytes(gif)
+    write_text(
+        page,
+        PAGE.substitute(_words(run, plan, view), gif=_image(gif, "gif"), **_pictures(plan, view)),
+    )
+    return page
+
+
+def clip_view(run: Run, plan: RunPlan, clip_id: str) -> ClipView:
+    """Ask the network of the fold that held a clip out; arguments and errors as `clip_page`."""
+    known = run.predictions.set_index("clip_id", drop=False)
+    begins = [name for name in known.index if name.startswith(clip_id)]
+    if clip_id not in known.index and len(begins) != 1:
+        raise ValueError(
+            f"{len(begins)} clips of run {run.hash} begin with {clip_id!r}; "
+            f"{run.folder / 'predictions.csv'} has their names"
+        )
+    predicted = known.loc[clip_id if clip_id in known.index else begins[0]]
+    wanted = read_record(run.folder)["data"]["hash"]
+    if plan.data_hash != wanted:
+        raise ValueError(
+            f"{plan.store.folder}: not the clips of run {run.hash}; name theirs ({wanted})"
+        )
+    position = plan.table["clip_id"].tolist().index(predicted["clip_id"])
+    fold = next(fold for fold in plan.folds if position in fold.test)
+    model, cpu = _network(run, plan, fold), replace(run.config, device="cpu")
+    dataset = plan.dataset(np.array([position]))
+    maps = {"relevance": motion_relevance(model, held_out_video(dataset, cpu), None, STEPS)[0]}
+    z = embed(model, dataset, config=cpu)[0]
+    cosine = similarity(z, embed(model, plan.dataset(fold.train), config=cpu)[0])[0]
+    order = np.argsort(-cosine)[:NEAREST]
+    if plan.store.motion is not None:
+        rows = plan.table.index[[position]]
+        maps["true motion"] = true_motion(plan.store, rows, run.config.frames)[0]
+    return ClipView(
+        plan.table.iloc[position],
+        fold,
+        predicted[[f"p_{name}" for name in plan.classes]].set_axis(plan.classes).astype(float),
+        dataset[0]["video"].numpy(),
+        maps,
+        _sentences(plan, position, z),
+        plan.table.iloc[fold.train[order]].assign(cosine=cosine[order]),
+    )
+
+
+def _network(run: Run, plan: RunPlan, fold: Fold) -> MERCLIP:
+    """The trained network of a fold."""
+    path = run.folder / fold.name / NETWORK
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: this run kept no networks; run it again with keep_network=True (notebook 05: "
+            "-p keep_network True), and its folds are trained once more"
+        )
+    model = plan.network()
+    model.load_state_dict(read_weights(path)[0])
+    return model.eval()
+
+
+def _sentences(plan: RunPlan, position: int, z: np.ndarray) -> pd.DataFrame:
+    """The task's sentences by their cosine to a clip z (1, E); none where the run has no text."""
+    if plan.text is None:
+        return pd.DataFrame(columns=["sentence", "cosine"])
+    number = plan.text.description[plan.table.index]
+    said = dict(zip(number.tolist(), plan.sentences.plain, strict=True))
+    bank = F.normalize(plan.text.embeddings.mean(1), dim=-1).numpy()[list(said)]
+    table = pd.DataFrame({"sentence": said.values(), "cosine": similarity(z, bank)[0]})
+    return table.sort_values("cosine", ascending=False, ignore_index=True)
+
+
+def _words(run: Run, plan: RunPlan, view: ClipView) -> dict[str, str]:
+    """What the page says, in HTML."""
+    clip, best, truth = view.clip, view.scores.idxmax(), view.clip["label"]
+    position = plan.table.index.get_loc(clip.name)
+    own, people = plan.sentences.plain[position], plan.people
+    verdict = f"<b>{escape(best)}</b> ({view.scores[best]:.2f}), which is right."
+    if best != truth:
+        verdict = f"<b>{escape(best)}</b> ({view.scores[best]:.2f}), but the annotation says "
+        verdict += f"<b>{escape(truth)}</b> ({view.scores[truth]:.2f})."
+    known = people[position] in people[view.fold.train]
+    never = "has been trained on other clips of" if known else "has never seen"
+    relevance, settings = view.maps["relevance"], differs(run.config)
+    return {
+        "title": escape(clip["clip_id"]),
+        "stamp": escape(read_record(run.folder).get("stamp", "")),
+        "verdict": verdict,
+        "seen": f"It {never} this person ({escape(clip['subject'])}).",
+        "units": escape(clip["action_units"]) or "none coded",
+        "sentence": escape(own),
+        "run": escape(
+            f"{run.hash}, fold {view.fold.name}; {settings or 'all settings at their defaults'}"
+        ),
+        "class": escape(best),
+        "bars": "".join(_bar(name, p, name == truth) for name, p in view.scores.items()),
+        "for": f"{np.maximum(relevance, 0).sum():+.2f}",
+        "against": f"{np.minimum(relevance, 0).sum():+.2f}",
+        "sum": f"{relevance.sum():+.2f}",
+        "motion": _hit(view),
+        "panels": ", ".join(["clip", *view.maps]),
+        "sentences": _nearest_sentences(view, own),
+        "same": f"{(view.nearest['label'] == truth).sum()} of {len(view.nearest)}",
+        "ids": escape(", ".join(view.nearest["clip_id"])),
+    }
+
+
+def _bar(name: str, p: float, true: bool) -> str:
+    """A class with its probability, as a row of a table."""
+    mark = " class=true" * true
+    return f'<tr{mark}><th>{escape(name)}</th><td><i style="width:{16 * p:.2f}em"></i> {p:.2f}</td>'
+
+
+def _hit(view: ClipView) -> str:
+    """Whether the relevance lies where the face truly moved, where that is known."""
+    motion, positive = view.maps.get("true motion"), np.maximum(view.maps["relevance"], 0)[None]
+    if motion is None or not motion.any():
+        return ""
+    region = moving_region(motion[None])
+    lies = "lies" if pointing_game(positive, region)[0] else "does not lie"
+    return (
+        f"The most relevant patch {lies} where the face truly moved, and "
+        f"{energy_in_region(positive, region)[0]:.0%} of the relevance does; chance would be "
+        f"{region.mean():.0%}, the share of patches that moved more than half of the farthest."
+    )
+
+
+def _nearest_sentences(view: ClipView, own: str) -> str:
+    """The first sentences, and where the clip's own comes."""
+    if view.sentences.empty:
+        return "<p>This run was trained without sentences.</p>"
+    rows = list(view.sentences.itertuples(index=False))
+    items = [
+        f"<li{' class=true' * (text == own)}>{escape(text)} ({cosine:.2f})</li>"
+        for text, cosine in rows[:3]
+    ]
+    rank = view.sentences["sentence"].tolist().index(own) + 1
+    head = f"Nearest sentences (cosine); the clip's own comes as number {rank} of {len(rows)}."
+    return f"<p>{head}</p><ol>{''.join(items)}</ol>"
+
+
+def _shown(view: ClipView) -> dict[str, np.ndarray]:
+    """The positive part of each map, at every frame (T, g, g)."""
+    frames = len(view.frames)
+    return {
+        name: np.maximum(each, 0).repeat(-(-frames // len(each)), axis=0)[:frames]
+        for name, each in view.maps.items()
+    }
+
+
+def _pictures(plan: RunPlan, view: ClipView) -> dict[str, str]:
+    """The figures of the page."""
+    step, maps = -(-len(view.frames) // len(view.maps["relevance"])), _shown(view)
+    frames = view.frames[::step]
+    times = [f"time {k + 1}" for k in range(len(frames))]
+    heats = np.stack([each[::step] for each in maps.values()])
+    rows = [name.replace(" ", "\n") for name in maps]
+    clips = pd.concat([view.clip.to_frame().T, view.nearest])
+    cosines = ["this clip", *(f"{cosine:.2f}" for cosine in view.nearest["cosine"])]
+    about = zip(cosines, clips["label"], clips["action_units"], strict=True)
+    onset, apex = (
+        np.stack([plan.store.frames[row][k] for row, k in zip(clips.index, at, strict=True)])
+        for at in ([0] * len(clips), [_apex(clip, plan) for _, clip in clips.iterrows()])
+    )
+    drawn = {
+        "strip": figures.clip_strip(frames, dict(enumerate(times)), ""),
+        "overlay": figures.relevance_overlay(
+            np.stack([frames] * len(maps)), heats, times, rows, ""
+        ),
+        "nearest": figures.montage(onset, apex, list(map("\n".join, about)), ""),
+    }
+    return {name: _image(figures.png(figure), "png") for name, figure in drawn.items()}
+
+
+def _apex(clip: pd.Series, plan: RunPlan) -> int:
+    """The stored frame that is the clip's apex; its last where none is annotated."""
+    last = plan.store.frames.shape[1] - 1
+    if pd.isna(clip["apex"]):
+        return last
+    return round(last * (clip["apex"] - clip["onset"]) / max(clip["offset"] - clip["onset"], 1))
+
+
+def _image(content: bytes, kind: str) -> str:
+    return f'<img src="data:image/{kind};base64,{b64encode(content).decode()}">'

@@ -1,0 +1,131 @@
+"""The page of a clip: what it says is what the run predicted, and what it cannot say is refused."""
+
+import dataclasses
+import re
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_runs
+from PIL import Image
+
+from merclip_lib import figures
+from merclip_lib.__main__ import main
+from merclip_lib.data.store import write_store
+from merclip_lib.explain.why import clip_page, clip_view
+from merclip_lib.protocol.plan import RunPlan
+
+CONFIG = dataclasses.replace(tiny_runs.FAST, frames=4, epochs=1, use_text=True)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Moving noise of three people, whose true motion is in the upper half."""
+    folder = tmp_path_factory.mktemp("data")
+    plain = tiny_runs.make_store(folder / "plain")
+    units = ["4+7", "12", "L1+2", "9", "15", "20", "25"] * 3
+    table = plain.table.assign(action_units=units)
+    generator = np.random.default_rng(0)
+    motion = np.zeros((8, 8, 8, 2), np.float16)
+    motion[4:, :4] = 0.02
+    shape = (8, 64, 64, 3)
+    clips = ((generator.integers(0, 256, shape, dtype=np.uint8), motion) for _ in units)
+    meta = {"name": "SynthME", "hash": "moving"}
+    return write_store(folder / "set", table, clips, meta, shape, motion.shape)
+
+
+@pytest.fixture(scope="module")
+def run(store, tmp_path_factory):
+    runs_dir = tmp_path_factory.mktemp("runs")
+    return tiny_runs.run(CONFIG, store, runs_dir, keep_network=True, executor="serial")
+
+
+def test_the_page_stands_alone_and_says_what_was_predicted(run, capsys):
+    row = run.predictions.iloc[0]
+    where = ["--runs-dir", str(run.folder.parent)]
+    assert main(["why", run.hash[:6], row["clip_id"], *where]) == 0
+    page, reel = map(Path, capsys.readouterr().out.split())
+    text = page.read_text(encoding="utf-8")
+    assert f"<b>{row['prediction']}</b> ({row['p_' + row['prediction']]:.2f})" in text
+    for name in tiny_runs.CLASSES:
+        assert f"{row['p_' + name]:.2f}" in text
+    assert "has never seen this person" in text and "true motion" in text
+    assert not re.findall(r"(?:src|href)=.(?!data:)", text) and "$" not in text
+    with Image.open(reel) as gif:
+        assert gif.n_frames == 4 and gif.size == (600, 200)
+
+
+def test_what_the_view_holds(run, store):
+    plan = RunPlan(CONFIG, store)
+    view = clip_view(run, plan, "SynthME/s1/anger")
+    assert view.clip["subject"] == "s1" and "s1" not in set(view.nearest["subject"])
+    assert view.nearest["cosine"].is_monotonic_decreasing and len(view.nearest) == 5
+    assert view.scores.sum() == pytest.approx(1, abs=1e-5)
+    assert view.frames.shape == (4, 64, 64, 3)
+    assert {name: each.shape for name, each in view.maps.items()} == {
+        "relevance": (2, 8, 8),
+        "true motion": (2, 8, 8),
+    }
+    assert not view.maps["true motion"][:, 4:].any()
+    said = view.sentences["sentence"]
+    assert set(said) == set(plan.sentences.plain) and said.is_unique
+    assert view.sentences["cosine"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize(
+    "changes", [{"use_text": False}, {"temporal": False}, {"held_out": "clip"}, {"frames": 2}]
+)
+def test_other_runs_have_a_page_too(store, tmp_path, changes):
+    config = dataclasses.replace(CONFIG, **changes)
+    other = tiny_runs.run(config, store, tmp_path, keep_network=True, executor="serial")
+    text = clip_page(other, "SynthME/s1/fear").read_text(encoding="utf-8")
+    assert ("trained without sentences" in text) == (not config.use_text)
+    known = config.held_out == "clip"
+    assert ("has been trained on other clips of this person" in text) == known
+    assert ("people in both training and test" in text) == known
+
+
+def test_a_set_without_known_motion_and_without_an_apex(tmp_path):
+    plain = tiny_runs.make_store(tmp_path / "set", dataset="ours&co", apex=pd.NA, action_units="")
+    config = dataclasses.replace(CONFIG, frames=2, task="any-7")
+    other = tiny_runs.run(config, plain, tmp_path / "runs", keep_network=True, executor="serial")
+    text = clip_page(other, "ours&co/s1/fear").read_text(encoding="utf-8")
+    assert "true motion" not in text and "none coded" in text and "ours&amp;co" in text
+
+
+def test_clips_are_named_by_how_they_begin(run, store):
+    plan = RunPlan(CONFIG, store)
+    assert clip_view(run, plan, "SynthME/s1/an").clip["clip_id"] == "SynthME/s1/anger"
+    for clip, message in (
+        ("SynthME/s1", "7 clips of run"),
+        ("x", "0 clips of run .*predictions.csv has"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            clip_page(run, clip)
+
+
+def test_what_is_missing_is_named(run, store, tmp_path):
+    other = tiny_runs.make_store(tmp_path / "other")
+    with pytest.raises(ValueError, match="other: not the clips of run .*name theirs .moving."):
+        clip_page(run, "SynthME/s1/anger", other)
+    config = dataclasses.replace(CONFIG, use_text=False, use_eim=False)
+    bare = tiny_runs.run(config, store, tmp_path / "runs", executor="serial")
+    with pytest.raises(ValueError, match="kept no networks; run it again with keep_network=True"):
+        clip_page(bare, "SynthME/s1/anger")
+
+
+def test_heat_leaves_a_frame_grey_where_nothing_is_relevant():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    maps = np.zeros((2, 2, 2))
+    maps[1, 0, 0] = 3.0
+    shown = figures.heated(frames, maps).astype(int)
+    assert shown.shape == frames.shape and np.ptp(shown[0], axis=-1).max() == 0
+    assert np.ptp(shown[1, :4, :4], axis=-1).min() > 0 and np.ptp(shown[1, -4:, -4:]) < 256
+
+
+def test_a_gif_is_enlarged_and_keeps_its_shape():
+    frames = np.zeros((3, 8, 16, 3), np.uint8)
+    with Image.open(BytesIO(figures.gif(frames, 50, 24))) as reel:
+        assert reel.size == (48, 24)
