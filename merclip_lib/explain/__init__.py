@@ -9,9 +9,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "embeddings": ["embed", "knn_purity", "similarity", "tsne"],
+        "embeddings": ["alike_neighbours", "embed", "knn_purity", "similarity", "tsne"],
         "pointing": (
-            "energy_in_region localisation moving_region pointing_game true_motion"
+            "energy_in_region localisation localisation_claims moving_region pointing_game "
+            "true_motion"
         ).split(),
         "relevance": (
             "frame_difference freeze_drop held_out_video input_gradient motion_relevance "

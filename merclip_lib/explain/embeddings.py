@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
 from merclip_lib.config import Config
@@ -73,13 +74,18 @@ def knn_purity(x: np.ndarray, labels: Sequence, k: int = 5) -> Purity:
     Raises:
         ValueError: unless 1 <= k < N.
     """
+    share = alike_neighbours(x, labels, k).mean()
+    counts = pd.Series(list(labels)).value_counts()
+    return Purity(float(share), float((counts * (counts - 1)).sum() / len(x) / (len(x) - 1)))
+
+
+def alike_neighbours(x: np.ndarray, labels: Sequence, k: int = 5) -> np.ndarray:
+    """`knn_purity` clip by clip: the share of each clip's neighbours with its label, (N,)."""
     if not 1 <= k < len(x):
         raise ValueError(f"k is {k}; it must lie between 1 and the number of other clips")
     label = np.asarray(labels)
-    same = label[:, None] == label
     near = np.argsort(-similarity(x, x) + 4 * np.eye(len(x)), axis=1)[:, :k]
-    share = np.take_along_axis(same, near, 1).mean()
-    return Purity(float(share), float((same.sum(1) - 1).mean() / (len(x) - 1)))
+    return (label[near] == label[:, None]).mean(1)
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -125,7 +125,7 @@ def freeze(video: Tensor, mask: np.ndarray) -> Tensor:
 @torch.inference_mode()
 def freeze_drop(
     model: MERCLIP, video: Tensor, order: np.ndarray, counts: Sequence[int]
-) -> list[float]:
+) -> np.ndarray:
     """How much the predicted class loses when the most relevant patches stop moving.
 
     A faithful map makes a steep fall. It needs no known motion, so it also works on real clips.
@@ -137,7 +137,7 @@ def freeze_drop(
         counts: how many patches are held still.
 
     Returns:
-        Mean fall of the predicted class's probability, one number per count.
+        Fall of the predicted class's probability, (len(counts), N).
     """
     model.eval()
     whole = model(video).logits.softmax(1)
@@ -147,5 +147,5 @@ def freeze_drop(
         mask = np.zeros(order.shape, bool)
         np.put_along_axis(mask, order[:, :count], True, 1)
         frozen = model(freeze(video, mask.reshape(-1, g, g))).logits.softmax(1)
-        drops.append(float((whole - frozen).gather(1, best).mean()))
-    return drops
+        drops.append((whole - frozen).gather(1, best)[:, 0])
+    return torch.stack(drops).numpy()
