@@ -44,6 +44,25 @@ def embed(
     return z, o
 
 
+@torch.inference_mode()
+def emotion_tokens(
+    model: MERCLIP, dataset: ClipDataset, batch_size: int = 32, config: Config | None = None
+) -> np.ndarray:
+    """Token 0 after the last layer of the EIM, (N, C); without EIM the clip token that is read.
+
+    Arguments as `embed`.
+    """
+    model.eval()
+    parts = []
+    for items in torch.arange(len(dataset)).split(batch_size):
+        video = gather(dataset, items, config).video.transpose(1, 2)
+        tokens = model.vision_encoder(video).tokens
+        for block in getattr(model.cls_head, "blocks", ()):
+            tokens = block(tokens)
+        parts.append(tokens[:, 0])
+    return torch.cat(parts).numpy()
+
+
 def tsne(x: np.ndarray, seed: int = 0) -> np.ndarray:
     """A map of vectors, neighbours by cosine distance (t-SNE; paper, visualisation).
 

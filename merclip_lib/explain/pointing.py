@@ -143,13 +143,13 @@ def localisation(
             own, other = np.diag(scores), (scores * others).sum(0) / others.sum(0)
             rows.append((metric, name, *subject_interval(own, subjects, resampling), other.mean()))
             if name in maps:
-                gains[metric, name] = own - other
+                gains[f"{name}, {metric}"] = own - other
     table = pd.DataFrame(rows, columns=["metric", "name", "value", "low", "high", "other"])
-    gain = clip_differences(gains, subjects, resampling)
-    gain[["metric", "name"]] = list(gains)
-    gain = gain.rename(columns={"mean": "gain", "low": "gain_low", "high": "gain_high"})
-    table.loc[table["name"].isin(guesses), "other"] = np.nan  # they are the same for all clips
-    return table.merge(gain, "left", ["metric", "name"])
+    guessed = table["name"].isin(guesses)
+    table.loc[guessed, "other"] = np.nan  # a guess is the same for all clips
+    gain = clip_differences(gains, subjects, resampling).set_index(table.index[~guessed])
+    gain.columns = ["name", "gain", "gain_low", "gain_high", "p", "p_holm"]
+    return table.join(gain.drop(columns="name"))
 
 
 def localisation_claims(table: pd.DataFrame) -> list[str]:

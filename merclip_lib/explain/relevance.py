@@ -75,14 +75,37 @@ def token_relevance(model: MERCLIP, video: Tensor, classes: Tensor | None = None
     clip token holds the whole clip, so this says where the EIM reads, not where the face moved.
     Arguments as `motion_relevance`.
     """
+    patches, gradient = _inference_patches(model, video, classes)
+    return _on_grid(model, F.relu((patches * gradient).sum(-1)))
+
+
+def grad_cam(model: MERCLIP, video: Tensor, classes: Tensor | None = None) -> np.ndarray:
+    """Grad-CAM (Selvaraju 2017) at the EIM's input: relu(sum_C w_C F), (N, t, g, g).
+
+    F are the patches' inference tokens and w the mean over patches of d logit_c / dF: how a channel
+    counts is the same everywhere, where it is high makes the map. What `token_relevance` says of
+    the place holds here too. Arguments as `motion_relevance`.
+    """
+    patches, gradient = _inference_patches(model, video, classes)
+    return _on_grid(model, F.relu((patches * gradient.mean(1, keepdim=True)).sum(-1)))
+
+
+def _inference_patches(
+    model: MERCLIP, video: Tensor, classes: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The patches' inference tokens F and d logit_c / dF, both (N, t * g * g, C)."""
     classes = classes_asked(model, video, classes)
     with torch.no_grad():
         tokens = model.vision_encoder(video).tokens
     tokens.requires_grad_()
     (gradient,) = class_gradients(model.cls_head(tokens), classes, [tokens])
-    patches = F.relu((tokens * gradient).sum(-1)[:, 1:]).detach()
+    return tokens[:, 1:].detach(), gradient[:, 1:]
+
+
+def _on_grid(model: MERCLIP, patches: Tensor) -> np.ndarray:
+    """Values (N, t * g * g) of patches as maps (N, t, g, g)."""
     grid = model.vision_encoder.size.grid
-    return patches.view(len(video), -1, grid, grid).numpy()
+    return patches.view(len(patches), -1, grid, grid).numpy()
 
 
 def frame_difference(model: MERCLIP, video: Tensor) -> np.ndarray:

@@ -1,13 +1,19 @@
 """Explanations: axioms of the maps and their scores, on small networks and made-up arrays."""
 
+import copy
 import dataclasses
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from merclip_lib.config import SIZES
-from merclip_lib.explain.embeddings import alike_neighbours, knn_purity, tsne
+from merclip_lib.data.dataset import ClipDataset, Sampling
+from merclip_lib.data.store import ClipStore
+from merclip_lib.explain.embeddings import alike_neighbours, emotion_tokens, knn_purity, tsne
+from merclip_lib.explain.maps import KINDS, relevance_maps
 from merclip_lib.explain.pointing import (
     energy_in_region,
     localisation,
@@ -21,6 +27,8 @@ from merclip_lib.explain.relevance import (
     frame_difference,
     freeze,
     freeze_drop,
+    grad_cam,
+    held_out_video,
     input_gradient,
     motion_relevance,
     token_relevance,
@@ -112,6 +120,53 @@ def attention_of_the_forward_pass(model, video, classes, monkeypatch):
     monkeypatch.undo()
     model.zero_grad(set_to_none=True)
     return [(weights * weights.grad).clamp(min=0).mean(1).detach() for weights in maps]
+
+
+class ReadsPatches(torch.nn.Module):
+    """Logits that are linear in the inference tokens: W times the mean of some patches' tokens."""
+
+    def __init__(self, patches):
+        super().__init__()
+        self.patches, self.weight = patches, torch.randn(3, 32)
+
+    def forward(self, tokens):
+        return tokens[:, 1:][:, self.patches].mean(1) @ self.weight.T
+
+
+def test_grad_cam_by_hand(model, video):
+    classes = torch.tensor([0, 1, 2, 0])
+    for patches in (slice(None), [5]):  # a head that reads all patches, one that reads a single one
+        reader = copy.copy(model)
+        reader._modules = {**model._modules, "cls_head": ReadsPatches(patches)}
+        with torch.no_grad():
+            tokens = model.vision_encoder(video).tokens[:, 1:]
+        # either way the mean gradient of the patches is W_c / their number
+        wanted = torch.einsum("npc,nc->np", tokens, reader.cls_head.weight[classes]) / 64
+        found = grad_cam(reader, video, classes)
+        np.testing.assert_allclose(found.reshape(4, 64), wanted.clamp(min=0), atol=1e-6)
+
+
+@pytest.fixture
+def clips():
+    """Five clips of noise, 8 frames of 32 pixels."""
+    frames = np.random.default_rng(0).integers(0, 255, (5, 8, 32, 32, 3), np.uint8)
+    store = ClipStore(Path("nowhere"), pd.DataFrame({"subject": list("abcde")}), frames, None, {})
+    return ClipDataset(store, range(5), [0] * 5, Sampling(8))
+
+
+def test_all_maps_at_once_are_the_single_ones(model, clips):
+    maps, video = relevance_maps(model, clips, batch_size=2), held_out_video(clips)
+    assert set(maps) == set(KINDS)
+    for kind in ("integrated gradients", "Grad-CAM", "frame difference"):
+        np.testing.assert_allclose(maps[kind], KINDS[kind](model, video), rtol=1e-3, atol=1e-5)
+
+
+def test_the_emotion_token_is_what_the_classifier_reads(model, clips):
+    head = model.cls_head
+    with torch.no_grad():
+        read = head.fc_cls(head.norm(torch.tensor(emotion_tokens(model, clips, batch_size=2))))
+        logits = head.layer_logits(model.vision_encoder(held_out_video(clips)).tokens)
+    torch.testing.assert_close(read, logits[-1], rtol=1e-4, atol=1e-5)
 
 
 def test_rollout_follows_the_attention_of_the_forward_pass(video, monkeypatch):
