@@ -157,9 +157,7 @@ def localisation_claims(table: pd.DataFrame) -> list[str]:
     words = {1: "more than", -1: "less than", 0: "not clearly more or less than"}
     game = table[(table["metric"] == "pointing game") & table["gain"].notna()]
     return [
-        f"{row.name}: {row.value:.0%} hits, {words[side_of_change(row.gain, row.p_holm)]} the same "
-        f"map of another clip ({row.other:.0%}; "
-        f"{in_numbers(row.gain, row.gain_low, row.gain_high)}; {p_in_words(row.p_holm)} after "
-        "Holm's correction)"
-        for _, row in game.set_index("name", drop=False).iterrows()
+        f"{name}: {value:.0%} hits, {words[side_of_change(gain, p)]} the same map of another clip "
+        f"({other:.0%}; {in_numbers(gain, low, high)}; {p_in_words(p)} after Holm's correction)"
+        for _, name, value, _, _, other, gain, low, high, _, p in game.itertuples(index=False)
     ]

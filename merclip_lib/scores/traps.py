@@ -19,7 +19,7 @@ import pandas as pd
 from merclip_lib.scores import bootstrap
 from merclip_lib.scores.bootstrap import DEFAULT, Resampling, ScoringRule, pooled
 from merclip_lib.scores.metrics import metric_of
-from merclip_lib.scores.verdicts import in_numbers, p_in_words, side_of_change, side_of_zero
+from merclip_lib.scores.verdicts import claims, in_numbers, side_of_change, side_of_zero
 
 pooled_uf1 = pooled("uf1")
 pooled_uar = pooled("uar")
@@ -100,11 +100,8 @@ def measured_together(effects: Mapping[str, TrapEffect]) -> pd.DataFrame:
     table["p_holm"] = bootstrap.holm(table["p"])
     sides = [side_of_change(*pair) for pair in zip(table["change"], table["p_holm"], strict=True)]
     table["verdict"] = [VERDICTS[side] for side in sides]
-    table["sentence"] = [
-        f"{row.question}: {row.verdict} ({in_numbers(row.change, row.low, row.high)}; "
-        f"{p_in_words(row.p_holm)} after Holm's correction for {len(table)} questions)"
-        for row in table.rename(columns={"name": "question"}).itertuples()
-    ]
+    changes = table[["name", "change", "low", "high", "p", "p_holm"]]
+    table["sentence"] = claims(changes, *(VERDICTS[side] for side in (1, -1, 0)))
     return table
 
 

@@ -5,6 +5,8 @@ show a difference. Where several questions are asked at once, a p-value correcte
 decides in the place of the interval.
 """
 
+import pandas as pd
+
 CLEAR = 0.05  # below it a p-value says that a difference is there
 WORDS = {1: "helps", -1: "hurts", 0: "does not show a difference"}
 
@@ -36,6 +38,24 @@ def verdict(name: str, mean: float, low: float, high: float, measure: str = "UF1
 def side_of_change(change: float, p: float) -> int:
     """The side of zero that a (corrected) p-value allows: 0 unless it is below CLEAR."""
     return 0 if p >= CLEAR else 1 if change > 0 else -1
+
+
+def claims(differences: pd.DataFrame, more: str, less: str, unclear: str) -> list[str]:
+    """A sentence for each question of `bootstrap.clip_differences`, decided by `p_holm`.
+
+    Args:
+        differences: the table.
+        more: what is said of a question whose difference is above zero, after its name.
+        less: of one below zero.
+        unclear: where these people do not tell.
+    """
+    words, many = {1: more, -1: less, 0: unclear}, len(differences) > 1
+    after = f" after Holm's correction for {len(differences)} questions" if many else ""
+    return [
+        f"{name} {words[side_of_change(mean, p_holm)]} ({in_numbers(mean, low, high)}; "
+        f"{p_in_words(p_holm)}{after})"
+        for name, mean, low, high, _, p_holm in differences.itertuples(index=False)
+    ]
 
 
 def in_numbers(change: float, low: float, high: float, p: float | None = None) -> str:

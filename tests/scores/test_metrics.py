@@ -18,6 +18,7 @@ from merclip_lib.scores.bootstrap import (
     subject_interval,
 )
 from merclip_lib.scores.metrics import METRICS, confusion, read_predictions, score, score_by
+from merclip_lib.scores.verdicts import claims, p_in_words
 
 CLASSES = ("anger", "disgust", "others")
 
@@ -152,6 +153,15 @@ def test_differences_of_clips_are_asked_together():
     assert (row["mean"], row.low, row.high) == pytest.approx((0.1, 0.1, 0.1))
     assert row.p == pytest.approx(2 / 1001) and row.p_holm == pytest.approx(4 / 1001)
     assert other.low == 0 and other.p_holm == other.p > 0.5
+    assert claims(found, "rises", "falls", "does not tell") == [
+        "always rises (+0.100 [+0.100, +0.100]; p = 0.004 after Holm's correction for 2 questions)",
+        f"one person does not tell (+0.375 [+0.000, {other.high:+.3f}], the interval touches zero; "
+        f"{p_in_words(other.p)} after Holm's correction for 2 questions)",
+    ]
+    (alone,) = claims(
+        clip_differences({"it": -always}, subjects), "rises", "falls", "does not tell"
+    )
+    assert alone == "it falls (-0.100 [-0.100, -0.100]; p = 0.002)"
 
 
 def test_paired_difference():
