@@ -101,6 +101,7 @@ def measured_together(effects: Mapping[str, TrapEffect]) -> pd.DataFrame:
     sides = [side_of_change(*pair) for pair in zip(table["change"], table["p_holm"], strict=True)]
     table["verdict"] = [VERDICTS[side] for side in sides]
     changes = table[["name", "change", "low", "high", "p", "p_holm"]]
+    changes = changes.assign(name=changes["name"] + ":")
     table["sentence"] = claims(changes, *(VERDICTS[side] for side in (1, -1, 0)))
     return table
 

@@ -222,7 +222,7 @@ def test_effects_measured_together_are_corrected_for_all_of_them():
     assert table.p_holm.tolist() == pytest.approx([0.006, 0.06, 0.06])
     assert table.verdict.tolist() == ["inflates", "no clear change", "no clear change"]
     assert table.sentence[0] == (
-        "first inflates (+0.200 [+0.100, +0.300]; p = 0.006 after Holm's correction for 3 "
+        "first: inflates (+0.200 [+0.100, +0.300]; p = 0.006 after Holm's correction for 3 "
         "questions)"
     )
     assert "-0.000], the interval touches zero; p = 0.060" in table.sentence[1]
