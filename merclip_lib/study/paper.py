@@ -13,8 +13,9 @@ import pandas as pd
 import yaml
 
 from merclip_lib.config import config_from
+from merclip_lib.data.store import open_store
 from merclip_lib.files import did_you_mean, replacing, write_csv, write_text
-from merclip_lib.recipes import values_of
+from merclip_lib.recipes import SYNTHME, values_of
 from merclip_lib.study import notebooks
 from merclip_lib.study.checkout import root_with
 
@@ -48,14 +49,17 @@ def make_artefacts(
         A line for each file that could not be collected, with the reason.
 
     Raises:
-        ValueError: for an unknown artefact, task or setting, before anything runs.
+        ValueError: for an unknown artefact, task or setting, or a folder without a clip store,
+            before anything runs.
     """
     for name in names:
         if name not in ARTEFACTS:
             raise ValueError(f"no figure {name!r} of the paper{did_you_mean(name, ARTEFACTS)}")
     options = {task: {**_recipe_values(task), **(settings or {})} for task in stores}
-    for task in stores:
+    for task, store in stores.items():
         config_from({"task": task, **options[task]})
+        if store or task not in SYNTHME:
+            open_store(store)
     root, missing = Path(root or root_with("notebooks")), []
     wanted = {name: ARTEFACTS[name] for name in names or ARTEFACTS}
     for task, store in stores.items():

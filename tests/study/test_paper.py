@@ -34,7 +34,7 @@ CELLS = {
         "from pathlib import Path\nfolder = Path(figures_dir)\nfolder.mkdir(parents=True)\n"
         "(folder / 'map.pdf').write_bytes(b'a map')\n"
         "rows = f'name,value\\n{task},{epochs}\\nflip_{flip_probability},\\n"
-        'depth,{options["drop_path"] if options else 0}\\n\'\n'
+        'depth,{options.get("drop_path")}\\n\'\n'
         "(folder / 'words.csv').write_text(rows)",
     ),
     "08_broken": ("", "raise KeyError('no such clip')"),
@@ -50,21 +50,25 @@ TABLE = {
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """A copy of the repository with three notebooks of a few lines, and a table of what they make."""
-    monkeypatch.setattr(paper, "ARTEFACTS", TABLE)
+    """A copy of the repository with three notebooks of a few lines, and the table of them."""
+    monkeypatch.setattr(paper, "ARTEFACTS", {name: {"call": "f"} | TABLE[name] for name in TABLE})
     (tmp_path / "notebooks").mkdir()
     common = 'runs_dir = ""\nfigures_dir = ""\nstore_dir = ""\ntask = "synthme-7"\nseed = 0\n'
     for stem, (parameters, body) in CELLS.items():
         tagged = new_code_cell(common + parameters, metadata={"tags": ["parameters"]})
         notebook = new_notebook(cells=[tagged, new_code_cell(body)])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        notebook.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
         nbformat.write(notebook, tmp_path / "notebooks" / f"{stem}.ipynb")
     return tmp_path
 
 
-def test_a_task_has_its_recipe_and_what_is_missing_is_told(root):
-    out = root / "paper"
-    missing = make_artefacts({"samm-5": str(root)}, out, settings={"epochs": 2}, root=root)
+def test_a_task_has_its_recipe_and_what_is_missing_is_told(root, own_store):
+    out, store = root / "paper", str(own_store.folder)
+    missing = make_artefacts({"samm-5": store}, out, settings={"epochs": 2}, root=root)
     folder = out / "samm-5"
     assert (folder / "map.pdf").read_bytes() == b"a map"
     found = pd.read_csv(folder / "words.csv")
@@ -79,11 +83,11 @@ def test_a_task_has_its_recipe_and_what_is_missing_is_told(root):
         "samm-5, parts",
     ]
     assert "made no other.pdf" in missing[0] and "no such clip" in missing[1]
-    assert "run it first: papermill" in missing[2] and f"store_dir: {root}" in missing[2]
+    assert "run it first: papermill" in missing[2] and f"store_dir: {store}" in missing[2]
 
 
 def test_finished_ablations_are_collected_row_by_row(root, monkeypatch):
-    monkeypatch.setitem(TABLE["parts"], "rows", ["full", "no_mix"])
+    monkeypatch.setitem(paper.ARTEFACTS["parts"], "rows", ["full", "no_mix"])
     made = root / "paper" / "synthme-7" / paper.MADE
     made.mkdir(parents=True)
     (made / "ablations.csv").write_text("name,UF1\nfull,0.6\ncodes,0.5\n")
@@ -94,12 +98,14 @@ def test_finished_ablations_are_collected_row_by_row(root, monkeypatch):
 
 def test_bad_names_stop_before_anything_runs(root):
     out = root / "paper"
-    with pytest.raises(ValueError, match="no figure 'map' of the paper, did you mean 'maps'"):
+    with pytest.raises(ValueError, match="no figure 'map' of the paper; did you mean 'maps'"):
         make_artefacts({"synthme-7": ""}, out, ["map"], root=root)
     with pytest.raises(ValueError, match="'samm-6' is unknown"):
         make_artefacts({"samm-6": ""}, out, root=root)
+    with pytest.raises(ValueError, match="no clip store here"):
+        make_artefacts({"samm-5": str(root / "nowhere")}, out, root=root)
     with pytest.raises(ValueError, match="did you mean 'epochs'"):
-        make_artefacts({"samm-5": ""}, out, settings={"epoch": 3}, root=root)
+        make_artefacts({"synthme-7": ""}, out, settings={"epoch": 3}, root=root)
     assert not out.exists()
 
 
