@@ -88,9 +88,7 @@ def add_reports(command: Callable[..., ArgumentParser]) -> None:
 def _add_paper(parser: ArgumentParser) -> None:
     """Where clips come from and where tables and figures go."""
     help_ = "the clip store of a task, such as samm-5=stores/samm (default: SynthME)"
-    parser.add_argument(
-        "--store", nargs="+", default=["synthme-7="], metavar="TASK=FOLDER", help=help_
-    )
+    parser.add_argument("--store", nargs="+", default=[], metavar="TASK=FOLDER", help=help_)
     parser.add_argument("--out", type=Path, default=Path("paper"), help="folder to write (paper)")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="other values")
 
@@ -127,6 +125,7 @@ def _failed(error: Exception | str) -> int:
 
 
 def _figures(given: Namespace) -> int:
+    from merclip_lib.config import Config
     from merclip_lib.study.paper import ARTEFACTS, make_artefacts
 
     names = [given.name] if "name" in given else []
@@ -134,7 +133,7 @@ def _figures(given: Namespace) -> int:
         for name, artefact in ARTEFACTS.items():
             print(f"{name:<14}{artefact['shows']} ({artefact['notebook']}: {artefact['call']})")
         return 0
-    stores = _pairs(given.store, "--store", "samm-5=stores/samm")
+    stores = _pairs(given.store or [f"{Config().task}="], "--store", "samm-5=stores/samm")
     settings = {key: _yaml(value) for key, value in _pairs(given.set, "--set", "epochs=6").items()}
     missing = make_artefacts(stores, given.out, names, settings)
     print(*[f"not there: {line}" for line in missing], f"tables and figures: {given.out}", sep="\n")

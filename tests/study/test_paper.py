@@ -8,9 +8,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from merclip_lib.__main__ import main
+from merclip_lib.config import Config
 from merclip_lib.study import paper
 from merclip_lib.study.checkout import NOTEBOOKS
 from merclip_lib.study.paper import ARTEFACTS, as_latex, make_artefacts
+from merclip_lib.study.sweeps import read_grid
 
 
 @pytest.mark.parametrize("name", ARTEFACTS)
@@ -26,6 +28,8 @@ def test_every_artefact_names_a_notebook_that_makes_it_by_a_library_call(name):
         stem = figure.removesuffix("_before").removesuffix("_after")
         assert f'"{stem}' in code
     assert "table" not in artefact or f"{artefact['table']}.csv" in code
+    entries = {entry["name"] for entry in read_grid(NOTEBOOKS / "ablations.yaml")["entries"]}
+    assert set(artefact.get("rows", ())) <= entries
 
 
 CELLS = {
@@ -118,9 +122,10 @@ def test_the_commands_list_make_and_refuse(root, monkeypatch, capsys):
     assert main(["figures"]) == 0
     assert "maps" in capsys.readouterr().out
     monkeypatch.setattr("merclip_lib.study.paper.root_with", lambda folder: root)
+    task = Config().task
     command = ["figure", "words", "--out", str(root / "out"), "--set", "epochs=3"]
     assert main(command) == 0
-    assert pd.read_csv(root / "out/synthme-7/words.csv").value[0] == 3
-    assert not (root / "out/synthme-7/map.pdf").exists()
+    assert pd.read_csv(root / "out" / task / "words.csv").value[0] == 3
+    assert not (root / "out" / task / "map.pdf").exists()
     assert main(["figures", "--paper", "--store", "samm-5", "--out", str(root / "out")]) == 2
     assert "--store 'samm-5' is not of the form" in capsys.readouterr().err
