@@ -219,7 +219,7 @@ def own_share(
 def flip(video: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:
     """Mirror the clips (N, T, 3, H, W) where `flipped` (N,) is True; the caller swaps the text.
 
-    The paper's program flips the frames and leaves "left brow" in the sentence.
+    Two of the released configurations flip the frames and leave "left brow" in the sentence.
     """
     return torch.where(flipped.view(-1, 1, 1, 1, 1).to(video.device), video.flip(-1), video)
 

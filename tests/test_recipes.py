@@ -1,4 +1,4 @@
-"""Recipes: one per task, differing from the base only where the table says so."""
+"""Recipes: one per task and released configuration, differing where the table says so."""
 
 import dataclasses
 import json
@@ -12,7 +12,16 @@ from merclip_lib.__main__ import main
 from merclip_lib.config import REFERENCE, Config, config_from
 from merclip_lib.data.tasks import TASKS
 from merclip_lib.protocol.plan import RunPlan
-from merclip_lib.recipes import DIFFERENCES, PRETRAINING, RECIPES, SYNTHME, recipe
+from merclip_lib.recipes import (
+    FILES,
+    PRETRAINING,
+    RECIPES,
+    RELEASED,
+    SYNTHME,
+    Released,
+    recipe,
+    released,
+)
 from merclip_lib.study import recipe_report
 from merclip_lib.study.notebooks import check_parameters
 from merclip_lib.study.recipe_report import NOTEBOOK, commands, sources
@@ -25,7 +34,9 @@ each = pytest.mark.parametrize("name", RECIPES)
 
 
 def test_every_task_has_its_recipe():
-    assert set(RECIPES) == set(TASKS)
+    assert {*FILES, *SYNTHME} == set(TASKS)
+    assert {row.task for row in RELEASED.values()} == {task for task, file in FILES.items() if file}
+    assert all(RELEASED[file].task == task for task, file in FILES.items() if file)
 
 
 def test_synthme_takes_the_defaults_of_the_library():
@@ -33,23 +44,76 @@ def test_synthme_takes_the_defaults_of_the_library():
     assert recipe("synthme-3") == Config(task="synthme-3")
 
 
-def test_the_paper_s_values():
-    found = recipe("casme3-7")
-    assert (found.size, found.frames, found.epochs, found.batch_size) == ("ViT-B-16", 16, 55, 8)
-    assert (found.lr, found.warmup_epochs, found.head_lr_scale) == (5e-5, 5.0, 1.0)
-    assert (found.drop_path, found.global_drop_path, found.weight_decay) == (0.2, 0.4, 0.05)
-    assert found.normalisation == "imagenet"  # UniFormerV2's weights
-    balanced = {n for n in DIFFERENCES if recipe(n).class_balanced}
-    assert balanced == {n for n in DIFFERENCES if int(n[-1]) >= 5}
-    assert {n for n in DIFFERENCES if recipe(n).lr == 7e-5} == {"samm-3", "samm-5"}
-    assert recipe("dfme-7").held_out == "split"
+def test_what_all_recipes_of_the_paper_share():
+    for name in (*FILES, *RELEASED):
+        found = recipe(name)
+        assert (found.size, found.frames, found.epochs, found.batch_size) == ("ViT-B-16", 16, 55, 8)
+        assert (found.warmup_epochs, found.head_lr_scale, found.weight_decay) == (5.0, 1.0, 0.05)
+        assert found.normalisation == "imagenet"  # UniFormerV2's weights
+        assert found.held_out == ("split" if found.task == "dfme-7" else "subject")
+
+
+# file: stochastic depth local / global, flip, colour jitter, balanced sampler, lr, lambda's start
+PUBLISHED = """
+dfme_ccac        0   0    no   yes  shuffle   5e-5    2
+casme2           0   0    0.5  yes  balanced  5e-5    2
+casme2_3cls      0.2 0.4  0.5  yes  shuffle   5e-5    2
+casme2_dfme-pre  0.2 0.4  no   yes  shuffle   3e-5    2
+casme2_ori       0.2 0.4  no   yes  shuffle   5e-5    2
+casme3           0.2 0.4  no   yes  balanced  5e-5    2
+samm             0.2 0.4  no   no   shuffle   7e-5    2
+samm_3cls        0.2 0.4  no   yes  balanced  7e-5    2
+samm_dfme-pre    0.2 0.4  no   no   shuffle   7e-5    1.5
+samm_ori         0.2 0.4  no   no   shuffle   2.5e-5  2
+"""
+
+
+@pytest.mark.parametrize("line", PUBLISHED.split("\n")[1:-1], ids=lambda line: line.split()[0])
+@pytest.mark.parametrize("protocol", ["honest", "reference"])
+def test_a_recipe_follows_the_released_configuration_under_either_protocol(line, protocol):
+    file, depth, far_depth, flip, jitter, sampler, lr, start = line.split()
+    found = recipe(file, protocol)
+    assert (found.drop_path, found.global_drop_path) == (float(depth), float(far_depth))
+    assert found.flip_probability == (0 if flip == "no" else float(flip))
+    assert (found.jitter > 0) == (jitter == "yes")
+    assert found.class_balanced == (sampler == "balanced")
+    assert (found.lr, found.align_start) == (float(lr), float(start))
+    said = sources(file, found)
+    for key in ("drop_path", "flip_probability", "jitter", "class_balanced", "lr", "align_start"):
+        assert said[key] == file
+
+
+def test_a_task_names_the_configuration_that_it_follows():
+    for task, file in FILES.items():
+        followed = {file, task} - {""}
+        assert {recipe(name) for name in followed} == {recipe(task)}
+        text = recipe_report.as_text(task, recipe(task))
+        said = f"after the released configuration {file}" if file else "no configuration was rel"
+        assert said in text.splitlines()[1]
+        assert sources(task, recipe(task))["lr"] == (file or "most")
+    assert [task for task, file in FILES.items() if not file] == [
+        "casme3-3",
+        "casme3-4",
+        "megc2019-3",
+    ]
+
+
+def test_what_is_no_setting_is_told():
+    text = recipe_report.as_text("samm", recipe("samm"))
+    assert "short_side        256" in text and "context 77" in text and "epoch 50" in text
+    assert "context 32" in recipe_report.as_text("casme2_ori", recipe("casme2_ori"))
+    assert recipe_report.as_dict("synthme-7", recipe("synthme-7"))["not_settings"] == {}
 
 
 @each
-def test_a_recipe_differs_from_the_base_where_the_table_says_so(name):
+def test_a_recipe_differs_from_the_base_where_its_row_says_so(name):
     found = recipe_report.differences(name, recipe(name))
-    table = DIFFERENCES.get(name, {})
-    assert {key: here for key, (_, here) in found.items()} == table
+    most, row = Released(""), released(name)
+    wanted = {key for key in Config.__dataclass_fields__ if key in row._fields and key != "task"}
+    differ = {key: getattr(row, key) for key in wanted if getattr(row, key) != getattr(most, key)}
+    if row.task == "dfme-7":
+        differ["held_out"] = "split"
+    assert {key: here for key, (_, here) in found.items()} == differ
 
 
 @each
@@ -70,7 +134,7 @@ def test_changes_are_checked_and_said_to_be_given():
         "precision",
         "accumulate",
     }
-    assert (said["lr"], said["class_balanced"], said["jitter"]) == ("paper", "program", "ours")
+    assert (said["epochs"], said["normalisation"], said["seed"]) == ("paper", "program", "ours")
     with pytest.raises(ValueError, match="did you mean 'epochs'"):
         recipe("casme3-7", epoch=3)
     with pytest.raises(ValueError, match="protocol 'reference' sets soft_targets to False"):
@@ -81,7 +145,7 @@ def test_changes_are_checked_and_said_to_be_given():
 def test_sources_follow_the_protocol(protocol):
     said = sources("samm-5", recipe("samm-5", protocol=protocol))
     assert said["soft_targets"] == ("program" if protocol == "reference" else "ours")
-    assert said["align_start"] == "program" and said["lr"] == "paper"
+    assert said["align_start"] == said["lr"] == "samm" and said["grad_clip"] == "paper"
 
 
 @pytest.mark.parametrize("protocol", ["honest", "reference"])
@@ -89,7 +153,7 @@ def test_sources_follow_the_protocol(protocol):
 def test_the_printed_command_gives_the_recipe_to_the_notebook(name, protocol):
     config = recipe(name, protocol)
     lines = commands(name, config)
-    transfers = name not in (*SYNTHME, PRETRAINING)
+    transfers = config.task not in (*SYNTHME, PRETRAINING)
     assert len(lines) == 1 + transfers
     wanted = [recipe(PRETRAINING, protocol), config] if transfers else [config]
     notebook = ROOT / NOTEBOOK
@@ -119,8 +183,9 @@ def test_the_command_lists_prints_and_names_the_nearest(capsys):
     text = capsys.readouterr().out
     assert "stamp: epoch chosen on the held-out subject" in text
     assert "class_balanced    False -> True" in text and text.count("papermill ") == 2
+    assert "class_balanced      True                casme3" in text
     assert main(["recipe", "samm-3", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["values"]["lr"] == {"value": 7e-5, "source": "paper"}
+    assert found["values"]["lr"] == {"value": 7e-5, "source": "samm_3cls"}
     assert main(["recipe", "casme37"]) == 2
     assert "did you mean 'casme3-7'?" in capsys.readouterr().err

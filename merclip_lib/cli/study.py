@@ -9,10 +9,11 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def add_trainings(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip run`, `sweep` and `pretrain`: what trains."""
+    """`merclip run`, `sweep`, `figures`, `figure` and `pretrain`: what trains."""
     parser = command(_run, "run", "execute all notebooks in order")
     parser.add_argument("--profile", default="standard", help="smoke, quick, standard or paper")
     parser.add_argument("--in-place", action="store_true", help="write the executed notebooks back")
@@ -29,6 +30,13 @@ def add_trainings(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--executor", default="serial", help="processes, ray: side by side")
     parser.add_argument("--workers", type=int, help="entries side by side (default: one per core)")
     parser.add_argument("--address", default="", help="of a Ray cluster, host:port or auto")
+
+    parser = command(_figures, "figures", "list what the paper shows, or make all of it")
+    parser.add_argument("--paper", action="store_true", help="run the notebooks and collect")
+    _add_paper(parser)
+    parser = command(_figures, "figure", "make one table or figure of the paper")
+    parser.add_argument("name", help="as `merclip figures` lists it")
+    _add_paper(parser)
 
     parser = command(_pretrain, "pretrain", "make the tiny starts again, as they come with us")
     parser.add_argument("--part", choices=("text", "motion", "dfme"), default="motion")
@@ -91,6 +99,14 @@ def add_reports(command: Callable[..., ArgumentParser]) -> None:
 
     parser = command(_test, "test", "run the tests; further arguments go to pytest")
     parser.set_defaults(takes_rest=True)
+
+
+def _add_paper(parser: ArgumentParser) -> None:
+    """Where clips come from and where tables and figures go."""
+    help_ = "the clip store of a task, such as samm-5=stores/samm (default: SynthME)"
+    parser.add_argument("--store", nargs="+", default=[], metavar="TASK=FOLDER", help=help_)
+    parser.add_argument("--out", type=Path, default=Path("paper"), help="folder to write (paper)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="other values")
 
 
 def add_study(command: Callable[..., ArgumentParser]) -> None:
@@ -174,6 +190,37 @@ def _failed(error: Exception | str) -> int:
     """Say what failed; the exit code for it."""
     print(f"merclip: error: {error}", file=sys.stderr)
     return 1
+
+
+def _figures(given: Namespace) -> int:
+    from merclip_lib.config import Config
+    from merclip_lib.study.paper import ARTEFACTS, make_artefacts
+
+    names = [given.name] if "name" in given else []
+    if not names and not given.paper:
+        for name, artefact in ARTEFACTS.items():
+            print(f"{name:<14}{artefact['shows']} ({artefact['notebook']}: {artefact['call']})")
+        return 0
+    stores = _pairs(given.store or [f"{Config().task}="], "--store", "samm-5=stores/samm")
+    settings = {key: _yaml(value) for key, value in _pairs(given.set, "--set", "epochs=6").items()}
+    missing = make_artefacts(stores, given.out, names, settings)
+    print(*[f"not there: {line}" for line in missing], f"tables and figures: {given.out}", sep="\n")
+    return 1 if missing else 0
+
+
+def _pairs(words: list[str], option: str, example: str) -> dict[str, str]:
+    """KEY=VALUE words as a dictionary."""
+    for word in words:
+        if "=" not in word:
+            raise ValueError(f"{option} {word!r} is not of the form {example}")
+    return dict(word.split("=", 1) for word in words)
+
+
+def _yaml(text: str) -> Any:
+    """A value of the command line as YAML reads it."""
+    import yaml
+
+    return yaml.safe_load(text)
 
 
 def _pretrain(given: Namespace) -> int:
@@ -312,15 +359,11 @@ def _why(given: Namespace) -> int:
 
 
 def _cost(given: Namespace) -> int:
-    import yaml
-
     from merclip_lib.recipes import recipe
     from merclip_lib.study.cost import as_text, counts_of, measure_speed
 
-    for pair in given.set:
-        if "=" not in pair:
-            raise ValueError(f"--set {pair!r} is not KEY=VALUE, such as batch_size=4")
-    changes = {key: yaml.safe_load(value) for key, value in (p.split("=", 1) for p in given.set)}
+    pairs = _pairs(given.set, "--set", "KEY=VALUE, such as batch_size=4")
+    changes = {key: _yaml(value) for key, value in pairs.items()}
     config = recipe(given.recipe or changes.pop("task", "synthme-7"), **changes)
     clips, folds = counts_of(config, given.clips, given.folds)
     speed = given.clips_per_second

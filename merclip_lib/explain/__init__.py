@@ -1,7 +1,7 @@
 """What a trained network looks at, and whether it is where the face moves (paper, visualisation).
 
-`relevance` and `rollout` make maps, `pointing` compares them with true motion, `embeddings` and
-`sentences` look at clip vectors. A notebook may use the names below.
+`relevance` and `rollout` make maps, `maps` all kinds of them, `pointing` compares them with true
+motion, `embeddings` and `sentences` look at clip vectors. A notebook may use the names below.
 """
 
 import lazy_loader
@@ -10,13 +10,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "why": ["clip_page"],
-        "embeddings": ["embed", "knn_purity", "similarity", "tsne"],
+        "embeddings": "alike_neighbours embed emotion_tokens knn_purity similarity tsne".split(),
+        "maps": ["relevance_maps"],
         "pointing": (
-            "energy_in_region localisation moving_region pointing_game true_motion"
+            "energy_in_region localisation localisation_claims moving_region pointing_game "
+            "true_motion"
         ).split(),
         "relevance": (
-            "frame_difference freeze_drop held_out_video input_gradient motion_relevance "
-            "token_relevance"
+            "frame_difference freeze_drop grad_cam held_out_video input_gradient "
+            "motion_relevance token_relevance"
         ).split(),
         "rollout": ["attention_rollout"],
         "sentences": (

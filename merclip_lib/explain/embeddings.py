@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
 from merclip_lib.config import Config
@@ -43,6 +44,25 @@ def embed(
     return z, o
 
 
+@torch.inference_mode()
+def emotion_tokens(
+    model: MERCLIP, dataset: ClipDataset, batch_size: int = 32, config: Config | None = None
+) -> np.ndarray:
+    """Token 0 after the last layer of the EIM, (N, C); without EIM the clip token that is read.
+
+    Arguments as `embed`.
+    """
+    model.eval()
+    parts = []
+    for items in torch.arange(len(dataset)).split(batch_size):
+        video = gather(dataset, items, config).video.transpose(1, 2)
+        tokens = model.vision_encoder(video).tokens
+        for block in getattr(model.cls_head, "blocks", ()):
+            tokens = block(tokens)
+        parts.append(tokens[:, 0])
+    return torch.cat(parts).numpy()
+
+
 def tsne(x: np.ndarray, seed: int = 0) -> np.ndarray:
     """A map of vectors, neighbours by cosine distance (t-SNE; paper, visualisation).
 
@@ -73,13 +93,18 @@ def knn_purity(x: np.ndarray, labels: Sequence, k: int = 5) -> Purity:
     Raises:
         ValueError: unless 1 <= k < N.
     """
+    share = alike_neighbours(x, labels, k).mean()
+    counts = pd.Series(list(labels)).value_counts()
+    return Purity(float(share), float((counts * (counts - 1)).sum() / len(x) / (len(x) - 1)))
+
+
+def alike_neighbours(x: np.ndarray, labels: Sequence, k: int = 5) -> np.ndarray:
+    """`knn_purity` clip by clip: the share of each clip's neighbours with its label, (N,)."""
     if not 1 <= k < len(x):
         raise ValueError(f"k is {k}; it must lie between 1 and the number of other clips")
     label = np.asarray(labels)
-    same = label[:, None] == label
     near = np.argsort(-similarity(x, x) + 4 * np.eye(len(x)), axis=1)[:, :k]
-    share = np.take_along_axis(same, near, 1).mean()
-    return Purity(float(share), float((same.sum(1) - 1).mean() / (len(x) - 1)))
+    return (label[near] == label[:, None]).mean(1)
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:

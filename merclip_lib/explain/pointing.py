@@ -2,14 +2,19 @@
 
 A picture of a heat map proves nothing. SynthME knows which patches moved, so a map can be scored:
 does its maximum fall where the skin moved (pointing game), and how much of it lies there? Every
-score stands beside what blind guessing gives. N clips, t time positions, g x g patches.
+score stands beside that of another clip's map and of blind guessing. N clips, t time positions,
+g x g patches.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from merclip_lib.data.dataset import uniform_sample
 from merclip_lib.data.store import ClipStore
+from merclip_lib.scores.bootstrap import DEFAULT, Resampling, clip_differences, subject_interval
+from merclip_lib.scores.verdicts import in_numbers, p_in_words, side_of_change
 
 
 def true_motion(store: ClipStore, rows: np.ndarray, frames: int) -> np.ndarray:
@@ -57,9 +62,7 @@ def pointing_game(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
         (N,), 0 or 1, or a share where maxima tie. Blind guessing gives the region's area,
         `region.mean((1, 2))`.
     """
-    maps = _over_time(maps)
-    best = maps == maps.max((1, 2), keepdims=True)
-    return (best & region).sum((1, 2)) / best.sum((1, 2))
+    return (_maximum(maps) * region).sum((1, 2))
 
 
 def energy_in_region(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
@@ -72,10 +75,21 @@ def energy_in_region(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
     Returns:
         (N,); the region's area where nothing is positive.
     """
+    return (_energy(maps) * region).sum((1, 2))
+
+
+def _maximum(maps: np.ndarray) -> np.ndarray:
+    """Where the maximum of a map is: 1 there, shared where maxima tie, (N, g, g)."""
+    maps = _over_time(maps)
+    best = maps == maps.max((1, 2), keepdims=True)
+    return best / best.sum((1, 2), keepdims=True)
+
+
+def _energy(maps: np.ndarray) -> np.ndarray:
+    """The positive part of a map with sum 1, flat where nothing is positive, (N, g, g)."""
     maps = np.maximum(_over_time(maps), 0)
-    total = maps.sum((1, 2))
-    inside = (maps * region).sum((1, 2))
-    return np.where(total > 0, inside / np.where(total > 0, total, 1), region.mean((1, 2)))
+    maps = maps + (maps.sum((1, 2), keepdims=True) == 0)
+    return maps / maps.sum((1, 2), keepdims=True)
 
 
 def _over_time(maps: np.ndarray) -> np.ndarray:
@@ -88,30 +102,62 @@ def centre_prior(grid: int) -> np.ndarray:
     return np.exp(-(at[:, None] ** 2 + at**2) / 2)
 
 
-def localisation(maps: dict[str, np.ndarray], region: np.ndarray) -> pd.DataFrame:
-    """Scores of maps beside those of guesses.
+def localisation(
+    maps: dict[str, np.ndarray],
+    region: np.ndarray,
+    subjects: Sequence,
+    networks: Sequence,
+    resampling: Resampling = DEFAULT,
+) -> pd.DataFrame:
+    """Scores of maps, each beside the same kind of map of another clip, and beside blind guesses.
 
-    Guesses: any patch; the middle of the picture; and, for the first map, the map of another
-    clip (mean over all others): what it knows about faces without having seen this clip.
+    The map of another clip knows about faces what the map knows, without having seen this clip:
+    only what a map scores beyond it can come from the movement. Its score is the mean over all
+    other clips that the same network saw. Guesses are the middle of the picture, and any patch.
 
     Args:
         maps: name -> (N, t, g, g) or (N, g, g).
         region: (N, g, g) bool, where the clips move.
+        subjects: (N,) the person in each clip; intervals are over people.
+        networks: (N,) the network that saw each clip, such as its fold.
+        resampling: how people are drawn.
 
     Returns:
-        A row per metric and name: [name, metric, value, low, high], mean over clips and its 95 %
-        interval.
+        A row per metric and name [metric, name, value, low, high, other, gain, gain_low,
+        gain_high, p, p_holm]: mean over clips with its interval, that of the other clips' maps,
+        and the mean of their paired difference; p_holm is corrected for all maps and metrics.
+
+    Raises:
+        ValueError: a network saw a single clip.
     """
-    first = next(iter(maps.values()))
+    network = np.asarray(networks)
+    others = (network[:, None] == network) & ~np.eye(len(network), dtype=bool)
+    if not others.any(0).all():
+        raise ValueError("a network saw a single clip, which has no other to compare it with")
+    flat, rows, gains = region.reshape(len(region), -1).T, [], {}
     middle = np.broadcast_to(centre_prior(region.shape[-1]), region.shape)
-    rows = []
-    for metric, score in (("pointing game", pointing_game), ("energy in region", energy_in_region)):
-        values = {name: score(m, region) for name, m in maps.items()}
-        others = [score(np.roll(first, shift, axis=0), region) for shift in range(1, len(region))]
-        values["map of another clip"] = np.mean(others, 0)
-        values["middle of the picture"] = score(middle, region)
-        values["any patch (area)"] = region.mean((1, 2))
-        for name, value in values.items():
-            mean, half = value.mean(), 1.96 * value.std() / len(value) ** 0.5
-            rows.append((name, metric, mean, max(mean - half, 0.0), min(mean + half, 1.0)))
-    return pd.DataFrame(rows, columns=["name", "metric", "value", "low", "high"])
+    guesses = {"middle of the picture": middle, "any patch (area)": np.ones_like(middle)}
+    for metric, share in (("pointing game", _maximum), ("energy in region", _energy)):
+        for name, map_ in {**maps, **guesses}.items():
+            scores = share(map_).reshape(len(region), -1) @ flat  # map of clip j, region of clip i
+            own, other = np.diag(scores), (scores * others).sum(0) / others.sum(0)
+            rows.append((metric, name, *subject_interval(own, subjects, resampling), other.mean()))
+            if name in maps:
+                gains[f"{name}, {metric}"] = own - other
+    table = pd.DataFrame(rows, columns=["metric", "name", "value", "low", "high", "other"])
+    guessed = table["name"].isin(guesses)
+    table.loc[guessed, "other"] = np.nan  # a guess is the same for all clips
+    gain = clip_differences(gains, subjects, resampling).set_index(table.index[~guessed])
+    gain.columns = ["name", "gain", "gain_low", "gain_high", "p", "p_holm"]
+    return table.join(gain.drop(columns="name"))
+
+
+def localisation_claims(table: pd.DataFrame) -> list[str]:
+    """What `localisation` allows to say of each map in the pointing game, one sentence each."""
+    words = {1: "more than", -1: "less than", 0: "not clearly more or less than"}
+    game = table[(table["metric"] == "pointing game") & table["gain"].notna()]
+    return [
+        f"{name}: {value:.0%} hits, {words[side_of_change(gain, p)]} the same map of another clip "
+        f"({other:.0%}; {in_numbers(gain, low, high)}; {p_in_words(p)} after Holm's correction)"
+        for _, name, value, _, _, other, gain, low, high, _, p in game.itertuples(index=False)
+    ]

@@ -75,14 +75,37 @@ def token_relevance(model: MERCLIP, video: Tensor, classes: Tensor | None = None
     clip token holds the whole clip, so this says where the EIM reads, not where the face moved.
     Arguments as `motion_relevance`.
     """
+    patches, gradient = _inference_patches(model, video, classes)
+    return _on_grid(model, F.relu((patches * gradient).sum(-1)))
+
+
+def grad_cam(model: MERCLIP, video: Tensor, classes: Tensor | None = None) -> np.ndarray:
+    """Grad-CAM (Selvaraju 2017) at the EIM's input: relu(sum_C w_C F), (N, t, g, g).
+
+    F are the patches' inference tokens and w the mean over patches of d logit_c / dF: how a channel
+    counts is the same everywhere, where it is high makes the map. What `token_relevance` says of
+    the place holds here too. Arguments as `motion_relevance`.
+    """
+    patches, gradient = _inference_patches(model, video, classes)
+    return _on_grid(model, F.relu((patches * gradient.mean(1, keepdim=True)).sum(-1)))
+
+
+def _inference_patches(
+    model: MERCLIP, video: Tensor, classes: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The patches' inference tokens F and d logit_c / dF, both (N, t * g * g, C)."""
     classes = classes_asked(model, video, classes)
     with torch.no_grad():
         tokens = model.vision_encoder(video).tokens
     tokens.requires_grad_()
     (gradient,) = class_gradients(model.cls_head(tokens), classes, [tokens])
-    patches = F.relu((tokens * gradient).sum(-1)[:, 1:]).detach()
+    return tokens[:, 1:].detach(), gradient[:, 1:]
+
+
+def _on_grid(model: MERCLIP, patches: Tensor) -> np.ndarray:
+    """Values (N, t * g * g) of patches as maps (N, t, g, g)."""
     grid = model.vision_encoder.size.grid
-    return patches.view(len(video), -1, grid, grid).numpy()
+    return patches.view(len(patches), -1, grid, grid).numpy()
 
 
 def frame_difference(model: MERCLIP, video: Tensor) -> np.ndarray:
@@ -125,7 +148,7 @@ def freeze(video: Tensor, mask: np.ndarray) -> Tensor:
 @torch.inference_mode()
 def freeze_drop(
     model: MERCLIP, video: Tensor, order: np.ndarray, counts: Sequence[int]
-) -> list[float]:
+) -> np.ndarray:
     """How much the predicted class loses when the most relevant patches stop moving.
 
     A faithful map makes a steep fall. It needs no known motion, so it also works on real clips.
@@ -137,7 +160,7 @@ def freeze_drop(
         counts: how many patches are held still.
 
     Returns:
-        Mean fall of the predicted class's probability, one number per count.
+        Fall of the predicted class's probability, (len(counts), N).
     """
     model.eval()
     whole = model(video).logits.softmax(1)
@@ -147,5 +170,5 @@ def freeze_drop(
         mask = np.zeros(order.shape, bool)
         np.put_along_axis(mask, order[:, :count], True, 1)
         frozen = model(freeze(video, mask.reshape(-1, g, g))).logits.softmax(1)
-        drops.append(float((whole - frozen).gather(1, best).mean()))
-    return drops
+        drops.append((whole - frozen).gather(1, best)[:, 0])
+    return torch.stack(drops).numpy()

@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "metrics": ["confusion", "score", "score_by"],
         "bootstrap": (
-            "Resampling bootstrap_interval holm paired_difference subject_interval"
+            "Resampling bootstrap_interval clip_differences holm paired_difference subject_interval"
         ).split(),
         "predictions_file": ["score_file"],
         "published": (
@@ -20,8 +20,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ).split(),
         "traps": (
             "best_on_test matched_by_row_order mean_of_folds mean_of_folds_present measure_trap "
-            "pooled_uar precision_as_uar read_epochs"
+            "measured_together pooled_uar precision_as_uar read_epochs"
         ).split(),
-        "verdicts": ["side_of_zero", "verdict"],
+        "verdicts": ["claims", "side_of_zero", "verdict"],
     },
 )

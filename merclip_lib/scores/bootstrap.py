@@ -4,7 +4,7 @@ Clips of one person are not independent, so what is drawn with replacement is su
 Not in the paper, which gives no intervals.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -137,19 +137,51 @@ def paired_difference(
     counts = paired_counts(a, b, classes, ("subject", "truth"))
     first, second = (resampled(each, pooled(metric), resampling) for each in counts)
     difference = first - second
-    other_side = min((difference[1:] <= 0).sum(), (difference[1:] >= 0).sum())
-    p = min(1.0, 2 * (1 + other_side) / (resampling.samples + 1))
-    return Difference(*estimate(difference, resampling), float(p))
+    return Difference(*estimate(difference, resampling), two_sided(difference[1:]))
+
+
+def two_sided(differences: np.ndarray) -> float:
+    """p of resampled differences (B,): twice the share on the other side of 0, from 2 / (B + 1)."""
+    other_side = min((differences <= 0).sum(), (differences >= 0).sum())
+    return float(min(1.0, 2 * (1 + other_side) / (len(differences) + 1)))
 
 
 def subject_interval(
     values: np.ndarray, subjects: Sequence, resampling: Resampling = DEFAULT
 ) -> Estimate:
     """Mean of values (N,) of clips, and its interval when their subjects (N,) are drawn."""
+    drawn = _resampled_means(values, subjects, resampling)
+    return Estimate(float(np.mean(values)), *resampling.interval(drawn))
+
+
+def _resampled_means(values: np.ndarray, subjects: Sequence, resampling: Resampling) -> np.ndarray:
+    """The mean over clips in each resample of their subjects, (samples,)."""
     number = pd.factorize(np.asarray(subjects))[0]
     drawn = resampling.draw(number.max() + 1)
     total, count = np.bincount(number, values), np.bincount(number)
-    return Estimate(float(np.mean(values)), *resampling.interval(drawn @ total / (drawn @ count)))
+    return drawn @ total / (drawn @ count)
+
+
+def clip_differences(
+    differences: Mapping[str, np.ndarray], subjects: Sequence, resampling: Resampling = DEFAULT
+) -> pd.DataFrame:
+    """Several questions about the same clips: is the mean of a difference apart from zero?
+
+    Args:
+        differences: name of the question -> (N,) a difference for each clip, such as its score
+            with one map minus that with another.
+        subjects: (N,) the person in each clip; people are drawn, the same for all questions.
+        resampling: how.
+
+    Returns:
+        A row per question [name, mean, low, high, p, p_holm]; the last corrected for all of them.
+    """
+    rows = []
+    for name, values in differences.items():
+        drawn = _resampled_means(values, subjects, resampling)
+        rows.append((name, np.mean(values), *resampling.interval(drawn), two_sided(drawn)))
+    table = pd.DataFrame(rows, columns=["name", "mean", "low", "high", "p"])
+    return table.assign(p_holm=holm(table["p"]))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

@@ -26,6 +26,9 @@ COLUMNS = "task part method protocol selection uf1 uf1_low uf1_high uar seeds no
 def read_published(path: str | Path = PUBLISHED) -> pd.DataFrame:
     """Published figures: task, part ("all" or a database), method, selection, uf1, uar, source.
 
+    A figure that was read nowhere is NaN, and such a row has no source: every task of the paper
+    has its row, whether something is known or not.
+
     Raises:
         ValueError: naming the method, for a figure outside [0, 1], an unknown task, source or
             selection, and for a missing file.
@@ -42,7 +45,7 @@ def read_published(path: str | Path = PUBLISHED) -> pd.DataFrame:
                     raise ValueError(f"{where}: {task} has no part {part!r}")
                 _check_shares((uf1, uar), where)
                 method, selection = entry["method"], entry["selection"]
-                source = _source(content, entry, where)
+                source = _source(content, entry, where) if uf1 or uar else ""
                 rows.append((task, part, method, selection, uf1, uar, source))
     columns = "task part method selection uf1 uar source".split()
     return pd.DataFrame(rows, columns=columns).astype({"uf1": float, "uar": float})
@@ -135,7 +138,7 @@ def ledger_of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:
     """One task of the ledger for reading: a row per method, `UF1 / UAR` of each part."""
     rows = table[table["task"] == task]
     text = [
-        note or f"{uf1:.4f} / {'–' if pd.isna(uar) else format(uar, '.4f')}"
+        note or " / ".join("–" if pd.isna(value) else f"{value:.4f}" for value in (uf1, uar))
         for uf1, uar, note in zip(rows["uf1"], rows["uar"], rows["note"], strict=True)
     ]
     # ours may stand there several times: runs of other settings are told apart by their source

@@ -7,8 +7,9 @@ Varanka et al. 2023 (epoch, fold averages, split) and the programs named in
 data/cards/published.yaml.
 """
 
+import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,11 @@ import pandas as pd
 from merclip_lib.scores import bootstrap
 from merclip_lib.scores.bootstrap import DEFAULT, Resampling, ScoringRule, pooled
 from merclip_lib.scores.metrics import metric_of
+from merclip_lib.scores.verdicts import claims, in_numbers, side_of_change, side_of_zero
 
 pooled_uf1 = pooled("uf1")
 pooled_uar = pooled("uar")
+VERDICTS = {1: "inflates", -1: "deflates", 0: "no clear change"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class TrapEffect:
     """A number counted honestly and with a trap: each with its interval, and their difference.
 
     Values are means over seeds; all intervals come from the same resamples of subjects. `change`
-    is trapped minus honest, `low` and `high` its interval.
+    is trapped minus honest, `low` and `high` its interval, `p` two-sided.
     """
 
     honest: float
@@ -40,20 +43,18 @@ class TrapEffect:
     change: float
     low: float
     high: float
+    p: float
 
     @property
     def verdict(self) -> str:
-        """What the interval of the change says: "inflates", "deflates" or "no clear change"."""
-        if self.low > 0:
-            return "inflates"
-        return "deflates" if self.high < 0 else "no clear change"
+        """What the interval of the change says if nothing else is asked: one of VERDICTS."""
+        return VERDICTS[side_of_zero(self.low, self.high)]
 
     def __str__(self) -> str:
         return (
             f"{self.honest:.3f} [{self.honest_low:.3f}, {self.honest_high:.3f}] becomes "
             f"{self.trapped:.3f} [{self.trapped_low:.3f}, {self.trapped_high:.3f}], "
-            f"a change of {self.change:+.3f} [{self.low:+.3f}, {self.high:+.3f}]: "
-            f"{self.verdict}"
+            f"a change of {in_numbers(self.change, self.low, self.high, self.p)}: {self.verdict}"
         )
 
 
@@ -82,7 +83,27 @@ def measure_trap(
     a = bootstrap.resampled(of_honest, right, resampling)
     b = bootstrap.resampled(of_trapped, wrong, resampling)
     first, second, change = (bootstrap.estimate(values, resampling) for values in (a, b, b - a))
-    return TrapEffect(*first, *second, *change)
+    return TrapEffect(*first, *second, *change, bootstrap.two_sided((b - a)[1:]))
+
+
+def measured_together(effects: Mapping[str, TrapEffect]) -> pd.DataFrame:
+    """Several effects in one table, their p-values corrected for asking all of them (Holm).
+
+    Args:
+        effects: by the name of the question.
+
+    Returns:
+        A row per effect: name, its numbers, p_holm, verdict (by p_holm) and a sentence that says
+        it all.
+    """
+    table = pd.DataFrame([{"name": name, **dataclasses.asdict(e)} for name, e in effects.items()])
+    table["p_holm"] = bootstrap.holm(table["p"])
+    sides = [side_of_change(*pair) for pair in zip(table["change"], table["p_holm"], strict=True)]
+    table["verdict"] = [VERDICTS[side] for side in sides]
+    changes = table[["name", "change", "low", "high", "p", "p_holm"]]
+    changes = changes.assign(name=changes["name"] + ":")
+    table["sentence"] = claims(changes, *(VERDICTS[side] for side in (1, -1, 0)))
+    return table
 
 
 def precision_as_uar(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -1,9 +1,13 @@
 """Sentences about differences that follow from the numbers.
 
 A difference with its interval allows three verdicts: it helps, it hurts, or this data does not
-show a difference.
+show a difference. Where several questions are asked at once, a p-value corrected for all of them
+decides in the place of the interval.
 """
 
+import pandas as pd
+
+CLEAR = 0.05  # below it a p-value says that a difference is there
 WORDS = {1: "helps", -1: "hurts", 0: "does not show a difference"}
 
 
@@ -28,4 +32,45 @@ def verdict(name: str, mean: float, low: float, high: float, measure: str = "UF1
     if not low <= mean <= high:
         raise ValueError(f"{name}: {mean} lies outside its interval [{low}, {high}]")
     word = WORDS[side_of_zero(low, high)]
-    return f"{name} {word} ({measure} {mean:+.3f} [{low:+.3f}, {high:+.3f}])"
+    return f"{name} {word} ({measure} {in_numbers(mean, low, high)})"
+
+
+def side_of_change(change: float, p: float) -> int:
+    """The side of zero that a (corrected) p-value allows: 0 unless it is below CLEAR."""
+    return 0 if p >= CLEAR else 1 if change > 0 else -1
+
+
+def claims(differences: pd.DataFrame, more: str, less: str, unclear: str) -> list[str]:
+    """A sentence for each question of `bootstrap.clip_differences`, decided by `p_holm`.
+
+    Args:
+        differences: the table.
+        more: what is said of a question whose difference is above zero, after its name.
+        less: of one below zero.
+        unclear: where these people do not tell.
+    """
+    words, many = {1: more, -1: less, 0: unclear}, len(differences) > 1
+    after = f" after Holm's correction for {len(differences)} questions" if many else ""
+    return [
+        f"{name} {words[side_of_change(mean, p_holm)]} ({in_numbers(mean, low, high)}; "
+        f"{p_in_words(p_holm)}{after})"
+        for name, mean, low, high, _, p_holm in differences.itertuples(index=False)
+    ]
+
+
+def in_numbers(change: float, low: float, high: float, p: float | None = None) -> str:
+    """A change, its interval and p as all sentences write them.
+
+    An end of the interval that is zero to the digits shown is said to touch zero: its sign cannot
+    be read off the page.
+    """
+    text = f"{change:+.3f} [{low:+.3f}, {high:+.3f}]"
+    if p is not None:
+        text += f", {p_in_words(p)}"
+    touches = 0 in (round(low, 3), round(high, 3))
+    return f"{text}, the interval touches zero" if touches else text
+
+
+def p_in_words(p: float) -> str:
+    """ "p = 0.012"; what is smaller than 0.001 is written so."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

@@ -1,9 +1,10 @@
-"""The study: notebooks run through papermill, grids of runs, their cost.
+"""The study: notebooks run through papermill, grids of runs, their cost, what the paper shows.
 
-Not in the paper. `notebooks` runs them, `kernel` sets them up, `sweeps` runs a grid, `cost` says
-what a run will take, `progress` shows how far it is, `checkout` knows where the notebooks are. The
-frozen study: `design` says what is trained and compared, `blocks` trains it, `archive` keeps what
-was predicted, `tables` scores it. A notebook may use the names below.
+Not in the paper. `notebooks` runs them, `kernel` sets them up, `sweeps` runs a grid, `paper`
+collects tables and figures, `cost` says what a run will take, `progress` shows how far it is,
+`checkout` knows where the notebooks are. The frozen study: `design` says what is trained and
+compared, `blocks` trains it, `archive` keeps what was predicted, `tables` scores it. A notebook
+may use the names below.
 """
 
 import lazy_loader

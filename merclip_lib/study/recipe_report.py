@@ -5,7 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from merclip_lib.config import REFERENCE, Config, stamp
-from merclip_lib.recipes import FROM_PROGRAM, PAPER, PRETRAINING, SYNTHME, recipe, values_of
+from merclip_lib.recipes import (
+    FILES,
+    PAPER,
+    PRETRAINING,
+    PROGRAM,
+    RELEASED,
+    SYNTHME,
+    Released,
+    recipe,
+    released,
+    values_of,
+)
 from merclip_lib.study.checkout import MARK as NOTEBOOK
 from merclip_lib.study.notebooks import papermill_command
 
@@ -18,8 +29,9 @@ def sources(name: str, config: Config) -> dict[str, str]:
         config: what `recipe` gave for it.
 
     Returns:
-        "paper"; "program", the authors' released one; "ours", a default of this library; or
-        "given", a change by the caller.
+        "paper"; the name of the released configuration; "most", what most of these have, where
+        none was released for the task; "program", what all of them do; "ours", a default of this
+        library; or "given", a change by the caller.
     """
     base, default, source = values_of(name), Config(), {}
     for field in fields(Config):
@@ -30,16 +42,26 @@ def sources(name: str, config: Config) -> dict[str, str]:
             source[key] = "given"
         elif key not in base or name in SYNTHME:
             source[key] = "ours"
+        elif key in Released._fields:
+            source[key] = file_of(name) or "most"
         else:
-            source[key] = "program" if FROM_PROGRAM.get(key) == value else "paper"
+            source[key] = "program" if key in PROGRAM else "paper"
     source["task"] = "ours" if name in SYNTHME else "paper"
     return source
 
 
+def file_of(name: str) -> str:
+    """The released configuration that a recipe follows, "" where there is none."""
+    return name if name in RELEASED else FILES.get(name, "")
+
+
 def differences(name: str, config: Config) -> dict[str, tuple]:
-    """(value in the base, value here) of every field that differs; the base is the honest PAPER,
-    for SynthME the library's defaults."""
-    base = asdict(Config()) | ({} if name in SYNTHME else PAPER) | {"task": name}
+    """(value in the base, value here) of every field that differs; the base is the honest PAPER
+    with what most released configurations have, for SynthME the library's defaults."""
+    base = asdict(Config()) | {"task": config.task}
+    if name not in SYNTHME:
+        most = Released(config.task)._asdict()
+        base |= PAPER | PROGRAM | {key: most[key] for key in most if key in base}
     here = asdict(config)
     return {key: (base[key], value) for key, value in here.items() if value != base[key]}
 
@@ -53,7 +75,7 @@ def commands(name: str, config: Config) -> list[str]:
     if name in SYNTHME:
         return [_papermill(name, config, {})]
     files: dict[str, Any] = {"weights": "WEIGHTS", "store_dir": "STORE", "extra_seeds": []}
-    if name == PRETRAINING:
+    if config.task == PRETRAINING:
         return [_papermill(name, config, files)]
     start = recipe(PRETRAINING, config.protocol)
     first = {**files, "store_dir": "DFME_STORE", "runs_dir": "../runs/dfme", "keep_network": True}
@@ -77,8 +99,11 @@ def as_dict(name: str, config: Config) -> dict[str, Any]:
     """All about a recipe in plain values: fields with sources, differences, stamp, commands."""
     source, values = sources(name, config), asdict(config)
     differ = differences(name, config)
+    row = {} if name in SYNTHME else released(name)._asdict()
     return {
         "recipe": name,
+        "configuration": file_of(name),
+        "not_settings": {key: value for key, value in row.items() if key not in values},
         "protocol": config.protocol,
         "stamp": stamp(config),
         "values": {key: {"value": value, "source": source[key]} for key, value in values.items()},
@@ -89,11 +114,22 @@ def as_dict(name: str, config: Config) -> dict[str, Any]:
 
 def as_text(name: str, config: Config) -> str:
     """The same for reading."""
-    report = as_dict(name, config)
-    lines = [f"{name}, protocol {config.protocol}", ""]
+    report, synthetic = as_dict(name, config), name in SYNTHME
+    lines = [f"{name}, protocol {config.protocol}"]
+    if not synthetic:
+        lines.append(
+            f"after the released configuration {report['configuration']}"
+            if report["configuration"]
+            else "no configuration was released for this task: its values are what most have"
+        )
+    lines.append("")
     for key, entry in report["values"].items():
         lines.append(f"{key:<20}{str(entry['value']) or '(empty)':<20}{entry['source']}")
-    base = "the library's defaults" if name in SYNTHME else "the base of the paper's recipes"
+    if not synthetic:
+        lines += ["", "no settings here"]
+        lines += [f"  {key:<18}{value}" for key, value in report["not_settings"].items()]
+        lines.append("  augmentation      AugMix of magnitude 1 besides; ours has its jitter alone")
+    base = "the library's defaults" if synthetic else "what most of the paper's recipes have"
     lines += ["", f"differs from {base} in"]
     for key, entry in report["differences"].items():
         lines.append(f"  {key:<18}{entry['base']!s} -> {entry['here']!s}")

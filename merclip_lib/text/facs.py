@@ -184,7 +184,7 @@ def _unreadable(where: str, text: str, reason: str) -> ValueError:
 def swap_sides(annotation: object, where: str = "") -> str:
     """The annotation of the mirrored face: L and R exchanged, all else as written.
 
-    The authors' program flips frames and keeps the sentence, which makes every one-sided sentence
+    Two of the released configurations flip frames without it, which makes every one-sided sentence
     of a flipped clip wrong.
 
     Args:

@@ -1,16 +1,23 @@
 """Explanations: axioms of the maps and their scores, on small networks and made-up arrays."""
 
+import copy
 import dataclasses
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from merclip_lib.config import SIZES
-from merclip_lib.explain.embeddings import knn_purity, tsne
+from merclip_lib.data.dataset import ClipDataset, Sampling
+from merclip_lib.data.store import ClipStore
+from merclip_lib.explain.embeddings import alike_neighbours, emotion_tokens, knn_purity, tsne
+from merclip_lib.explain.maps import KINDS, relevance_maps
 from merclip_lib.explain.pointing import (
     energy_in_region,
     localisation,
+    localisation_claims,
     moving_region,
     pointing_game,
     true_motion,
@@ -20,6 +27,8 @@ from merclip_lib.explain.relevance import (
     frame_difference,
     freeze,
     freeze_drop,
+    grad_cam,
+    held_out_video,
     input_gradient,
     motion_relevance,
     token_relevance,
@@ -113,6 +122,53 @@ def attention_of_the_forward_pass(model, video, classes, monkeypatch):
     return [(weights * weights.grad).clamp(min=0).mean(1).detach() for weights in maps]
 
 
+class ReadsPatches(torch.nn.Module):
+    """Logits that are linear in the inference tokens: W times the mean of some patches' tokens."""
+
+    def __init__(self, patches):
+        super().__init__()
+        self.patches, self.weight = patches, torch.randn(3, 32)
+
+    def forward(self, tokens):
+        return tokens[:, 1:][:, self.patches].mean(1) @ self.weight.T
+
+
+def test_grad_cam_by_hand(model, video):
+    classes = torch.tensor([0, 1, 2, 0])
+    for patches in (slice(None), [5]):  # a head that reads all patches, one that reads a single one
+        reader = copy.copy(model)
+        reader._modules = {**model._modules, "cls_head": ReadsPatches(patches)}
+        with torch.no_grad():
+            tokens = model.vision_encoder(video).tokens[:, 1:]
+        # either way the mean gradient of the patches is W_c / their number
+        wanted = torch.einsum("npc,nc->np", tokens, reader.cls_head.weight[classes]) / 64
+        found = grad_cam(reader, video, classes)
+        np.testing.assert_allclose(found.reshape(4, 64), wanted.clamp(min=0), atol=1e-6)
+
+
+@pytest.fixture
+def clips():
+    """Five clips of noise, 8 frames of 32 pixels."""
+    frames = np.random.default_rng(0).integers(0, 255, (5, 8, 32, 32, 3), np.uint8)
+    store = ClipStore(Path("nowhere"), pd.DataFrame({"subject": list("abcde")}), frames, None, {})
+    return ClipDataset(store, range(5), [0] * 5, Sampling(8))
+
+
+def test_all_maps_at_once_are_the_single_ones(model, clips):
+    maps, video = relevance_maps(model, clips, batch_size=2), held_out_video(clips)
+    assert set(maps) == set(KINDS)
+    for kind in ("integrated gradients", "Grad-CAM", "frame difference"):
+        np.testing.assert_allclose(maps[kind], KINDS[kind](model, video), rtol=1e-3, atol=1e-5)
+
+
+def test_the_emotion_token_is_what_the_classifier_reads(model, clips):
+    head = model.cls_head
+    with torch.no_grad():
+        read = head.fc_cls(head.norm(torch.tensor(emotion_tokens(model, clips, batch_size=2))))
+        logits = head.layer_logits(model.vision_encoder(held_out_video(clips)).tokens)
+    torch.testing.assert_close(read, logits[-1], rtol=1e-4, atol=1e-5)
+
+
 def test_rollout_follows_the_attention_of_the_forward_pass(video, monkeypatch):
     torch.manual_seed(3)
     size = dataclasses.replace(
@@ -173,9 +229,10 @@ def test_freezing_what_moved_makes_the_still_clip(model, video):
     assert torch.equal(freeze(video, ~mask), video)
     still_first = np.tile(np.r_[6, np.delete(np.arange(16), 6)], (4, 1))  # patch 6: row 1, column 2
     drops = freeze_drop(model, video, still_first, [0, 1, 16])
-    assert drops[0] == pytest.approx(0, abs=1e-6)
-    assert drops[1] == pytest.approx(drops[2]) != 0
-    assert freeze_drop(model, video, still_first[:, ::-1], [15]) == pytest.approx([0], abs=1e-6)
+    assert drops.shape == (3, 4) and np.abs(drops[0]).max() < 1e-6
+    np.testing.assert_allclose(drops[1], drops[2], atol=1e-6)
+    assert np.abs(drops[1]).min() > 1e-5
+    assert np.abs(freeze_drop(model, video, still_first[:, ::-1], [15])).max() < 1e-6
 
 
 def test_pointing_game_and_energy():
@@ -203,17 +260,60 @@ def test_a_flat_map_scores_as_a_blind_guess():
     np.testing.assert_allclose(energy_in_region(-flat, region), 6 / 16)
 
 
-def test_localisation_tells_a_true_map_from_one_that_ignores_the_clip():
-    region = np.zeros((4, 8, 8), bool)
-    for clip, (y, x) in enumerate([(0, 0), (0, 7), (7, 0), (7, 7)]):
-        region[clip, y, x] = True
-    always = np.zeros((4, 8, 8))
+CORNERS = [(0, 0), (0, 7), (7, 0), (7, 7)]
+
+
+def corner_maps(clips):
+    """Regions of one corner each, in turn; a map that shows it, and one that is always (0, 0)."""
+    region = np.zeros((clips, 8, 8), bool)
+    for clip in range(clips):
+        region[clip, *CORNERS[clip % 4]] = True
+    always = np.zeros((clips, 8, 8))
     always[:, 0, 0] = 1
-    table = localisation({"true": region.astype(float), "always": always}, region)
-    game = table[table.metric == "pointing game"].set_index("name").value
-    assert game["true"] == 1 and game["always"] == 0.25
-    assert game["map of another clip"] == 0 and game["middle of the picture"] == 0
-    assert game["any patch (area)"] == 1 / 64
+    return region, {"true": region.astype(float), "always": always}
+
+
+def test_localisation_tells_a_true_map_from_one_that_ignores_the_clip():
+    region, maps = corner_maps(4)
+    table = localisation(maps, region, list("abcd"), [0] * 4)
+    game = table[table.metric == "pointing game"].set_index("name")
+    assert game.value["true"] == 1 and game.value["always"] == 0.25
+    # the other three clips' maps never show this corner; one that ignores the clip is its own equal
+    assert game.other["true"] == 0 and game.other["always"] == 0.25
+    assert game.gain["true"] == 1 and game.gain["always"] == 0
+    assert game.value["middle of the picture"] == 0 and game.value["any patch (area)"] == 1 / 64
+    assert game.gain[["middle of the picture", "any patch (area)"]].isna().all()
+
+
+def test_the_map_of_another_clip_is_of_the_same_network():
+    region, maps = corner_maps(4)
+    region[1], maps["true"][1] = region[0], maps["true"][0]  # clips 0 and 1 move in one corner
+    networks = ["first", "first", "second", "second"]
+    table = localisation(maps, region, list("abcd"), networks).set_index(["metric", "name"])
+    assert table.other["pointing game", "true"] == pytest.approx((1 + 1 + 0 + 0) / 4)
+    with pytest.raises(ValueError, match="saw a single clip"):
+        localisation(maps, region, list("abcd"), ["first", *networks[:1], "second", "third"])
+
+
+def test_localisation_draws_people_and_corrects_for_all_questions():
+    region, maps = corner_maps(32)
+    generator = np.random.default_rng(0)
+    maps["blind"] = generator.random((32, 8, 8))
+    person = np.repeat(np.arange(8), 4)
+    table = localisation(maps, region, person, [0] * 32).set_index(["metric", "name"])
+    assert table.p_holm["pointing game", "true"] == pytest.approx(6 * 2 / 1001)
+    assert table.p_holm["pointing game", "always"] == 1
+    # half of the people are always hit, half never: an interval over people is wider than one over
+    # clips would be (0.25 in each direction against 0.17)
+    half = {"half": np.where(np.arange(32)[:, None, None] < 16, maps["true"], 0.0)}
+    half["half"][16:, 4, 4] = 1
+    row = localisation(half, region, person, [0] * 32).iloc[0]
+    assert row.value == 0.5 and row.high - row.low > 0.5
+    said = localisation_claims(table.reset_index())
+    assert said[0].startswith("true: 100% hits, more than the same map of another clip")
+    assert said[0].endswith("p = 0.012 after Holm's correction)")
+    assert "always: 25% hits, not clearly more or less than" in said[1]
+    assert "the interval touches zero" in said[1] and len(said) == 3
 
 
 def test_knn_purity_and_its_chance():
@@ -221,6 +321,10 @@ def test_knn_purity_and_its_chance():
     labels = np.repeat([0, 1], [200, 100])
     apart = np.eye(8)[labels] + 0.01 * generator.normal(size=(300, 8))
     assert knn_purity(apart, labels).share == 1
+    assert knn_purity(apart, labels).chance == pytest.approx((200 * 199 + 100 * 99) / 300 / 299)
+    mixed = np.where(np.arange(300) < 10, 1 - labels, labels)  # ten have the other label
+    alike = alike_neighbours(apart, mixed)
+    assert alike[:10].max() < 1 and alike[200:].min() == 1
     blind = knn_purity(generator.normal(size=(300, 8)), labels)
     assert blind.share == pytest.approx(blind.chance, abs=0.05)
     assert blind.chance == pytest.approx((200 * 199 + 100 * 99) / (300 * 299))

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merclip_lib.scores.verdicts import WORDS, side_of_zero, verdict
+from merclip_lib.scores.verdicts import (
+    WORDS,
+    in_numbers,
+    p_in_words,
+    side_of_change,
+    side_of_zero,
+    verdict,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -45,6 +52,19 @@ def false_claims(text):
             if not low <= mean <= high or (signed and not agrees):
                 wrong.append(line.strip())
     return wrong
+
+
+def test_small_p_values_and_ends_at_zero_are_said():
+    assert p_in_words(0.0123) == "p = 0.012" and p_in_words(0.00099) == "p < 0.001"
+    assert in_numbers(0.1, 0.0004, 0.2) == "+0.100 [+0.000, +0.200], the interval touches zero"
+    assert in_numbers(-0.1, -0.2, -0.0004, 0.0) == (
+        "-0.100 [-0.200, -0.000], p < 0.001, the interval touches zero"
+    )
+    assert in_numbers(0.1, 0.0006, 0.2, 0.04) == "+0.100 [+0.001, +0.200], p = 0.040"
+    assert verdict("it", 0.1, 0.0004, 0.2).startswith("it helps")
+    assert "the interval touches zero" in verdict("it", 0.1, 0.0004, 0.2)
+    assert [side_of_change(0.1, p) for p in (0.049, 0.05)] == [1, 0]
+    assert side_of_change(-0.1, 0.01) == -1
 
 
 @given(st.floats(-1, 1), st.floats(0, 0.5), st.floats(0, 0.5))

@@ -12,11 +12,13 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from merclip_lib.scores.bootstrap import (
     Resampling,
     bootstrap_interval,
+    clip_differences,
     holm,
     paired_difference,
     subject_interval,
 )
 from merclip_lib.scores.metrics import METRICS, confusion, read_predictions, score, score_by
+from merclip_lib.scores.verdicts import claims, p_in_words
 
 CLASSES = ("anger", "disgust", "others")
 
@@ -141,6 +143,25 @@ def test_interval_is_over_subjects_not_clips():
     assert mean == 0.75 and low <= 0.25 and high == 1.0
     mean, low, high = subject_interval(alike, subjects)
     assert low <= mean <= high and high - low < 0.05
+
+
+def test_differences_of_clips_are_asked_together():
+    subjects = np.repeat(list("abcdefgh"), 3)
+    always, sometimes = np.full(24, 0.1), np.where(subjects == "a", 3.0, 0.0)
+    found = clip_differences({"always": always, "one person": sometimes}, subjects)
+    row, other = (found.iloc[k] for k in (0, 1))
+    assert (row["mean"], row.low, row.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert row.p == pytest.approx(2 / 1001) and row.p_holm == pytest.approx(4 / 1001)
+    assert other.low == 0 and other.p_holm == other.p > 0.5
+    assert claims(found, "rises", "falls", "does not tell") == [
+        "always rises (+0.100 [+0.100, +0.100]; p = 0.004 after Holm's correction for 2 questions)",
+        f"one person does not tell (+0.375 [+0.000, {other.high:+.3f}], the interval touches zero; "
+        f"{p_in_words(other.p)} after Holm's correction for 2 questions)",
+    ]
+    (alone,) = claims(
+        clip_differences({"it": -always}, subjects), "rises", "falls", "does not tell"
+    )
+    assert alone == "it falls (-0.100 [-0.100, -0.100]; p = 0.002)"
 
 
 def test_paired_difference():

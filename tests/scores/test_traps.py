@@ -210,7 +210,22 @@ def test_measure_equals_the_paired_difference():
     assert traps.measure_trap(good, bad, CLASSES, resampling=Resampling(300)).verdict == "deflates"
     same = traps.measure_trap(good, good, CLASSES, resampling=Resampling(300))
     assert (same.change, same.low, same.high, same.verdict) == (0, 0, 0, "no clear change")
+    assert found.p == paired.p
     assert f"becomes {found.trapped:.3f}" in str(found) and str(found).endswith(": inflates")
+
+
+def test_effects_measured_together_are_corrected_for_all_of_them():
+    clear = traps.TrapEffect(0.5, 0.4, 0.6, 0.7, 0.6, 0.8, 0.2, 0.1, 0.3, 0.002)
+    weak = traps.TrapEffect(0.5, 0.4, 0.6, 0.45, 0.4, 0.5, -0.05, -0.1, -0.0003, 0.03)
+    assert weak.verdict == traps.measured_together({"alone": weak}).verdict[0] == "deflates"
+    table = traps.measured_together({"first": clear, "second": weak, "third": weak})
+    assert table.p_holm.tolist() == pytest.approx([0.006, 0.06, 0.06])
+    assert table.verdict.tolist() == ["inflates", "no clear change", "no clear change"]
+    assert table.sentence[0] == (
+        "first: inflates (+0.200 [+0.100, +0.300]; p = 0.006 after Holm's correction for 3 "
+        "questions)"
+    )
+    assert "-0.000], the interval touches zero; p = 0.060" in table.sentence[1]
 
 
 @pytest.mark.parametrize("intervals", [True, False])

@@ -1,0 +1,135 @@
+"""What the paper shows, for any task: its notebooks run, their tables and figures collected.
+
+Nothing is computed or drawn here. paper.yaml says of each artefact which notebook makes it, by
+which call and into which files; a table also becomes LaTeX.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from merclip_lib.config import config_from
+from merclip_lib.data.store import open_store
+from merclip_lib.files import did_you_mean, replacing, write_csv, write_text
+from merclip_lib.recipes import SYNTHME, values_of
+from merclip_lib.study import notebooks
+from merclip_lib.study.checkout import root_with
+
+ARTEFACTS: dict[str, dict[str, Any]] = yaml.safe_load(
+    Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8")
+)
+GRID = "06_ablations"  # takes days at the paper's size: never started here
+MADE = "made"  # below the folder of a task: all that its notebooks write
+
+
+def make_artefacts(
+    stores: Mapping[str, str],
+    out: Path,
+    names: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    root: Path | None = None,
+) -> list[str]:
+    """Run the notebooks that make artefacts, for every task, and collect these in `out`/task.
+
+    A task of the paper has the values of its recipe. Trainings that the run store holds are not
+    repeated, and a notebook that fails does not stop the others.
+
+    Args:
+        stores: folder of the clip store by task; empty for SynthME.
+        out: takes a folder for each task.
+        names: of the artefacts, keys of ARTEFACTS; empty for all.
+        settings: fields of the configuration over those of the recipe.
+        root: folder of the copy of the repository; None: the one that is found.
+
+    Returns:
+        A line for each file that could not be collected, with the reason.
+
+    Raises:
+        ValueError: for an unknown artefact, task or setting, or a folder without a clip store,
+            before anything runs.
+    """
+    for name in names:
+        if name not in ARTEFACTS:
+            raise ValueError(f"no figure {name!r} of the paper{did_you_mean(name, ARTEFACTS)}")
+    options = {task: {**_recipe_values(task), **(settings or {})} for task in stores}
+    for task, store in stores.items():
+        config_from({"task": task, **options[task]})
+        if store or task not in SYNTHME:
+            open_store(store)
+    root, missing = Path(root or root_with("notebooks")), []
+    wanted = {name: ARTEFACTS[name] for name in names or ARTEFACTS}
+    for task, store in stores.items():
+        folder = Path(out).resolve() / task
+        given = {"task": task, "runs_dir": str(root / "runs"), "figures_dir": str(folder / MADE)}
+        if store:
+            given["store_dir"] = str(Path(store).resolve())
+        stopped = {
+            stem: _run(root / "notebooks" / f"{stem}.ipynb", given, options[task])
+            for stem in sorted({artefact["notebook"] for artefact in wanted.values()})
+        }
+        for name, artefact in wanted.items():
+            reason = stopped[artefact["notebook"]]
+            reasons = [reason] if reason else _collect(name, artefact, folder)
+            missing += [f"{task}, {name}: {reason}" for reason in reasons]
+    return missing
+
+
+def _recipe_values(task: str) -> dict[str, Any]:
+    """What the recipe of a task sets; how many groups of people is for each notebook to say."""
+    values = values_of(task)
+    left_out = ("task", "folds") if values.get("held_out") == "subject" else ("task",)
+    return {key: value for key, value in values.items() if key not in left_out}
+
+
+def _run(notebook: Path, given: dict[str, Any], options: dict[str, Any]) -> str:
+    """Run a notebook with what it takes of all this; says why there is nothing to collect."""
+    defaults, figures = notebooks.parameters_of(notebook), Path(given["figures_dir"])
+    if "store_dir" in given and "store_dir" not in defaults:
+        return f"{notebook.name} takes no store_dir"
+    offered = {**options, **given, "options": options, "overrides": options}
+    if "store_dir" in given:
+        offered["stores"] = {given["task"].rsplit("-", 1)[0]: given["store_dir"]}
+    parameters = {key: offered[key] for key in defaults if key in offered}
+    output = figures.with_name(notebook.name)
+    if notebook.stem == GRID:
+        line = notebooks.papermill_command(notebook, output, parameters)
+        return "" if (figures / "ablations.csv").is_file() else f"run it first: {line}"
+    try:
+        notebooks.execute(notebook, output, parameters)
+    except notebooks.NotebookError as error:
+        return str(error)
+    return ""
+
+
+def _collect(name: str, artefact: Mapping[str, Any], folder: Path) -> list[str]:
+    """Copy the files of an artefact; says what is not there."""
+    missing = []
+    for figure in artefact.get("figures", ()):
+        file = folder / MADE / f"{figure}.pdf"
+        if not file.is_file():
+            missing.append(f"{artefact['notebook']} made no {figure}.pdf of this set")
+            continue
+        with replacing(folder / file.name) as temporary:
+            shutil.copyfile(file, temporary)
+    if "table" in artefact:
+        file = folder / MADE / f"{artefact['table']}.csv"
+        if not file.is_file():
+            return [*missing, f"{artefact['notebook']} made no {file.name} of this set"]
+        table, rows = pd.read_csv(file), artefact.get("rows")
+        if rows:
+            missing += [f"no run of {row}" for row in rows if row not in set(table["name"])]
+            table = table[table["name"].isin(rows)]
+        write_csv(table, folder / f"{name}.csv", "%.7g")
+        write_text(folder / f"{name}.tex", as_latex(table, artefact["shows"]))
+    return missing
+
+
+def as_latex(table: pd.DataFrame, caption: str) -> str:
+    """A table as LaTeX (booktabs), numbers with three digits, empty where nothing is known."""
+    style = table.style.hide(axis="index").format(precision=3, na_rep="", escape="latex")
+    style = style.format_index(axis="columns", escape="latex")
+    return style.to_latex(hrules=True, caption=caption, position_float="centering")

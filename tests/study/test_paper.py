@@ -1,0 +1,131 @@
+"""What the paper shows: the table of it, and collecting from notebooks of a few lines."""
+
+import importlib
+
+import nbformat
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from merclip_lib.__main__ import main
+from merclip_lib.config import Config
+from merclip_lib.study import paper
+from merclip_lib.study.checkout import NOTEBOOKS
+from merclip_lib.study.paper import ARTEFACTS, as_latex, make_artefacts
+from merclip_lib.study.sweeps import read_grid
+
+
+@pytest.mark.parametrize("name", ARTEFACTS)
+def test_every_artefact_names_a_notebook_that_makes_it_by_a_library_call(name):
+    artefact = ARTEFACTS[name]
+    notebook = nbformat.read(NOTEBOOKS / f"{artefact['notebook']}.ipynb", as_version=4)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    for call in artefact["call"].split(", "):
+        room, function = call.split(".")
+        assert hasattr(importlib.import_module(f"merclip_lib.{room}"), function)
+        assert function in code
+    for figure in artefact.get("figures", ()):
+        stem = figure.removesuffix("_before").removesuffix("_after")
+        assert f'"{stem}' in code
+    assert "table" not in artefact or f"{artefact['table']}.csv" in code
+    entries = {entry["name"] for entry in read_grid(NOTEBOOKS / "ablations.yaml")["entries"]}
+    assert set(artefact.get("rows", ())) <= entries
+
+
+CELLS = {
+    "07_tiny": (
+        "options = {}\nepochs = 6\nflip_probability = 0.5",
+        "from pathlib import Path\nfolder = Path(figures_dir)\nfolder.mkdir(parents=True)\n"
+        "(folder / 'map.pdf').write_bytes(b'a map')\n"
+        "rows = f'name,value\\n{task},{epochs}\\nflip_{flip_probability},\\n"
+        'depth,{options.get("drop_path")}\\n\'\n'
+        "(folder / 'words.csv').write_text(rows)",
+    ),
+    "08_broken": ("", "raise KeyError('no such clip')"),
+    "06_ablations": ("overrides = {}", "raise AssertionError('never started')"),
+}
+TABLE = {
+    "maps": {"shows": "Maps", "notebook": "07_tiny", "figures": ["map", "other"]},
+    "words": {"shows": "Words & 100 %", "notebook": "07_tiny", "table": "words"},
+    "traps": {"shows": "Traps", "notebook": "08_broken", "figures": ["traps"]},
+    "parts": {"shows": "Parts", "notebook": "06_ablations", "table": "ablations", "rows": ["full"]},
+}
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A copy of the repository with three notebooks of a few lines, and the table of them."""
+    monkeypatch.setattr(paper, "ARTEFACTS", {name: {"call": "f"} | TABLE[name] for name in TABLE})
+    (tmp_path / "notebooks").mkdir()
+    common = 'runs_dir = ""\nfigures_dir = ""\nstore_dir = ""\ntask = "synthme-7"\nseed = 0\n'
+    for stem, (parameters, body) in CELLS.items():
+        tagged = new_code_cell(common + parameters, metadata={"tags": ["parameters"]})
+        notebook = new_notebook(cells=[tagged, new_code_cell(body)])
+        notebook.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
+        nbformat.write(notebook, tmp_path / "notebooks" / f"{stem}.ipynb")
+    return tmp_path
+
+
+def test_a_task_has_its_recipe_and_what_is_missing_is_told(root, own_store):
+    out, store = root / "paper", str(own_store.folder)
+    missing = make_artefacts({"samm-5": store}, out, settings={"epochs": 2}, root=root)
+    folder = out / "samm-5"
+    assert (folder / "map.pdf").read_bytes() == b"a map"
+    found = pd.read_csv(folder / "words.csv")
+    # no flip is a value of the recipe, also though it is zero; the given epochs come before it
+    assert found.name.tolist() == ["samm-5", "flip_0.0", "depth"]
+    assert found.value[0] == 2 and found.value[2] == 0.2
+    latex = (folder / "words.tex").read_text()
+    assert r"flip\_0.0 &  \\" in latex and "toprule" in latex and "2.000" in latex
+    assert [line.split(": ", 1)[0] for line in missing] == [
+        "samm-5, maps",
+        "samm-5, traps",
+        "samm-5, parts",
+    ]
+    assert "made no other.pdf" in missing[0] and "no such clip" in missing[1]
+    assert "run it first: papermill" in missing[2] and f"store_dir: {store}" in missing[2]
+
+
+def test_finished_ablations_are_collected_row_by_row(root, monkeypatch):
+    monkeypatch.setitem(paper.ARTEFACTS["parts"], "rows", ["full", "no_mix"])
+    made = root / "paper" / "synthme-7" / paper.MADE
+    made.mkdir(parents=True)
+    (made / "ablations.csv").write_text("name,UF1\nfull,0.6\ncodes,0.5\n")
+    missing = make_artefacts({"synthme-7": ""}, root / "paper", ["parts"], root=root)
+    assert missing == ["synthme-7, parts: no run of no_mix"]
+    assert pd.read_csv(made.parent / "parts.csv").name.tolist() == ["full"]
+
+
+def test_bad_names_stop_before_anything_runs(root):
+    out = root / "paper"
+    with pytest.raises(ValueError, match="no figure 'map' of the paper; did you mean 'maps'"):
+        make_artefacts({"synthme-7": ""}, out, ["map"], root=root)
+    with pytest.raises(ValueError, match="'samm-6' is unknown"):
+        make_artefacts({"samm-6": ""}, out, root=root)
+    with pytest.raises(ValueError, match="no clip store here"):
+        make_artefacts({"samm-5": str(root / "nowhere")}, out, root=root)
+    with pytest.raises(ValueError, match="did you mean 'epochs'"):
+        make_artefacts({"synthme-7": ""}, out, settings={"epoch": 3}, root=root)
+    assert not out.exists()
+
+
+def test_latex_leaves_empty_what_is_not_known_and_escapes_the_rest():
+    latex = as_latex(pd.DataFrame({"p_holm": [0.12345, None], "of": ["a & b", "50 %"]}), "Words")
+    assert r"p\_holm & of \\" in latex and r"0.123 & a \& b \\" in latex and r" & 50 \% \\" in latex
+
+
+def test_the_commands_list_make_and_refuse(root, monkeypatch, capsys):
+    assert main(["figures"]) == 0
+    assert "maps" in capsys.readouterr().out
+    monkeypatch.setattr("merclip_lib.study.paper.root_with", lambda folder: root)
+    task = Config().task
+    command = ["figure", "words", "--out", str(root / "out"), "--set", "epochs=3"]
+    assert main(command) == 0
+    assert pd.read_csv(root / "out" / task / "words.csv").value[0] == 3
+    assert not (root / "out" / task / "map.pdf").exists()
+    assert main(["figures", "--paper", "--store", "samm-5", "--out", str(root / "out")]) == 2
+    assert "--store 'samm-5' is not of the form" in capsys.readouterr().err
