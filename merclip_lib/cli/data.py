@@ -57,12 +57,11 @@ def add_clips(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--frames", type=int, default=32, help="frames kept of each clip")
     parser.add_argument(
         "--align",
-        choices=("none", "opencv", "mediapipe"),
+        choices=("none", "mesh"),
         default="none",
-        help="none for the cropped version of a set",
+        help="none for the cropped version of a set, mesh for whole pictures",
     )
     parser.add_argument("--margin", type=float, default=0.15, help="share around aligned faces")
-    parser.add_argument("--landmark-model", default="", metavar="FILE", help="for mediapipe")
     parser.add_argument("--stabilise", action="store_true", help="take rigid head motion out")
     parser.add_argument("--grey", action="store_true", help="take colour away")
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
@@ -169,7 +168,6 @@ def _prepare(given: Namespace) -> int:
         margin=given.margin,
         grey=given.grey,
         stabilise=given.stabilise,
-        landmark_model=given.landmark_model,
     )
     table = read_table(given.table)
     store = prepare(table, given.data_root, given.out, settings, given.workers, given.skip_bad)

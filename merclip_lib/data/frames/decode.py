@@ -19,11 +19,10 @@ class PictureSettings:
         size: pixels of both sides.
         length: frames that are stored; training samples from them.
         align: `none` (short side resized, centre cropped, as the paper does with the cropped
-            versions of the sets), `opencv` or `mediapipe`, see `align.find_eyes`.
+            versions of the sets) or `mesh` (by the eyes' landmarks), see `align.find_eyes`.
         margin: share of an aligned crop left around the face.
         grey: colour taken away (three equal channels).
         stabilise: rigid head motion taken out.
-        landmark_model: MediaPipe's model file.
     """
 
     size: int = 224
@@ -32,7 +31,6 @@ class PictureSettings:
     margin: float = 0.15
     grey: bool = False
     stabilise: bool = False
-    landmark_model: str = ""
 
     def check(self) -> None:
         """Raise ValueError for values that make no clip."""
@@ -40,7 +38,7 @@ class PictureSettings:
             raise ValueError(f"size {self.size} and frames {self.length}: at least 8 and 1")
         if not -0.5 < self.margin < 0.45:
             raise ValueError(f"margin is {self.margin}; it must lie between -0.5 and 0.45")
-        align.check_method(self.align, self.landmark_model)
+        align.check_method(self.align)
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -89,14 +87,11 @@ def read_video(path: Path, positions: tuple[int, ...]) -> list[np.ndarray]:
     return [frames[position] for position in positions]
 
 
-def read_clip(chosen: ChosenFrames, settings: PictureSettings) -> tuple[np.ndarray, str]:
-    """Read one clip and crop it.
-
-    Returns:
-        The clip (length, size, size, 3) uint8, and a note, "" if there is nothing to say.
+def read_pictures(chosen: ChosenFrames) -> list[np.ndarray]:
+    """Read the pictures of one clip, RGB uint8 (H, W, 3), all of one size.
 
     Raises:
-        ValueError: for frames that cannot be read or differ in size, and for a missing face.
+        ValueError: for frames that cannot be read or differ in size.
     """
     if chosen.positions:
         pictures = read_video(chosen.files[0], chosen.positions)
@@ -107,7 +102,7 @@ def read_clip(chosen: ChosenFrames, settings: PictureSettings) -> tuple[np.ndarr
     if len(shapes) > 1:
         sizes = " and ".join(f"{wide} x {high}" for high, wide in sorted(shapes)[:2])
         raise ValueError(f"frames differ in size ({sizes} pixels); copy them again")
-    return crop_pictures(pictures, settings)
+    return pictures
 
 
 def crop_pictures(pictures: list[np.ndarray], settings: PictureSettings) -> tuple[np.ndarray, str]:
@@ -131,15 +126,19 @@ def crop_pictures(pictures: list[np.ndarray], settings: PictureSettings) -> tupl
         pictures, matrix = [crop_centre(picture, size) for picture in pictures], np.eye(2, 3)
         clip = np.stack(pictures)
     else:
-        eyes = align.find_eyes(pictures[0], settings.align, settings.landmark_model)
+        eyes = align.find_eyes(pictures[0])
         matrix = align.similarity_transform(eyes, size, settings.margin)
         clip = np.stack([align.warp(picture, matrix, size) for picture in pictures])
     if settings.stabilise:
-        motions, failed = align.rigid_motion(list(clip))
+        try:
+            mask = align.still_mask(align.find_face(clip[0]), size)
+        except ValueError:
+            mask, note = None, "stabilised by the whole picture: no landmarks"
+        motions, failed = align.rigid_motion(list(clip), mask)
         whole = np.vstack([matrix, [0, 0, 1]])
         steps = [(np.linalg.inv(motion) @ whole)[:2] for motion in motions]
         clip = np.stack([align.warp(p, m, size) for p, m in zip(pictures, steps, strict=True)])
-        note = f"{failed} of {len(clip)} frames not stabilised" if failed else ""
+        note = f"{failed} of {len(clip)} frames not stabilised" if failed else note
     if settings.grey:
         grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip])
         clip = np.repeat(grey[..., None], 3, axis=3)

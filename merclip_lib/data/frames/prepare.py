@@ -21,13 +21,14 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from merclip_lib.data.frames.decode import PictureSettings, read_clip
+from merclip_lib.data.frames import align
+from merclip_lib.data.frames.decode import PictureSettings, crop_pictures, read_pictures
 from merclip_lib.data.frames.find import ChosenFrames, DataRoot, choose_frames
 from merclip_lib.data.store import META, ClipStore, open_store, write_store
 from merclip_lib.files import check_output_folder, remove, replacing
 from merclip_lib.workers import pool
 
-FORMAT = 2  # raise it when the same files would give other bytes
+FORMAT = 3  # raise it when the same files would give other bytes
 LISTED = 20  # clips named in a message; the rest are counted
 Chosen = dict[str, ChosenFrames]  # clip id -> its frames
 
@@ -92,7 +93,7 @@ def prepare(
         "dropped": [list(pair) for pair in problems.items()],
         "notes": _notes(waiting, chosen),
         "numbering": {how: numbering.count(how) for how in ("number", "position")},
-        "landmark_model": Path(settings.landmark_model).name,
+        "advice": align.advice(_faces(waiting, chosen), settings.align),
     }
     shape = (settings.length, settings.size, settings.size, 3)
     store = write_store(folder, readable, _decoded(waiting, chosen), meta, shape)
@@ -121,9 +122,7 @@ def _choose(table: pd.DataFrame, root: Path, length: int) -> tuple[Chosen, dict[
 
 def _hash(settings: PictureSettings, table: pd.DataFrame, root: Path, chosen: Chosen) -> str:
     """12 hex digits of the settings, the table, and each file's name and size."""
-    content = hashlib.sha256(f"{FORMAT} {asdict(settings) | {'landmark_model': ''}}".encode())
-    if settings.align == "mediapipe":
-        content.update(Path(settings.landmark_model).read_bytes())
+    content = hashlib.sha256(f"{FORMAT} {asdict(settings)}".encode())
     content.update(table.to_csv(index=False).encode())
     for name, frames in chosen.items():
         content.update(f"{name} {frames.positions} {frames.numbering}".encode())
@@ -161,11 +160,12 @@ def _store_clip(file: Path, chosen: ChosenFrames, settings: PictureSettings) -> 
     """Decode one clip and put it down, whole or not at all; the reason where it cannot be read."""
     cv2.setNumThreads(1)  # the clips are shared out among processes already
     try:
-        clip, note = read_clip(chosen, settings)
+        pictures = read_pictures(chosen)
+        clip, note = crop_pictures(pictures, settings)
     except ValueError as problem:
         return str(problem)
     with replacing(file) as temporary, open(temporary, "wb") as out:
-        np.savez(out, clip=clip, note=note)
+        np.savez(out, clip=clip, note=note, face=align.face_size(pictures[0]))
     return ""
 
 
@@ -174,6 +174,11 @@ def _decoded(waiting: Path, names: Iterable[str]) -> Iterator[tuple[np.ndarray, 
     for name in names:
         with np.load(_file(waiting, name)) as stored:
             yield stored["clip"], None
+
+
+def _faces(waiting: Path, names: Iterable[str]) -> list[float]:
+    """How large the faces are in the pictures, see `align.face_size`."""
+    return [float(np.load(_file(waiting, name))["face"]) for name in names]
 
 
 def _notes(waiting: Path, chosen: Chosen) -> list[list[str]]:
@@ -195,7 +200,8 @@ def prepare_report(meta: dict) -> str:
     How the clips were cut, which were left out and why, and what to know of the others.
     """
     how = meta["numbering"]
-    lines = [f"cut by frame number: {how['number']}, the whole folder or video: {how['position']}"]
+    lines = [meta["advice"]] if meta.get("advice") else []
+    lines += [f"cut by frame number: {how['number']}, the whole folder or video: {how['position']}"]
     dropped = [reason for _, reason in meta["dropped"]]
     notes = [f"clip {name}: {text}" for name, text in meta["notes"]]
     for title, items in (("left out", dropped), ("noted", notes)):
