@@ -40,6 +40,12 @@ def add_trainings(command: Callable[..., ArgumentParser]) -> None:
         help="CLIP's image tower frame by frame, without temporal modules",
     )
     parser.add_argument("--text", help="a weights file whose text tower stays as it is")
+    parser.add_argument(
+        "--part",
+        choices=("encoder", "look"),
+        default="encoder",
+        help="look: instead, the network of `merclip look`, on all of SynthME",
+    )
 
 
 def add_reports(command: Callable[..., ArgumentParser]) -> None:
@@ -111,9 +117,15 @@ def _failed(error: Exception | str) -> int:
 def _pretrain(given: Namespace) -> int:
     from merclip_lib.study.checkout import default_runs
     from merclip_lib.synthme.draw import draw_set
-    from merclip_lib.synthme.plan import MACRO
+    from merclip_lib.synthme.plan import MACRO, STUDY
     from merclip_lib.training.pretrain import PretrainSettings, pretrain
 
+    if given.part == "look":
+        from merclip_lib.look.network import train_network
+
+        train_network(draw_set(STUDY, default_runs() / STUDY.name.lower()), given.out)
+        print(f"network: {given.out}")
+        return 0
     keys = ("steps", "seed", "frames", "temporal", "text")
     chosen = {key: value for key in keys if (value := getattr(given, key)) is not None}
     store = draw_set(MACRO, default_runs() / MACRO.name.lower())
