@@ -66,17 +66,16 @@ def align_footage(footage: Footage, method: str = "") -> Aligned:
     """
     method = method or ("none" if footage.cropped else "mesh")
     align.check_method(method)
-    frames, seen = iter(footage.frames), 0
-    for seen, (time, picture) in enumerate(itertools.islice(frames, LOOKED)):
-        try:
-            matrix = _placed(picture, method, footage.notes)
+    frames, before = iter(footage.frames), 0
+    for time, picture in itertools.islice(frames, LOOKED):
+        matrix = _placed(picture, method, footage.notes)
+        if matrix is not None:
             break
-        except ValueError:  # no face on this frame
-            continue
+        before += 1
     else:
-        raise ValueError(f"{footage.name}: no face found in the first {seen + 1} frames")
-    if seen:
-        footage.notes.append(f"no face on the first {seen} frames, which are left out")
+        raise ValueError(f"{footage.name}: no face found in the first {before} frames")
+    if before:
+        footage.notes.append(f"no face on the first {before} frames, which are left out")
     first, shape = align.warp(picture, matrix, SIZE), picture.shape
     marks = _marks(first)
     mask = None if marks is None else align.still_mask(marks, SIZE)
@@ -102,17 +101,20 @@ def align_footage(footage: Footage, method: str = "") -> Aligned:
     return Aligned(footage.name, clip, np.array(times), eyes, marks, scale, notes)
 
 
-def _placed(picture: np.ndarray, method: str, notes: list[str]) -> np.ndarray:
-    """The transform (2, 3) of all frames; ValueError where no face is found."""
-    height, width = picture.shape[:2]
+def _placed(picture: np.ndarray, method: str, notes: list[str]) -> np.ndarray | None:
+    """The transform (2, 3) of all frames, or None where no face is found."""
     if method == "none":
+        height, width = picture.shape[:2]
         scale = SIZE / min(height, width)
         corner = (SIZE - scale * np.array([width, height])) / 2 + (scale - 1) / 2
         return np.column_stack([scale * np.eye(2), corner])
     faces = mesh.find_faces(picture)
+    marks = _marks(picture)
+    if marks is None:
+        return None
     if len(faces) > 1:
         notes.append(f"{len(faces)} faces; the largest is looked at")
-    return align.similarity_transform(align.find_eyes(picture), SIZE, MARGIN)
+    return align.similarity_transform(align.eyes_of(marks), SIZE, MARGIN)
 
 
 def _marks(crop: np.ndarray) -> np.ndarray | None:

@@ -73,7 +73,6 @@ def measure(aligned: Aligned) -> Motion:
         still = align.still_mask(aligned.marks, size).astype(bool)
     still = still[::_STRIDE, ::_STRIDE]
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    dis.setFinestScale(0)
     fields = np.zeros((len(grey), len(at), len(at), 2), np.float16)
     for t in range(1, len(grey)):
         field = dis.calc(grey[0], grey[t], None)  # type: ignore[call-overload]

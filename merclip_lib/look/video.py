@@ -97,7 +97,9 @@ def _decoded(path: Path, notes: list[str]) -> Frames:
                 yield float(frame.time or 0), _smaller(np.ascontiguousarray(picture), notes)
     except (av.FFmpegError, IndexError) as error:
         if not count:
-            raise ValueError(f"{path}: cannot be read as a video ({error}); copy it again") from None
+            raise ValueError(
+                f"{path}: cannot be read as a video ({error}); copy it again"
+            ) from None
         notes.append(f"damaged after frame {count + 1}; the rest is left out")
 
 
