@@ -67,8 +67,11 @@ def add_clips(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
     parser.add_argument("--skip-bad", action="store_true", help="leave unreadable clips out")
 
-    parser = command(_synth, "synth", "draw the synthetic face sets")
+    parser = command(_synth, "synth", "draw the synthetic face sets, or move a photograph")
     parser.add_argument("--set", choices=("study", "macro", "both"), default="study")
+    parser.add_argument("--face", type=Path, metavar="PHOTO", help="move this face instead")
+    parser.add_argument("--units", default="4+7+L10", help="with --face: what it shows")
+    parser.add_argument("--intensity", type=float, default=0.3, help="with --face: 1 = strongest")
     parser.add_argument("--out", type=Path, help="folder of the clip stores (default: runs)")
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
 
@@ -181,8 +184,21 @@ def _synth(given: Namespace) -> int:
     from merclip_lib.synthme.draw import draw_set
     from merclip_lib.synthme.plan import MACRO, STUDY
 
+    if given.face:
+        return _move(given, given.out or default_runs() / "moved" / given.face.stem)
     for face_set in {"study": [STUDY], "macro": [MACRO], "both": [STUDY, MACRO]}[given.set]:
         folder = (given.out or default_runs()) / face_set.name.lower()
         store = draw_set(face_set, folder, workers=given.workers)
         print(f"{face_set.name}: {len(store.table)} clips in {folder}")
+    return 0
+
+
+def _move(given: Namespace, out: Path) -> int:
+    try:
+        from merclip_lib.look.photo import Moved, write_moved
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{error.name} is not installed: pip install 'merclip[look]'") from None
+
+    frames = write_moved(given.face, out, Moved(given.units, given.intensity))
+    print(f"{given.face.name} shows {given.units}: {len(frames)} frames, GIF and table in {out}")
     return 0

@@ -10,12 +10,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "charts": (
-            "ablation_forest au_emotion_map confusion_matrix counts curves heat_map interval_dots "
-            "lines loso_split motion_plot results_bars "
+            "ablation_forest au_emotion_map confusion_matrix counts courses curves heat_map "
+            "interval_dots lines loso_split motion_plot results_bars "
             "similarity_matrix tsne_panels two_ways"
         ).split(),
         "faces": (
-            "animation clip_strip difference image_grid mix_grid montage overview relevance_overlay"
+            "animation clip_strip difference gif image_grid mix_grid montage overview "
+            "relevance_overlay"
         ).split(),
         "style": ["Provenance", "save_figure"],
     },

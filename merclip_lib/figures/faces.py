@@ -92,15 +92,21 @@ def clip_strip(
     return image_grid([frames, change], rows, names, title, _limit(change), _cell(len(frames)))
 
 
-def animation(frames: np.ndarray, milliseconds: int = 90) -> str:
-    """HTML of a looping GIF of frames (T, H, W, 3) uint8: show it with IPython.display.HTML."""
+def gif(frames: np.ndarray, milliseconds: int = 90) -> bytes:
+    """A looping GIF of frames (T, H, W, 3) uint8."""
     height, width = frames.shape[1:3]
     reel = Image.fromarray(frames.reshape(-1, width, 3)).quantize(128)  # one palette: no flicker
     pages = [reel.crop((0, t, width, t + height)) for t in range(0, reel.height, height)]
     content = BytesIO()
     options: dict[str, Any] = {"append_images": pages[1:], "loop": 0, "duration": milliseconds}
     pages[0].save(content, "gif", save_all=True, **options)
-    return f'<img src="data:image/gif;base64,{b64encode(content.getvalue()).decode()}">'
+    return content.getvalue()
+
+
+def animation(frames: np.ndarray, milliseconds: int = 90) -> str:
+    """HTML of a looping `gif` of frames: show it with IPython.display.HTML."""
+    content = b64encode(gif(frames, milliseconds)).decode()
+    return f'<img src="data:image/gif;base64,{content}">'
 
 
 def montage(

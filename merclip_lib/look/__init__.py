@@ -10,6 +10,23 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "video": ["open_footage", "write_video"],
+        "face": ["align_footage", "show_marks"],
+        "flow": ["REGIONS", "measure"],
+        "spotting": ["score_spotting", "spot"],
+        "long_video": ["LongVideo", "draw_long"],
+        "magnification": ["magnify", "shown_frames"],
+        "photo": ["Moved", "move_photo", "photo_face"],
         "network": ["load_network"],
+        "reading": ["Reader"],
+        "page": [
+            "LookSettings",
+            "course_figure",
+            "faces_figure",
+            "interval_table",
+            "look",
+            "relevance_figure",
+            "write_page",
+        ],
     },
 )

@@ -67,7 +67,8 @@ def align_footage(footage: Footage, method: str = "") -> Aligned:
     method = method or ("none" if footage.cropped else "mesh")
     align.check_method(method)
     frames, before = iter(footage.frames), 0
-    for time, picture in itertools.islice(frames, LOOKED):
+    for frame in itertools.islice(frames, LOOKED):
+        time, picture = frame
         matrix = _placed(picture, method, footage.notes)
         if matrix is not None:
             break
