@@ -2,7 +2,8 @@
 
 Not in the paper. `video` reads frames, `face` aligns them, `flow` measures, `spotting` proposes
 times, `magnification` makes motion visible, `photo` moves a photograph, `network` and `reading`
-ask a trained network, `page` puts all on one page. A notebook may use the names below.
+ask a trained network, `page` puts all on one page, `explorer` plays. A notebook may use the names
+below.
 """
 
 import lazy_loader
@@ -19,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "photo": ["Moved", "move_photo", "photo_face"],
         "network": ["load_network"],
         "reading": ["Reader"],
+        "explorer": ["Explorer"],
         "page": [
             "LookSettings",
             "course_figure",

@@ -16,7 +16,7 @@ from merclip_lib import figures
 from merclip_lib.files import replacing, write_text
 from merclip_lib.look.face import Aligned, align_footage, show_marks
 from merclip_lib.look.flow import REGIONS, Motion, measure
-from merclip_lib.look.magnification import magnify, shown_frames
+from merclip_lib.look.magnification import edge_fade, magnify, shown_frames
 from merclip_lib.look.network import load_network
 from merclip_lib.look.reading import Reader, Reading
 from merclip_lib.look.spotting import Interval, spot
@@ -182,7 +182,8 @@ def faces_figure(seen: Look) -> Figure:
     strength = np.linalg.norm(seen.motion.fields.astype(np.float32), axis=-1)
     apex = int(np.abs(aligned.times - best.apex).argmin()) if best else len(strength) // 2
     shown = shown_frames(aligned, best)
-    heat = cv2.resize(strength[apex], aligned.frames.shape[1:3])
+    size = len(aligned.frames[0])
+    heat = cv2.resize(strength[apex], (size, size)) * edge_fade(size)
     pictures = [show_marks(aligned), aligned.frames[apex]]
     pictures += [seen.magnified[int(np.abs(shown - apex).argmin())], aligned.frames[apex]]
     still = np.zeros_like(heat)

@@ -102,9 +102,10 @@ def still_mask(marks: np.ndarray, size: int) -> np.ndarray:
         (size, size) uint8, 1 or 0.
     """
     mask = np.zeros((size, size), np.uint8)
-    for group, scale, value in ((slice(None), _HEAD, 1), *((g, _AROUND, 0) for g in _MOVING)):
-        middle = marks[group].mean(0)
-        outline = cv2.convexHull((middle + scale * (marks[group] - middle)).astype(np.float32))
+    moving = [(marks[group], _AROUND, 0) for group in _MOVING]
+    for points, scale, value in [(marks, _HEAD, 1), *moving]:
+        middle = points.mean(0)
+        outline = cv2.convexHull((middle + scale * (points - middle)).astype(np.float32))
         cv2.fillConvexPoly(mask, outline.round().astype(int), value)
     return mask
 
