@@ -224,11 +224,12 @@ def _reading(seen: Look) -> str:
 def _truth(footage: Footage) -> str:
     if not footage.truth:
         return ""
-    known = ", ".join(
-        f"{name.replace('_', ' ')} {value:.2f} s" if isinstance(value, float) else f"{name} {value}"
+    known = [
+        f"{name} {value:.2f} s" if isinstance(value, float) else f"{name} {value}"
         for name, value in footage.truth.items()
-    )
-    return f"<p><b>Known of this clip:</b> {html.escape(known.replace('_', ' '))}.</p>"
+    ]
+    text = ", ".join(known).replace("_", " ")
+    return f"<p><b>Known of this clip:</b> {html.escape(text)}.</p>"
 
 
 def _table(table: pd.DataFrame) -> str:

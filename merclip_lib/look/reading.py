@@ -70,12 +70,12 @@ class Reader:
     @torch.no_grad()
     def scores(self, frames: np.ndarray) -> tuple[pd.Series, pd.Series]:
         """Probability of each emotion, and score of each action unit (see `Reading`)."""
-        video, model = self.video_of(frames), self.network.model
-        moving, still = (model(x) for x in (video, video[:, :, :1].expand_as(video)))
-        bank = self.bank[len(self.sentences) :]
-        score = similarity(moving.z.numpy(), bank) - similarity(still.z.numpy(), bank)
-        emotions = moving.logits.softmax(-1)[0].tolist()
-        return pd.Series(emotions, self.network.classes), pd.Series(score[0], self.units)
+        video = self.video_of(frames)
+        both = torch.cat([video, video[:, :, :1].expand_as(video)])  # the clip and the still clip
+        output = self.network.model(both)
+        moving, still = similarity(output.z.numpy(), self.bank[len(self.sentences) :])
+        emotions = output.logits[0].softmax(-1).tolist()
+        return pd.Series(emotions, self.network.classes), pd.Series(moving - still, self.units)
 
     def read(self, aligned: Aligned, interval: Interval | None) -> Reading:
         """Read an aligned clip from onset to offset, or all of it where nothing was spotted."""
