@@ -61,7 +61,7 @@ def draw_long(video: LongVideo) -> tuple[Footage, list[tuple[float, float, float
         truth.append((onset / video.fps, apex / video.fps, offset / video.fps))
     frames = enumerate(_frames(video, parts, nuisance))
     timed = ((k / video.fps, frame) for k, frame in frames)
-    name = f"synthme-long-{video.subject}-{video.seed}"
+    name = f"{STUDY.name}-long-{video.subject}-{video.seed}"
     return Footage(name, timed, cropped=True), truth
 
 

@@ -132,7 +132,7 @@ def _drawn(name: str) -> Footage:
     if name not in names:
         raise ValueError(f"synthme:{name}: no such clip{did_you_mean(name, names)}")
     row = plan.iloc[names.index(name)]
-    return _known(f"synthme-{name}", draw_clip(replace(STUDY, size=DRAWN), row)[0], row)
+    return _known(f"{STUDY.name}-{name}", draw_clip(replace(STUDY, size=DRAWN), row)[0], row)
 
 
 def _known(name: str, frames: np.ndarray, row) -> Footage:
