@@ -21,14 +21,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "network": ["load_network"],
         "reading": ["Reader"],
         "explorer": ["Explorer"],
-        "page": [
-            "LookSettings",
-            "course_figure",
-            "faces_figure",
-            "interval_table",
-            "look",
-            "relevance_figure",
-            "write_page",
-        ],
+        "page": (
+            "LookSettings course_figure faces_figure interval_table look relevance_figure "
+            "write_page"
+        ).split(),
     },
 )

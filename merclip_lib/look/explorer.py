@@ -5,7 +5,6 @@ from functools import lru_cache
 
 import ipywidgets as widgets
 import numpy as np
-import pandas as pd
 
 from merclip_lib import figures
 from merclip_lib.look.photo import Moved, move_photo, photo_face
@@ -47,21 +46,13 @@ class Explorer:
         moved = Moved(annotation, intensity, PIXELS, FRAMES, nuisance=False)
         frames = move_photo(self.face(person), moved)
         emotions, units = self.reader.scores(frames)
-        tables = [
-            (emotions, "probability", "emotion"),
-            (units.nlargest(TOLD).rename(lambda unit: f"AU{unit} {describe(unit)}"), "score", ""),
-        ]
-        cells = [
-            pd.DataFrame({name: values.round(2)})
-            .rename_axis(what)
-            .reset_index()
-            .to_html(index=False, border=0)
-            for values, name, what in tables
-        ]
+        top = units.nlargest(TOLD).rename(lambda unit: f"AU{unit} {describe(unit)}")
+        tables = [emotions.rename("probability").to_frame(), top.rename("score").to_frame()]
+        cells = "".join(table.round(2).to_html(border=0) for table in tables)
         return (
             f"<p><b>{annotation}</b> at {intensity:g}: {describe(annotation)}</p>"
             '<div style="display:flex;gap:1.5em;align-items:flex-start">'
-            f"<div style='zoom:2'>{figures.animation(frames, 120)}</div>{''.join(cells)}</div>"
+            f"<div style='zoom:2'>{figures.animation(frames, 120)}</div>{cells}</div>"
         )
 
     def widget(self, person: str, annotation: str, intensity: float) -> widgets.Widget:

@@ -6,34 +6,17 @@ This holds for real faces as for drawn ones. Left is left in the picture.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
+import yaml
 
 from merclip_lib.data.frames import align
 from merclip_lib.look.face import Aligned
 
-# Facial regions: landmarks in their middle, and where that is in a face without landmarks, from
-# the middle between the eyes, in eye distances (right, down). Those of both sides are named by
-# their left one.
-_REGIONS: dict[str, tuple[list[int], tuple[float, float]]] = {
-    "left brow, inner": ([107, 55, 66, 65], (-0.27, -0.28)),
-    "left brow, outer": ([70, 46, 63, 53], (-0.75, -0.28)),
-    "left lids": ([159, 145], (-0.50, 0.0)),
-    "left cheek": ([50, 205], (-0.60, 0.55)),
-    "left nostril": ([129, 98], (-0.24, 0.57)),
-    "left lip corner": ([61, 57], (-0.43, 1.05)),
-    "right brow, inner": ([336, 285, 296, 295], (0.27, -0.28)),
-    "right brow, outer": ([300, 276, 293, 283], (0.75, -0.28)),
-    "right lids": ([386, 374], (0.50, 0.0)),
-    "right cheek": ([280, 425], (0.60, 0.55)),
-    "right nostril": ([358, 327], (0.24, 0.57)),
-    "right lip corner": ([291, 287], (0.43, 1.05)),
-    "upper lip": ([0, 37, 267], (0.0, 0.95)),
-    "lower lip": ([17, 14], (0.0, 1.17)),
-    "chin": ([199, 200], (0.0, 1.45)),
-}
-REGIONS = tuple(_REGIONS)
+_TABLE = yaml.safe_load(Path(__file__).with_name("regions.yaml").read_text(encoding="utf-8"))
+REGIONS = tuple(_TABLE)
 LIDS = ("left lids", "right lids")
 RADIUS = 0.12  # standard deviation of a region's Gaussian weights, in eye distances
 _STRIDE = 2  # pixels of the crop in a step of the kept fields
@@ -113,6 +96,6 @@ def region_weights(aligned: Aligned) -> np.ndarray:
 def region_middles(aligned: Aligned) -> np.ndarray:
     """Middles (R, 2) of the regions in the crop, as x and y in pixels."""
     if aligned.marks is not None:
-        return np.stack([aligned.marks[numbers].mean(0) for numbers, _ in _REGIONS.values()])
-    places = np.array([place for _, place in _REGIONS.values()])
+        return np.stack([aligned.marks[region["marks"]].mean(0) for region in _TABLE.values()])
+    places = np.array([region["place"] for region in _TABLE.values()])
     return aligned.eyes.mean(0) + places * aligned.eye_distance

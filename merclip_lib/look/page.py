@@ -2,7 +2,7 @@
 
 import html
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from string import Template
@@ -114,6 +114,9 @@ def write_page(seen: Look, folder: Path, settings: LookSettings) -> Path:
         temporary.write_bytes(moving)
     write_video(page.with_suffix(".mp4"), seen.magnified, SLOW)
     aligned, motion = seen.aligned, seen.motion
+    marks = "no" if aligned.marks is None else str(len(aligned.marks))
+    facts = [f"{len(aligned.frames)} frames, {aligned.fps:.3g} per second", f"{marks} landmarks"]
+    facts += [f"eyes {motion.eye_pixels:.0f} pixels apart", *map(html.escape, aligned.notes)]
     parts = {
         "name": html.escape(seen.footage.name),
         "summary": _summary(seen),
@@ -124,14 +127,7 @@ def write_page(seen: Look, folder: Path, settings: LookSettings) -> Path:
         "faces": _figure(faces_figure(seen)),
         "intervals": _table(interval_table(seen.intervals, motion)),
         "reading": _reading(seen),
-        "facts": "; ".join(
-            [
-                f"{len(aligned.frames)} frames, {aligned.fps:.3g} per second",
-                f"eyes {motion.eye_pixels:.0f} pixels apart",
-                f"landmarks: {'none' if aligned.marks is None else len(aligned.marks)}",
-                *map(html.escape, aligned.notes),
-            ]
-        ),
+        "facts": "; ".join(facts),
         "truth": _truth(seen.footage),
     }
     write_text(page, TEMPLATE.substitute(parts))
@@ -143,29 +139,17 @@ def _summary(seen: Look) -> str:
         return "Nothing rises above the noise: no expression is proposed."
     best = seen.intervals[0]
     pixels = best.strength * seen.motion.eye_pixels
-    return (
-        f"The face moves most at {best.apex:.2f} s, at the {best.region}: {best.strength:.3f} eye "
-        f"distances ({pixels:.2f} pixels of the video), from {best.onset:.2f} to "
-        f"{best.offset:.2f} s; confidence {best.confidence:.2f}."
-    )
+    where = f"The face moves most at {best.apex:.2f} s, at the {best.region}: {best.strength:.3f}"
+    when = f"from {best.onset:.2f} to {best.offset:.2f} s; confidence {best.confidence:.2f}."
+    return f"{where} eye distances ({pixels:.2f} pixels of the video), {when}"
 
 
 def interval_table(intervals: list[Interval], motion: Motion) -> pd.DataFrame:
-    """The proposed expressions as a table, in seconds, eye distances and pixels of the video."""
-    rows = [
-        {
-            "onset": f"{i.onset:.2f}",
-            "apex": f"{i.apex:.2f}",
-            "offset": f"{i.offset:.2f}",
-            "kind": "micro" if i.micro else "longer",
-            "strongest at": i.region,
-            "eye distances": f"{i.strength:.3f}",
-            "pixels": f"{i.strength * motion.eye_pixels:.2f}",
-            "confidence": f"{i.confidence:.2f}",
-        }
-        for i in intervals
-    ]
-    return pd.DataFrame(rows)
+    """The proposed expressions as a table: seconds, strength in eye distances and in pixels."""
+    table = pd.DataFrame([asdict(i) | {"micro": i.micro} for i in intervals])
+    if len(table):
+        table["pixels"] = table["strength"] * motion.eye_pixels
+    return table.round(3)
 
 
 def course_figure(seen: Look) -> Figure:
@@ -224,11 +208,8 @@ def _reading(seen: Look) -> str:
 def _truth(footage: Footage) -> str:
     if not footage.truth:
         return ""
-    known = [
-        f"{name} {value:.2f} s" if isinstance(value, float) else f"{name} {value}"
-        for name, value in footage.truth.items()
-    ]
-    text = ", ".join(known).replace("_", " ")
+    known = {k: f"{v:.2f} s" if isinstance(v, float) else v for k, v in footage.truth.items()}
+    text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in known.items())
     return f"<p><b>Known of this clip:</b> {html.escape(text)}.</p>"
 
 

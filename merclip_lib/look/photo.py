@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+import yaml
 from PIL import Image
 
 from merclip_lib.data.frames import align
@@ -27,30 +28,9 @@ from merclip_lib.synthme.plan import FPS, STUDY
 from merclip_lib.synthme.traits import draw_traits
 from merclip_lib.text import facs
 
-# SynthME's landmarks by those of the mesh, the left side's; the right side's are mirrored.
-_PLACES: dict[str, tuple[list[int], list[int]]] = {
-    "forehead_inner": ([108], [337]),
-    "forehead_outer": ([104], [333]),
-    "brow_inner": ([107, 55], [336, 285]),
-    "brow_mid": ([105, 52], [334, 282]),
-    "brow_outer": ([70, 46], [300, 276]),
-    "lid_upper": ([159], [386]),
-    "lid_lower": ([145], [374]),
-    "eye_outer": ([33], [263]),
-    "cheek": ([50], [280]),
-    "nose_root": ([6], [6]),
-    "nose_wing": ([129], [358]),
-    "nasolabial": ([206], [426]),
-    "lip_upper": ([39], [269]),
-    "lip_top": ([0], [0]),
-    "lip_lower": ([17], [17]),
-    "line": ([13, 14], [13, 14]),
-    "corner": ([61], [291]),
-    "dimple": ([57], [287]),
-    "crease": ([18], [18]),
-    "jaw": ([210], [430]),
-    "chin": ([199], [199]),
-}
+_PLACES: dict[str, list[list[int]]] = yaml.safe_load(
+    Path(__file__).with_name("places.yaml").read_text(encoding="utf-8")
+)  # SynthME's landmarks by those of the mesh
 _UPPER = ([33, 160, 159, 158, 133], [362, 385, 386, 387, 263])  # lids, from left to right
 _LOWER = ([33, 144, 145, 153, 133], [362, 380, 374, 373, 263])
 _LIPS = ([78, 81, 13, 311, 308], [78, 178, 14, 402, 308])  # inner edges, upper and lower
@@ -187,24 +167,13 @@ def write_moved(photo: Path, out: Path, moved: Moved, seed: int = 0) -> np.ndarr
         ValueError: no face, an annotation that cannot be shown, or a folder that cannot be written.
     """
     frames = move_photo(photo_face(read_picture(photo), moved.size), moved, seed)
-    values = {
-        "clip_id": f"photo/{photo.stem}",
-        "dataset": "photo",
-        "subject": photo.stem,
-        "clip": moved.units,
-        "onset": 1,
-        "apex": moved.frames // 2 + 1,
-        "offset": moved.frames,
-        "fps": FPS,
-        "action_units": moved.units,
-        "emotion": "",
-        "frames": "frames",
-    }
+    apex, units, name = moved.frames // 2 + 1, moved.units, photo.stem
+    row = (f"photo/{name}", "photo", name, units, 1, apex, moved.frames, FPS, units, "", "frames")
     with replacing_folder(out, _TABLE_FILE) as folder:
         (folder / "frames").mkdir()
         for k, frame in enumerate(frames, 1):
             Image.fromarray(frame).save(folder / "frames" / f"img{k:03d}.png")
         (folder / "moved.gif").write_bytes(gif(frames, 60))
         write_video(folder / "moved.mp4", frames, FPS)
-        write_table(pd.DataFrame([values])[list(COLUMNS)], folder / _TABLE_FILE)
+        write_table(pd.DataFrame([row], columns=COLUMNS), folder / _TABLE_FILE)
     return frames

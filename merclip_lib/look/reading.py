@@ -88,21 +88,15 @@ class Reader:
         cosine = similarity(z, self.bank[: len(self.sentences)])[0]
         near = np.argsort(-cosine)[:NEAREST]
         said = [describe(self.sentences[k], config.description, "-") for k in near]
-        units = pd.DataFrame(
-            {"unit": self.units, "phrase": [describe(unit) for unit in self.units]}
-        )
+        written = [self.sentences[k] for k in near]
+        nearest = {"annotation": written, "sentence": said, "cosine": cosine[near]}
         emotions, scores = self.scores(frames)
-        units["score"] = scores.to_numpy()
+        phrases = [describe(unit) for unit in self.units]
+        units = pd.DataFrame({"unit": self.units, "phrase": phrases, "score": scores.to_numpy()})
         at = uniform_sample(len(frames), config.frames, short=config.short_clips)
         step = len(at) // self.size.times
         return Reading(
-            pd.DataFrame(
-                {
-                    "annotation": [self.sentences[k] for k in near],
-                    "sentence": said,
-                    "cosine": cosine[near],
-                }
-            ),
+            pd.DataFrame(nearest),
             units.sort_values("score", ascending=False, ignore_index=True),
             emotions.sort_values(ascending=False).to_dict(),
             np.abs(motion_relevance(self.network.model, video)[0]),

@@ -137,7 +137,7 @@ def _drawn(name: str) -> Footage:
 
 def _known(name: str, frames: np.ndarray, row) -> Footage:
     """A clip of a table: sampled evenly from onset to offset, so its times are known."""
-    moments = [(row[key] - row["onset"]) / row["fps"] for key in ("onset", "apex", "offset")]
+    moments = [float((row[key] - row["onset"]) / row["fps"]) for key in ("onset", "apex", "offset")]
     times = np.linspace(0, moments[2], len(frames))
     truth = {"action_units": row["action_units"], "emotion": row["emotion"]}
     truth |= dict(zip(("onset", "apex", "offset"), moments, strict=True))
