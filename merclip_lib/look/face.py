@@ -92,7 +92,7 @@ def align_footage(footage: Footage, method: str = "") -> Aligned:
     if len(crops) < FEWEST:
         raise ValueError(f"{footage.name}: {len(crops)} frames with a face; at least {FEWEST}")
     if lost:
-        footage.notes.append(f"{lost} of {len(crops)} frames moved as the one before (ECC failed)")
+        footage.notes.append(f"{lost} of {len(crops)} frames placed as the one before (ECC failed)")
     gaps = np.diff(times)
     if len(gaps) and gaps.max() > 1.5 * np.median(gaps) and not footage.cropped:
         footage.notes.append("the frame rate varies; each frame counts at its own time")

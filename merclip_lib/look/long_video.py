@@ -82,8 +82,8 @@ def _frames(video: LongVideo, parts: list, nuisance: Nuisance) -> Iterator[np.nd
         """Frames first .. last - 1: the first half of a symmetric clip, or (-1) it backwards."""
         order = np.arange(first, last)[::way]
         whole = np.concatenate([order, order[-2::-1]])
-        kept = (nuisance.drift[whole], nuisance.light[whole], nuisance.blink[whole])
-        around = Nuisance(*kept, nuisance.noise)
+        drift, light, blink = nuisance.drift, nuisance.light, nuisance.blink
+        around = Nuisance(drift[whole], light[whole], blink[whole], nuisance.noise)
         rng = np.random.default_rng([video.seed, seed])
         return perform(face, expression, around, rng, grid=1)[0][: len(order)][::way]
 

@@ -87,9 +87,9 @@ class Reader:
             z = self.network.model(video).z.numpy()
         cosine = similarity(z, self.bank[: len(self.sentences)])[0]
         near = np.argsort(-cosine)[:NEAREST]
-        said = [describe(self.sentences[k], config.description, "-") for k in near]
+        sentences = [describe(self.sentences[k], config.description, "-") for k in near]
         written = [self.sentences[k] for k in near]
-        nearest = {"annotation": written, "sentence": said, "cosine": cosine[near]}
+        nearest = {"annotation": written, "sentence": sentences, "cosine": cosine[near]}
         emotions, scores = self.scores(frames)
         phrases = [describe(unit) for unit in self.units]
         units = pd.DataFrame({"unit": self.units, "phrase": phrases, "score": scores.to_numpy()})

@@ -79,17 +79,17 @@ def spot(motion: Motion) -> list[Interval]:
     change = difference(smooth)
     strength = strength_of(change)
     limit = max(LEAST, NOISE * noise_of(motion))
-    free, found = np.ones(len(strength), bool), []
+    free, proposed = np.ones(len(strength), bool), []
     while strength[at := int(np.argmax(np.where(free, strength, -1)))] > limit and free[at]:
         first, last = edges(smooth, change, at, free)
         region = int(np.linalg.norm(change[at], axis=-1).argmax())
         height = float(strength[at])
         onset, apex, offset = motion.times[[first, at, last]].tolist()
         sure = height / (height + limit)
-        found.append(Interval(onset, apex, offset, height, sure, REGIONS[region]))
+        proposed.append(Interval(onset, apex, offset, height, sure, REGIONS[region]))
         near = (motion.times >= onset - MICRO / 2) & (motion.times <= offset + MICRO / 2)
         free[near] = False  # the difference answers there, too, with half the height
-    return found
+    return proposed
 
 
 def _smoothed(motion: Motion) -> Motion:

@@ -162,9 +162,9 @@ def rigid_motion(
         Per crop the motion (3, 3) from the first crop to it, and for how many ECC failed (no
         convergence, or a tenth of the picture away); these get the identity.
     """
-    found = [head_motion(crops[0], crop, mask) for crop in crops[1:]]
-    motions = [np.eye(3), *(np.eye(3) if motion is None else motion for motion in found)]
-    return motions, sum(motion is None for motion in found)
+    estimates = [head_motion(crops[0], crop, mask) for crop in crops[1:]]
+    motions = [np.eye(3), *(np.eye(3) if motion is None else motion for motion in estimates)]
+    return motions, sum(motion is None for motion in estimates)
 
 
 def head_motion(
