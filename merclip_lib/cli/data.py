@@ -67,22 +67,24 @@ def add_clips(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--frames", type=int, default=32, help="frames kept of each clip")
     parser.add_argument(
         "--align",
-        choices=("none", "opencv", "mediapipe"),
+        choices=("none", "mesh"),
         default="none",
-        help="none for the cropped version of a set",
+        help="none for the cropped version of a set, mesh for whole pictures",
     )
     parser.add_argument("--margin", type=float, default=0.15, help="share around aligned faces")
-    parser.add_argument("--landmark-model", default="", metavar="FILE", help="for mediapipe")
     parser.add_argument("--stabilise", action="store_true", help="take rigid head motion out")
     parser.add_argument("--grey", action="store_true", help="take colour away")
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
     parser.add_argument("--skip-bad", action="store_true", help="leave unreadable clips out")
 
-    parser = command(_synth, "synth", "draw a population of synthetic faces")
+    parser = command(_synth, "synth", "draw a population of synthetic faces, or move a photograph")
     parser.add_argument("--preset", default="", help="such as casme3-like (default: the example's)")
     parser.add_argument("--seed", type=int, help="another population (default: the example's)")
     parser.add_argument("--people", type=int, help="how many (default: as in the real set)")
     parser.add_argument("--clips", type=int, help="of all people (default: as in the real set)")
+    parser.add_argument("--face", type=Path, metavar="PHOTO", help="move this face instead")
+    parser.add_argument("--units", default="4+7+L10", help="with --face: what it shows")
+    parser.add_argument("--intensity", type=float, default=0.3, help="with --face: 1 = strongest")
     parser.add_argument("--out", type=Path, help="folder of the clip store (default: below runs)")
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
 
@@ -222,7 +224,6 @@ def _prepare(given: Namespace) -> int:
         margin=given.margin,
         grey=given.grey,
         stabilise=given.stabilise,
-        landmark_model=given.landmark_model,
     )
     table = read_table(given.table)
     store = prepare(table, given.data_root, given.out, settings, given.workers, given.skip_bad)
@@ -236,6 +237,8 @@ def _synth(given: Namespace) -> int:
     from merclip_lib.synthme.draw import draw_population
     from merclip_lib.synthme.population import EXAMPLE, population
 
+    if given.face:
+        return _move(given, given.out or default_runs() / "moved" / given.face.stem)
     people, name = EXAMPLE, "synthme"
     if given.preset or given.seed is not None or given.people or given.clips:
         seed = EXAMPLE.seed if given.seed is None else given.seed
@@ -244,4 +247,15 @@ def _synth(given: Namespace) -> int:
     folder = given.out or default_runs() / name
     store = draw_population(people, folder, workers=given.workers)
     print(f"{people.name}: {len(store.table)} clips of {people.people} people in {folder}")
+    return 0
+
+
+def _move(given: Namespace, out: Path) -> int:
+    try:
+        from merclip_lib.look.photo import Moved, write_moved
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{error.name} is not installed: pip install 'merclip[look]'") from None
+
+    frames = write_moved(given.face, out, Moved(given.units, given.intensity))
+    print(f"{given.face.name} shows {given.units}: {len(frames)} frames, GIF and table in {out}")
     return 0

@@ -232,7 +232,8 @@ def _pretrain(given: Namespace) -> int:
         raise ValueError(f"{given.out}: name the weights to write something.safetensors")
     output_place(given.out, WEIGHTS, force=given.force)
     output_place(given.out.with_suffix(".json"), CARD, force=given.force)
-    {"text": _pretrain_text, "motion": _pretrain_motion, "dfme": _pretrain_dfme}[given.part](given)
+    parts = {"text": _pretrain_text, "motion": _pretrain_motion, "dfme": _pretrain_dfme}
+    parts[given.part](given)
     print(f"weights: {given.out}")
     return 0
 

@@ -10,8 +10,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "charts": (
-            "ablation_forest au_emotion_map confusion_matrix counts curves heat_map interval_dots "
-            "lines loso_split motion_plot results_bars "
+            "ablation_forest au_emotion_map confusion_matrix counts courses curves heat_map "
+            "interval_dots lines loso_split motion_plot results_bars "
             "similarity_matrix tsne_panels two_ways"
         ).split(),
         "faces": (

@@ -25,6 +25,7 @@ from merclip_lib.figures.style import (
     SERIES,
     VERMILION,
     WIDTH,
+    YELLOW,
     au_group,
     minus,
     panels,
@@ -305,6 +306,39 @@ def lines(table: pd.DataFrame, title: str, x: str, y: str, chance: float | None 
     _chance(axes.axhline, chance)
     axes.set(xlabel=x, ylabel=y)
     _legend_below(figure, axes, ncols=3)
+    return figure
+
+
+def courses(
+    times: np.ndarray,
+    courses: pd.DataFrame,
+    spans: Sequence[tuple[float, float, float]],
+    title: str,
+    label: str,
+    coloured: int = 5,
+) -> Figure:
+    """Courses over time; the highest in colour, the others grey.
+
+    Args:
+        times: (T,) seconds.
+        courses: a column per course, T rows.
+        spans: stretches to shade, each with a moment to mark within: onset, apex, offset.
+        title: of the figure.
+        label: of the values.
+        coloured: how many are in colour.
+    """
+    figure, grid = panels(title, WIDTH, 2.6)
+    axes = grid[0, 0]
+    ranked = courses.max().sort_values(ascending=False).index
+    for name in reversed(ranked[coloured:]):
+        axes.plot(times, courses[name], color="#CCCCCC", lw=0.7)
+    for name, colour in zip(ranked[:coloured], SERIES, strict=False):
+        axes.plot(times, courses[name], color=colour, label=name)
+    for onset, apex, offset in spans:
+        axes.axvspan(onset, offset, color=YELLOW, alpha=0.15, lw=0)
+        axes.axvline(apex, color=INK, lw=0.8, ls="--")
+    axes.set(xlabel="seconds", ylabel=label, xlim=(times[0], times[-1]), ylim=(0, None))
+    _legend_below(figure, axes, ncols=5)
     return figure
 
 

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from merclip_lib.data.frames import decode, find, prepare
-from merclip_lib.data.frames.decode import PictureSettings, read_clip, read_picture, read_video
+from merclip_lib.data.frames.decode import (
+    PictureSettings,
+    crop_pictures,
+    read_picture,
+    read_pictures,
+    read_video,
+)
 from merclip_lib.data.store import open_store
 from merclip_lib.synthme.draw import render_face
 
@@ -142,11 +148,11 @@ def test_no_face_is_listed_like_a_damaged_clip(data, tmp_path):
     face = render_face(0, 96)[..., ::-1]
     for n in range(1, 13):
         cv2.imwrite(str(root / f"a/img{n}.png"), face)
-    look = PictureSettings(size=32, length=3, align="opencv")
+    look = PictureSettings(size=32, length=3, align="mesh")
     with pytest.raises(ValueError, match="1 of 2 clips.*\nclip set/b: no face found on the onset"):
         prepare.prepare(table, root, tmp_path / "store", look, workers=1)
     store = prepare.prepare(table, root, tmp_path / "store", look, workers=1, skip_bad=True)
-    assert len(store) == 1 and store.meta["align"] == "opencv"
+    assert len(store) == 1 and store.meta["align"] == "mesh"
 
 
 def test_a_link_to_a_picture_outside_is_refused(data, tmp_path):
@@ -296,7 +302,7 @@ def test_frames_of_a_video(tmp_path):
         writer.write(np.full((32, 32, 3), 20 * n, np.uint8))
     writer.release()
     found = find.choose_frames(path, 3, 7, 5, "clip x")
-    clip, _ = read_clip(found, PictureSettings(16, 5))
+    clip, _ = crop_pictures(read_pictures(found).frames, PictureSettings(16, 5))
     assert np.abs(clip[:, 8, 8, 0].astype(int) - [40, 60, 80, 100, 120]).max() <= 1
     with pytest.raises(ValueError, match="clip.avi ends before frame 100"):
         read_video(path, (2, 99))

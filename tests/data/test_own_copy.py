@@ -155,8 +155,8 @@ def test_a_damaged_copy_is_told_and_can_be_used(drawn, tmp_path, capsys):
 def test_aligned_from_the_command_line(drawn, tmp_path):
     """Every drawn face is found; the eyes come to the same places in clips of all subjects."""
     manifest(drawn, tmp_path, "smic")
-    store = prepare(tmp_path, "--align", "opencv", "--margin", "0.1", "--grey", "--stabilise")
-    assert len(store) == 24 and store.meta["align"] == "opencv" and store.meta["margin"] == 0.1
+    store = prepare(tmp_path, "--align", "mesh", "--margin", "0.1", "--grey", "--stabilise")
+    assert len(store) == 24 and store.meta["align"] == "mesh" and store.meta["margin"] == 0.1
     assert store.meta["grey"] and store.meta["stabilise"]
     mean = store.frames[..., 0].mean((0, 1))
     eyes, forehead = mean[20:28, 14:22].mean(), mean[8:14, 24:40].mean()

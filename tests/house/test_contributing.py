@@ -178,6 +178,8 @@ def test_the_table_of_rooms_says_what_the_rules_say():
             for contract in contracts:
                 if f"merclip_lib.{room}" in contract.get("source_modules", []):
                     below -= {name.split(".")[1] for name in contract["forbidden_modules"]}
+                if f"merclip_lib.{room}" in contract.get("allowed_importers", []):
+                    continue
                 if contract["type"] == "protected":
                     below -= {name.split(".")[1] for name in contract["protected_modules"]}
             assert table.pop(room) == below, room

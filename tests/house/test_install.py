@@ -27,8 +27,8 @@ IMPORTED_AS = {
     "opencv-python-headless": "cv2",
     "pyyaml": "yaml",
     "lazy-loader": "lazy_loader",
+    "scikit-image": "skimage",
 }
-OPTIONAL = {"mediapipe"}  # `prepare --align mediapipe` says how to get it
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +127,12 @@ def test_what_the_library_imports_is_asked_for():
         )
     }
     ours = {name for name in names if name not in sys.stdlib_module_names} - {"merclip_lib"}
-    asked = requirements() | requirements("notebooks", "ray")
-    assert ours - {IMPORTED_AS.get(name, name) for name in asked} - OPTIONAL == set()
+    asked = requirements() | requirements("notebooks", "look", "ray")
+    assert ours - {IMPORTED_AS.get(name, name) for name in asked} == set()
 
 
 def test_tools_of_tests_and_notebooks_are_extras():
-    tools = requirements("notebooks", "test", "dev", "ray")
+    tools = requirements("notebooks", "look", "test", "dev", "ray")
     assert not tools & requirements()
     assert {"jupyterlab", "papermill", "pytest", "hypothesis", "nbval", "import-linter"} <= tools
 
@@ -142,7 +142,7 @@ def test_requirements_pin_every_package_and_end_with_the_library():
     lines = [line for line in lines if not line.startswith("#")]
     assert lines.pop() == "-e ."
     pins = dict(line.split("==") for line in lines)
-    asked = requirements() | requirements("notebooks", "test", "dev")
+    asked = requirements() | requirements("notebooks", "look", "test", "dev")
     assert {plain(name) for name in pins} == asked
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert {"pip": ["-r requirements.txt"]} in environment["dependencies"]

@@ -48,6 +48,7 @@ def test_rooms_import_what_they_may():
         ("runs/store.py", "def late():\n    from merclip_lib.training import loop"),
         ("explain/pointing.py", "from merclip_lib.figures import style"),
         ("protocol/folds.py", "from merclip_lib.study import cost"),
+        ("study/cost.py", "from merclip_lib.look import page"),
         ("files.py", "from merclip_lib import config"),
         ("attic/__init__.py", ""),
     ],

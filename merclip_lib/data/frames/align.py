@@ -1,137 +1,113 @@
 """Faces to a fixed place: one similarity transform for a whole clip.
 
-The eyes are found on the onset frame alone, and every frame of the clip is moved by the same
-rotation, scale and shift. A transform per frame would turn the detector's jitter into motion,
+The eyes are found on the onset frame alone (`mesh`), and every frame of the clip is moved by the
+same rotation, scale and shift. A transform per frame would turn the detector's jitter into motion,
 which is as large as a micro-expression. `stabilise` goes further and takes out rigid motion of
 the head against the onset frame (ECC; Evangelidis and Psarakis, IEEE TPAMI 2008).
 """
 
-import itertools
-from functools import lru_cache
-from pathlib import Path
-
 import cv2
 import numpy as np
 
-METHODS = ("none", "opencv", "mediapipe")
-_SIDE = 640  # pixels of the square picture that the detector sees
-_FACE = 300  # pixels of the face in which eyes are looked for
-_LOOKS = 3  # looks at a face, each at the eyes that the one before found
-_CLOSE = 0.34  # margin around the face from the second look on: eyes 102 pixels apart
+from merclip_lib.data.frames import mesh
+
+METHODS = ("none", "mesh")
 _ECC_STEPS, _ECC_CHANGE, _ECC_BLUR = 100, 1e-5, 5
 _LARGEST_SHIFT = 0.1  # of the picture; ECC that moves a face further has gone astray
+_CROPPED = 0.28  # eye distance in short sides of the picture: a cropped face has more
+_HEAD, _AROUND = 1.25, 1.35  # how much wider than landmarks: the head with its hair; what moves
+# Landmarks of the mesh around what expressions move: brows and lids of both eyes, and the mouth.
+_MOVING = (
+    [70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 33, 133, 145, 159],
+    [300, 293, 334, 296, 336, 285, 295, 282, 283, 276, 263, 362, 374, 386],
+    [61, 291, 0, 17, 37, 267, 84, 314, 40, 270, 91, 321],
+)
 
 
-def find_eyes(picture: np.ndarray, method: str, model: str = "") -> np.ndarray:
-    """Find the centres of both eyes of the largest face.
+def find_face(picture: np.ndarray) -> np.ndarray:
+    """Find the landmarks of the largest face.
 
     Args:
         picture: RGB uint8 (H, W, 3).
-        method: `opencv` uses the Haar cascades that come with the package, `mediapipe` the
-            FaceLandmarker file `model`.
-        model: MediaPipe's model file.
 
     Returns:
-        (2, 2) as x and y in pixels, the eye on the left of the picture first.
+        (468, 2) as x and y in pixels.
 
     Raises:
-        ValueError: where no face is found.
+        ValueError: where no face is found, or the landmark nets are missing.
     """
-    return _eyes_mediapipe(picture, model) if method == "mediapipe" else _eyes_opencv(picture)
+    for face in mesh.find_faces(picture):
+        if (marks := mesh.landmarks(picture, face)) is not None:
+            return marks
+    raise ValueError("no face found on the onset frame")
 
 
-def _eyes_opencv(picture: np.ndarray) -> np.ndarray:
-    """Find the face in the whole picture, then look again at it upright and at one size.
+def eyes_of(marks: np.ndarray) -> np.ndarray:
+    """Middles of both eyes (2, 2), left in the picture first, from landmarks (468, 2).
 
-    The cascades know upright faces only, so the picture is turned where none is found.
+    An eye is the middle of its two corners, which do not move with the gaze.
     """
-    height, width = picture.shape[:2]
-    for degrees in (0, -15, 15, -30, 30):
-        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
-        scale = _SIDE / (1.5 * max(height, width))  # room around faces that fill the picture
-        matrix[:, 2] += _SIDE / 2 / scale - np.array([width, height]) / 2
-        eyes = _detect(picture, scale * matrix)
-        if eyes is not None:
-            break
-    else:
-        raise ValueError("no face found on the onset frame")
-    for _ in range(_LOOKS - 1):
-        again = _detect(picture, similarity_transform(eyes, _SIDE, _CLOSE))
-        eyes = eyes if again is None else again
-    return eyes
+    return np.stack([marks[corners].mean(0) for corners in mesh.EYES])
 
 
-def _detect(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray | None:
-    """Eyes of the largest face in the picture moved by `matrix`, in the picture's pixels."""
-    square = cv2.warpAffine(picture, matrix, (_SIDE, _SIDE), borderMode=cv2.BORDER_REPLICATE)
-    grey = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY)
-    faces = _cascade("frontalface_alt2").detectMultiScale(grey, 1.05, 3, minSize=(60, 60))
-    for left, top, side, _ in sorted(faces, key=lambda face: -face[2]):
-        upper = grey[top : top + 6 * side // 10, left : left + side]
-        zoom = _FACE / side
-        upper = cv2.resize(upper, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
-        boxes = _cascade("eye").detectMultiScale(upper, 1.03, 3, minSize=(_FACE // 8, _FACE // 8))
-        eyes = _likeliest_pair(np.array(boxes, float).reshape(-1, 4))
-        if eyes is not None:
-            back = cv2.invertAffineTransform(matrix)
-            return (eyes / zoom + (left, top)) @ back[:, :2].T + back[:, 2]
-    return None
+def find_eyes(picture: np.ndarray) -> np.ndarray:
+    """`eyes_of` the largest face of a picture; ValueError as `find_face`."""
+    return eyes_of(find_face(picture))
 
 
-def _likeliest_pair(boxes: np.ndarray) -> np.ndarray | None:
-    """Centres of the two boxes (x, y, width, height) that lie most like eyes in a face, or None."""
-    centres, widths = boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2]
-    best, least = None, np.inf
-    for i, j in itertools.permutations(range(len(boxes)), 2):
-        apart, lower = (centres[j] - centres[i]) / _FACE
-        if 0.25 < apart < 0.6 and abs(lower) < 0.15:
-            aside = abs(centres[[i, j], 0].mean() / _FACE - 0.5)
-            cost = aside + abs(lower) + abs(widths[j] - widths[i]) / _FACE
-            if cost < least:
-                best, least = centres[[i, j]], cost
-    return best
-
-
-@lru_cache(maxsize=2)
-def _cascade(name: str) -> cv2.CascadeClassifier:
-    folder = cv2.data.haarcascades  # type: ignore[attr-defined]  # OpenCV's stubs lack it
-    return cv2.CascadeClassifier(f"{folder}haarcascade_{name}.xml")
-
-
-def check_method(method: str, model: str = "") -> None:
+def check_method(method: str) -> None:
     """Raise ValueError unless the method is known and what it needs is there."""
     if method not in METHODS:
         raise ValueError(f"align is {method!r}; choose one of {', '.join(METHODS)}")
-    if method == "mediapipe":
-        _landmarker(model)
+    if method == "mesh":
+        mesh.check()
 
 
-@lru_cache(maxsize=1)
-def _landmarker(model: str):
-    """MediaPipe and a landmarker with the student's model file."""
-    if not model or not Path(model).is_file():
-        raise ValueError(
-            f"align mediapipe: no landmark model {model!r}; download `face_landmarker.task` from "
-            "MediaPipe's pages and name it with --landmark-model"
-        )
+def face_size(picture: np.ndarray) -> float:
+    """Distance of the eyes in short sides of the picture; NaN where no face is seen."""
     try:
-        import mediapipe
-    except ImportError:
-        why = "align mediapipe: not installed; `pip install mediapipe`, or use --align opencv"
-        raise ValueError(why) from None
-    return mediapipe, mediapipe.tasks.vision.FaceLandmarker.create_from_model_path(model)
+        return float(np.ptp(find_eyes(picture)[:, 0]) / min(picture.shape[:2]))
+    except ValueError:  # or the landmark nets are missing
+        return float("nan")
 
 
-def _eyes_mediapipe(picture: np.ndarray, model: str) -> np.ndarray:
-    """An eye is the middle of its two corners, which do not move with the gaze."""
-    mediapipe, landmarker = _landmarker(model)
-    data = np.ascontiguousarray(picture)
-    image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=data)
-    faces = landmarker.detect(image).face_landmarks
-    if not faces:
-        raise ValueError("no face found on the onset frame")
-    corners = [[(faces[0][k].x, faces[0][k].y) for k in pair] for pair in ((33, 133), (362, 263))]
-    return np.mean(corners, axis=1) * picture.shape[1::-1]
+def advice(sizes: list[float], method: str) -> str:
+    """Say which method fits the pictures of some clips.
+
+    Args:
+        sizes: `face_size` of their onset frames.
+        method: the one that is used.
+
+    Returns:
+        A line, "" where no face is seen.
+    """
+    seen = [size for size in sizes if size == size]
+    if not seen:
+        return ""
+    size = float(np.median(seen))
+    fits = "none" if size > _CROPPED else "mesh"
+    what = "cropped faces" if fits == "none" else "faces with much around them"
+    words = "as used" if fits == method else f"not {method}"
+    return f"seen: {what} (eyes {size:.0%} of the short side apart); --align {fits} fits, {words}"
+
+
+def still_mask(marks: np.ndarray, size: int) -> np.ndarray:
+    """Where a face moves with the head alone: the head without brows, lids and mouth.
+
+    Args:
+        marks: landmarks (468, 2) in a crop.
+        size: pixels of both sides of the crop.
+
+    Returns:
+        (size, size) uint8, 1 or 0.
+    """
+    mask = np.zeros((size, size), np.uint8)
+    moving = [(marks[group], _AROUND, 0) for group in _MOVING]
+    for points, scale, value in [(marks, _HEAD, 1), *moving]:
+        middle = points.mean(0)
+        outline = cv2.convexHull((middle + scale * (points - middle)).astype(np.float32))
+        cv2.fillConvexPoly(mask, outline.round().astype(int), value)
+    return mask
 
 
 def eye_places(size: int, margin: float) -> np.ndarray:
@@ -172,30 +148,49 @@ def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     return moved if times == 1 else cv2.resize(moved, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def rigid_motion(crops: list[np.ndarray]) -> tuple[list[np.ndarray], int]:
+def rigid_motion(
+    crops: list[np.ndarray], mask: np.ndarray | None = None
+) -> tuple[list[np.ndarray], int]:
     """Estimate the head's rigid motion since the first crop.
 
     Args:
         crops: RGB uint8 (S, S, 3).
+        mask: (S, S) uint8, what counts, see `still_mask`; without one an expression is partly
+            taken for a motion of the head.
 
     Returns:
         Per crop the motion (3, 3) from the first crop to it, and for how many ECC failed (no
         convergence, or a tenth of the picture away); these get the identity.
     """
-    first, *others = [cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) for crop in crops]
+    estimates = [head_motion(crops[0], crop, mask) for crop in crops[1:]]
+    motions = [np.eye(3), *(np.eye(3) if motion is None else motion for motion in estimates)]
+    return motions, sum(motion is None for motion in estimates)
+
+
+def head_motion(
+    first: np.ndarray,
+    other: np.ndarray,
+    mask: np.ndarray | None = None,
+    start: np.ndarray | None = None,
+) -> np.ndarray | None:
+    """The rigid motion (3, 3) from one crop to another by ECC, or None where it fails.
+
+    Args:
+        first: RGB uint8 (S, S, 3).
+        other: the same of a later frame.
+        mask: as for `rigid_motion`.
+        start: (3, 3), where the search begins; None: no motion.
+    """
+    grey = [cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY) for crop in (first, other)]
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _ECC_STEPS, _ECC_CHANGE)
+    motion: np.ndarray = (np.eye(3) if start is None else start)[:2].astype(np.float32)
+    try:
+        cv2.findTransformECC(  # type: ignore[call-overload]  # the stubs refuse "no mask"
+            *grey, motion, cv2.MOTION_EUCLIDEAN, stop, mask, _ECC_BLUR
+        )
+    except cv2.error:
+        return None
     corners = np.array([[0, len(first)], [0, len(first)], [1, 1]])
-    motions, failed = [np.eye(3)], 0
-    for other in others:
-        motion: np.ndarray = np.eye(2, 3, dtype=np.float32)
-        try:
-            cv2.findTransformECC(  # type: ignore[call-overload]  # the stubs refuse "no mask"
-                first, other, motion, cv2.MOTION_EUCLIDEAN, stop, None, _ECC_BLUR
-            )
-        except cv2.error:
-            motion = np.full((2, 3), np.nan, np.float32)
-        shift = np.abs(motion @ corners - corners[:2]).max()
-        if not shift <= _LARGEST_SHIFT * len(first):  # so that NaN fails as well
-            motion, failed = np.eye(2, 3), failed + 1
-        motions.append(np.vstack([motion, [0, 0, 1]]))
-    return motions, failed
+    shift = np.abs(motion @ corners - corners[:2]).max()
+    near = shift <= _LARGEST_SHIFT * len(first)  # not so for NaN
+    return np.vstack([motion, [0, 0, 1]]) if near else None

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ _DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits that cameras and programs store
 _LONGEST_SIDE = 20  # times the shorter one; what is longer is no picture of a face
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM")
 SHARES = 0  # in the place of a number of bits: floats from 0 to 1
-_ALIKE = 2  # of 255: a clip that differs by no more shows nothing
+ONE_SHADE = 2  # of 255: a clip that differs by no more shows nothing
 Image.MAX_IMAGE_PIXELS = None  # `limits` has the number, and says how to lift it
 
 
@@ -29,11 +30,10 @@ class PictureSettings:
         size: pixels of both sides.
         length: frames that are stored; training samples from them.
         align: `none` (short side resized, centre cropped, as the paper does with the cropped
-            versions of the sets), `opencv` or `mediapipe`, see `align.find_eyes`.
+            versions of the sets) or `mesh` (by the eyes' landmarks), see `align.find_eyes`.
         margin: share of an aligned crop left around the face.
         grey: colour taken away (three equal channels).
         stabilise: rigid head motion taken out.
-        landmark_model: MediaPipe's model file.
     """
 
     size: int = 224
@@ -42,7 +42,6 @@ class PictureSettings:
     margin: float = 0.15
     grey: bool = False
     stabilise: bool = False
-    landmark_model: str = ""
 
     def check(self) -> None:
         """Raise ValueError for values that make no clip."""
@@ -51,7 +50,7 @@ class PictureSettings:
         check_limit("clip_pixels", self.length * self.size**2, f"{self.length} frames")
         if not -0.5 < self.margin < 0.45:
             raise ValueError(f"margin is {self.margin}; it must lie between -0.5 and 0.45")
-        align.check_method(self.align, self.landmark_model)
+        align.check_method(self.align)
 
 
 def read_picture(path: Path, bits: int | None = None) -> np.ndarray:
@@ -169,15 +168,18 @@ def read_video(path: Path, positions: tuple[int, ...]) -> list[np.ndarray]:
     return [frames[position] for position in positions]
 
 
-def read_clip(chosen: ChosenFrames, settings: PictureSettings) -> tuple[np.ndarray, str]:
-    """Read one clip and crop it.
+class Pictures(NamedTuple):
+    """What was read of a clip."""
 
-    Returns:
-        The clip (length, size, size, 3) uint8, and a note, "" if there is nothing to say.
+    frames: list[np.ndarray]  # RGB uint8 (H, W, 3), all of one size
+    note: str  # how they were made 8-bit, "" if they were
+
+
+def read_pictures(chosen: ChosenFrames) -> Pictures:
+    """Read the pictures of one clip.
 
     Raises:
-        ValueError: for frames that cannot be read or differ in size, all of one shade, and for a
-            missing face.
+        ValueError: for frames that cannot be read or differ in size.
     """
     bits = 8
     if chosen.positions:
@@ -193,13 +195,11 @@ def read_clip(chosen: ChosenFrames, settings: PictureSettings) -> tuple[np.ndarr
     if len(shapes) > 1:
         sizes = " and ".join(f"{wide} x {high}" for high, wide in sorted(shapes)[:2])
         raise ValueError(f"frames differ in size ({sizes} pixels); copy them again")
-    clip, note = crop_pictures(pictures, settings)
-    if int(clip.max()) - int(clip.min()) <= _ALIKE:
-        raise ValueError("all its pixels are of one shade; look at its pictures")
+    note = ""
     if bits != 8:
         kind = "shares from 0 to 1" if bits == SHARES else f"values of {bits} bits"
-        note = "; ".join(filter(None, [f"pictures with {kind}, scaled to 8 bits", note]))
-    return clip, note
+        note = f"pictures with {kind}, scaled to 8 bits"
+    return Pictures(pictures, note)
 
 
 def crop_pictures(pictures: list[np.ndarray], settings: PictureSettings) -> tuple[np.ndarray, str]:
@@ -223,15 +223,19 @@ def crop_pictures(pictures: list[np.ndarray], settings: PictureSettings) -> tupl
         pictures, matrix = [crop_centre(picture, size) for picture in pictures], np.eye(2, 3)
         clip = np.stack(pictures)
     else:
-        eyes = align.find_eyes(pictures[0], settings.align, settings.landmark_model)
+        eyes = align.find_eyes(pictures[0])
         matrix = align.similarity_transform(eyes, size, settings.margin)
         clip = np.stack([align.warp(picture, matrix, size) for picture in pictures])
     if settings.stabilise:
-        motions, failed = align.rigid_motion(list(clip))
+        try:
+            mask = align.still_mask(align.find_face(clip[0]), size)
+        except ValueError:
+            mask, note = None, "stabilised by the whole picture: no landmarks"
+        motions, failed = align.rigid_motion(list(clip), mask)
         whole = np.vstack([matrix, [0, 0, 1]])
         steps = [(np.linalg.inv(motion) @ whole)[:2] for motion in motions]
         clip = np.stack([align.warp(p, m, size) for p, m in zip(pictures, steps, strict=True)])
-        note = f"{failed} of {len(clip)} frames not stabilised" if failed else ""
+        note = f"{failed} of {len(clip)} frames not stabilised" if failed else note
     if settings.grey:
         grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip])
         clip = np.repeat(grey[..., None], 3, axis=3)

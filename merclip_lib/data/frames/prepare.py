@@ -20,13 +20,19 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from merclip_lib.data.frames.decode import PictureSettings, read_clip
+from merclip_lib.data.frames import align
+from merclip_lib.data.frames.decode import (
+    ONE_SHADE,
+    PictureSettings,
+    crop_pictures,
+    read_pictures,
+)
 from merclip_lib.data.frames.find import ChosenFrames, DataRoot, choose_frames
 from merclip_lib.data.store import STORE, ClipStore, open_store, read_meta, write_store
 from merclip_lib.files import output_place, remove, replacing
 from merclip_lib.workers import pool
 
-FORMAT = 2  # raise it when the same files would give other bytes
+FORMAT = 3  # raise it when the same files would give other bytes
 LISTED = 20  # clips named in a message; the rest are counted
 Chosen = dict[str, ChosenFrames]  # clip id -> its frames
 
@@ -90,7 +96,7 @@ def prepare(
         "dropped": [list(pair) for pair in problems.items()],
         "notes": _notes(waiting, chosen),
         "numbering": {how: numbering.count(how) for how in ("number", "position")},
-        "landmark_model": Path(settings.landmark_model).name,
+        "advice": align.advice(_faces(waiting, chosen), settings.align),
     }
     shape = (settings.length, settings.size, settings.size, 3)
     store = write_store(folder, readable, _decoded(waiting, chosen), meta, shape)
@@ -119,9 +125,7 @@ def _choose(table: pd.DataFrame, root: Path, length: int) -> tuple[Chosen, dict[
 
 def _hash(settings: PictureSettings, table: pd.DataFrame, root: Path, chosen: Chosen) -> str:
     """12 hex digits of the settings, the table, and each file's name and size."""
-    content = hashlib.sha256(f"{FORMAT} {asdict(settings) | {'landmark_model': ''}}".encode())
-    if settings.align == "mediapipe":
-        content.update(Path(settings.landmark_model).read_bytes())
+    content = hashlib.sha256(f"{FORMAT} {asdict(settings)}".encode())
     content.update(table.to_csv(index=False).encode())
     for name, frames in chosen.items():
         content.update(f"{name} {frames.positions} {frames.numbering}".encode())
@@ -164,11 +168,15 @@ def _store_clip(file: Path, chosen: ChosenFrames, settings: PictureSettings) -> 
     """Decode one clip and put it down, whole or not at all; the reason where it cannot be read."""
     cv2.setNumThreads(1)  # the clips are shared out among processes already
     try:
-        clip, note = read_clip(chosen, settings)
+        pictures, depth = read_pictures(chosen)
+        clip, note = crop_pictures(pictures, settings)
+        if int(clip.max()) - int(clip.min()) <= ONE_SHADE:
+            raise ValueError("all its pixels are of one shade; look at its pictures")
     except ValueError as problem:
         return str(problem)
     with replacing(file) as temporary, open(temporary, "wb") as out:
-        np.savez(out, clip=clip, note=note)
+        note = "; ".join(filter(None, [depth, note]))
+        np.savez(out, clip=clip, note=note, face=align.face_size(pictures[0]))
     return ""
 
 
@@ -177,6 +185,11 @@ def _decoded(waiting: Path, names: Iterable[str]) -> Iterator[tuple[np.ndarray, 
     for name in names:
         with np.load(_file(waiting, name)) as stored:
             yield stored["clip"], None
+
+
+def _faces(waiting: Path, names: Iterable[str]) -> list[float]:
+    """How large the faces are in the pictures, see `align.face_size`."""
+    return [float(np.load(_file(waiting, name))["face"]) for name in names]
 
 
 def _notes(waiting: Path, chosen: Chosen) -> list[list[str]]:
@@ -205,7 +218,8 @@ def prepare_report(meta: dict) -> str:
     if meta["align"] != "none":
         crop = f"aligned by {meta['align']} on the onset frame, margin {meta['margin']:g}"
     also = [name for name in ("stabilise", "grey") if meta[name]]
-    lines = [f"cut by frame number: {how['number']}, the whole folder or video: {how['position']}"]
+    lines = [meta["advice"]] if meta.get("advice") else []
+    lines += [f"cut by frame number: {how['number']}, the whole folder or video: {how['position']}"]
     lines += [
         f"{', '.join([crop, *also])}; {meta['frames']} frames of {meta['size']} pixels a clip"
     ]

@@ -1,0 +1,227 @@
+"""All that can be said about one clip, on one HTML page that needs no other file."""
+
+import html
+from base64 import b64encode
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from string import Template
+
+import cv2
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from merclip_lib import figures
+from merclip_lib.files import replacing, write_text
+from merclip_lib.look.face import Aligned, align_footage, show_marks
+from merclip_lib.look.flow import REGIONS, Motion, measure
+from merclip_lib.look.magnification import edge_fade, magnify, shown_frames
+from merclip_lib.look.network import load_network
+from merclip_lib.look.reading import Reader, Reading
+from merclip_lib.look.spotting import Interval, spot
+from merclip_lib.look.video import Footage, open_footage, write_video
+
+SLOW = 12  # frames per second of the animations
+TEMPLATE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+DRAWN_ONLY = "THESE WEIGHTS HAVE SEEN DRAWN FACES ONLY"
+
+
+@dataclass(frozen=True)
+class LookSettings:
+    """How a clip is looked at.
+
+    Attributes:
+        align: `mesh`, `none`, or "" to choose by the source.
+        factor: of the magnification.
+        fps: of a folder of pictures.
+        network: whether a network reads the clip.
+        run: a run's folder, or run/fold, whose network reads; "" is the library's.
+    """
+
+    align: str = ""
+    factor: float = 8.0
+    fps: float = 30.0
+    network: bool = True
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen in a clip.
+
+    Attributes:
+        footage: where it came from.
+        aligned: its face in one place.
+        motion: how the skin moved.
+        intervals: proposed expressions, the strongest first.
+        magnified: (M, S, S, 3) uint8, the strongest one magnified.
+        plain: the same frames as they are.
+        reading: of a network, or None.
+        stamp: what must be known before believing the reading.
+    """
+
+    footage: Footage
+    aligned: Aligned
+    motion: Motion
+    intervals: list[Interval]
+    magnified: np.ndarray
+    plain: np.ndarray
+    reading: Reading | None
+    stamp: str
+
+
+def look(source: str, settings: LookSettings | None = None) -> Look:
+    """Look at a clip.
+
+    Args:
+        source: a video, a folder of pictures, STORE:CLIP or synthme:PERSON/CLIP.
+        settings: how.
+
+    Raises:
+        ValueError: there is no such clip, no face in it, or no such network.
+    """
+    settings = settings or LookSettings()
+    footage = open_footage(source, settings.fps)
+    network = load_network(settings.run) if settings.network else None
+    aligned = align_footage(footage, settings.align)
+    motion = measure(aligned)
+    intervals = spot(motion)
+    strongest = intervals[0] if intervals else None
+    shown = shown_frames(aligned, strongest)
+    onset = int(np.searchsorted(aligned.times, strongest.onset)) if strongest else int(shown[0])
+    magnified = magnify(aligned, motion, shown, onset, settings.factor)
+    reading = Reader(network).read(aligned, strongest) if network else None
+    stamp = DRAWN_ONLY if network and network.drawn_only else ""
+    if network and footage.people in network.people:
+        stamp += "; AND THIS PERSON WAS SEEN IN TRAINING"
+    plain = aligned.frames[shown]
+    return Look(footage, aligned, motion, intervals, magnified, plain, reading, stamp.strip("; "))
+
+
+def write_page(seen: Look, folder: Path, settings: LookSettings) -> Path:
+    """Write page, GIF and MP4 of a clip.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: the folder cannot be written.
+    """
+    page = folder / f"{seen.footage.name}.html"
+    moving = figures.gif(seen.magnified, 1000 // SLOW)
+    with replacing(page.with_suffix(".gif")) as temporary:
+        temporary.write_bytes(moving)
+    write_video(page.with_suffix(".mp4"), seen.magnified, SLOW)
+    aligned, motion = seen.aligned, seen.motion
+    marks = "no" if aligned.marks is None else str(len(aligned.marks))
+    facts = [f"{len(aligned.frames)} frames, {aligned.fps:.3g} per second", f"{marks} landmarks"]
+    facts += [f"eyes {motion.eye_pixels:.0f} pixels apart", *map(html.escape, aligned.notes)]
+    parts = {
+        "name": html.escape(seen.footage.name),
+        "summary": _summary(seen),
+        "plain": _image(figures.gif(seen.plain, 1000 // SLOW), "gif"),
+        "magnified": _image(moving, "gif"),
+        "factor": f"{settings.factor:g}",
+        "course": _figure(course_figure(seen)),
+        "faces": _figure(faces_figure(seen)),
+        "intervals": _table(interval_table(seen.intervals, motion)),
+        "reading": _reading(seen),
+        "facts": "; ".join(facts),
+        "truth": _truth(seen.footage),
+    }
+    write_text(page, TEMPLATE.substitute(parts))
+    return page
+
+
+def _summary(seen: Look) -> str:
+    if not seen.intervals:
+        return "Nothing rises above the noise: no expression is proposed."
+    best = seen.intervals[0]
+    pixels = best.strength * seen.motion.eye_pixels
+    where = f"The face moves most at {best.apex:.2f} s, at the {best.region}: {best.strength:.3f}"
+    when = f"from {best.onset:.2f} to {best.offset:.2f} s; confidence {best.confidence:.2f}."
+    return f"{where} eye distances ({pixels:.2f} pixels of the video), {when}"
+
+
+def interval_table(intervals: list[Interval], motion: Motion) -> pd.DataFrame:
+    """The proposed expressions as a table: seconds, strength in eye distances and in pixels."""
+    table = pd.DataFrame([asdict(i) | {"micro": i.micro} for i in intervals])
+    if len(table):
+        table["pixels"] = table["strength"] * motion.eye_pixels
+    return table.round(3)
+
+
+def course_figure(seen: Look) -> Figure:
+    """How far each region has moved over time, with the proposed expressions."""
+    table = pd.DataFrame(seen.motion.strength, columns=list(REGIONS))
+    spans = [(i.onset, i.apex, i.offset) for i in seen.intervals]
+    title = f"{seen.footage.name}: how far the skin has moved"
+    return figures.courses(seen.aligned.times, table, spans, title, "eye distances")
+
+
+def faces_figure(seen: Look) -> Figure:
+    """First frame with landmarks; apex, magnified apex and where the skin moves at the apex."""
+    aligned, best = seen.aligned, seen.intervals[0] if seen.intervals else None
+    strength = np.linalg.norm(seen.motion.fields.astype(np.float32), axis=-1)
+    apex = int(np.abs(aligned.times - best.apex).argmin()) if best else len(strength) // 2
+    shown = shown_frames(aligned, best)
+    size = len(aligned.frames[0])
+    heat = cv2.resize(strength[apex], (size, size)) * edge_fade(size)
+    pictures = [show_marks(aligned), aligned.frames[apex]]
+    pictures += [seen.magnified[int(np.abs(shown - apex).argmin())], aligned.frames[apex]]
+    still = np.zeros_like(heat)
+    return figures.relevance_overlay(
+        np.stack(pictures)[None],
+        np.stack([still, still, still, heat])[None],
+        ["first frame", "apex", "apex, magnified", "motion at the apex"],
+        title=f"{seen.footage.name}: the face, and where it moves",
+        cell=1.7,
+    )
+
+
+def relevance_figure(seen: Look, reading: Reading) -> Figure:
+    """Which movement moved the network's answer, over the frames that it saw."""
+    columns = [f"time {k + 1}" for k in range(len(reading.pictures))]
+    title = f"{seen.footage.name}: what spoke for {next(iter(reading.emotions))}"
+    return figures.relevance_overlay(
+        reading.pictures[None], reading.relevance[None], columns, title=title, cell=1.7
+    )
+
+
+def _reading(seen: Look) -> str:
+    reading = seen.reading
+    if reading is None:
+        return "<p>No network was asked.</p>"
+    emotions = pd.DataFrame(reading.emotions.items(), columns=["emotion", "probability"])
+    stamp = f'<p class="stamp">{html.escape(seen.stamp)}</p>' if seen.stamp else ""
+    tables = [
+        ("Nearest sentences", reading.sentences),
+        ("Action units, highest first: cosine less that of the still face", reading.units.head(6)),
+        ("Emotion", emotions),
+    ]
+    parts = [f"<div><h3>{title}</h3>{_table(table.round(3))}</div>" for title, table in tables]
+    figure = _figure(relevance_figure(seen, reading))
+    return f'{stamp}<div class="tables">{"".join(parts)}</div>{figure}'
+
+
+def _truth(footage: Footage) -> str:
+    if not footage.truth:
+        return ""
+    known = {k: f"{v:.2f} s" if isinstance(v, float) else v for k, v in footage.truth.items()}
+    text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in known.items())
+    return f"<p><b>Known of this clip:</b> {html.escape(text)}.</p>"
+
+
+def _table(table: pd.DataFrame) -> str:
+    return table.to_html(index=False, border=0) if len(table) else "<p>None.</p>"
+
+
+def _image(content: bytes, kind: str) -> str:
+    return f'<img alt="" src="data:image/{kind};base64,{b64encode(content).decode()}">'
+
+
+def _figure(figure: Figure) -> str:
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=130, metadata={"Software": None})
+    return _image(content.getvalue(), "png")

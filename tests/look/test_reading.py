@@ -1,0 +1,115 @@
+"""A photograph that moves, the network that reads, and the page: the whole way."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from merclip_lib.__main__ import main
+from merclip_lib.data.store import open_store
+from merclip_lib.look import network, page, photo
+from merclip_lib.look.explorer import Explorer
+from merclip_lib.look.reading import Reader
+from merclip_lib.synthme.population import EXAMPLE
+
+astronaut = pytest.importorskip("skimage.data").astronaut
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory):
+    """The public-domain portrait that scikit-image brings, as a file."""
+    path = tmp_path_factory.mktemp("photo") / "astronaut.png"
+    Image.fromarray(astronaut()).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def moved(portrait):
+    """The folder that `merclip synth --face` writes."""
+    out = portrait.parent / "moved"
+    given = ["--units", "4+R12", "--intensity", "0.5", "--out", str(out)]
+    assert main(["synth", "--face", str(portrait), *given]) == 0
+    return out
+
+
+def test_a_photograph_moves_where_its_units_pull():
+    face = photo.photo_face(astronaut(), 112)
+    still, brow = (
+        photo.move_photo(face, photo.Moved("1+2", strength, 112, 5, nuisance=False))
+        for strength in (0.0, 0.8)
+    )
+    assert np.array_equal(still[0], still[2])
+    change = np.abs(brow[2].astype(int) - still[2]).mean(-1)
+    assert change[: 112 // 2].sum() > 4 * change[112 // 2 :].sum()
+    with pytest.raises(ValueError, match="45 cannot be shown"):
+        photo.move_photo(face, photo.Moved("45"))
+    with pytest.raises(ValueError, match="no face found in the photograph"):
+        photo.photo_face(np.zeros((90, 90, 3), np.uint8))
+
+
+def test_a_moved_photograph_goes_the_whole_way(moved, tmp_path, capsys):
+    """Prepared by the mesh, stored, looked at, read: times and places as they were drawn."""
+    table, store = moved / "table.csv", tmp_path / "store"
+    given = ["--out", str(store), "--align", "mesh", "--size", "96", "--workers", "1"]
+    assert main(["prepare", "--table", str(table), "--data-root", str(moved), *given]) == 0
+    assert "--align none fits, not mesh" in capsys.readouterr().out  # it is a crop already
+    clips = open_store(store)
+    assert clips.frames.shape == (1, 32, 96, 96, 3)
+    for source in (moved / "moved.mp4", f"{store}:photo/astronaut"):
+        seen = page.look(str(source), page.LookSettings(network=False))
+        best = seen.intervals[0]
+        assert abs(best.apex - 0.15) < 0.03
+        assert best.region in ("left brow, inner", "right brow, inner", "right lip corner")
+        corners = seen.motion.strength.max(0)[[5, 11]]
+        assert corners[1] > 2 * corners[0]
+    reading = page.look(str(moved / "moved.mp4")).reading
+    assert len(reading.units) == 17 and reading.units["score"].is_monotonic_decreasing
+    assert reading.relevance.shape == (4, 8, 8) and sum(reading.emotions.values()) == pytest.approx(
+        1
+    )
+
+
+def test_look_writes_one_page_that_needs_no_other_file(tmp_path, capsys):
+    assert main(["look", "synthme:p003/c05", "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "SynthME-casme2-like-77021-p003-c05.html").read_text(encoding="utf-8")
+    assert not re.search(r'(src|href)="(?!data:)', text) and "$" not in text.replace("$$", "")
+    assert page.DRAWN_ONLY in text and "THIS PERSON WAS SEEN IN TRAINING" in text
+    assert "lowering the brows" in text and "action units 4" in text
+    assert {path.suffix for path in tmp_path.iterdir()} == {".html", ".gif", ".mp4"}
+    assert "inner" in capsys.readouterr().out
+
+
+def test_look_without_a_network(tmp_path):
+    given = ["--no-network", "--factor", "4"]
+    assert main(["look", "synthme:p001/c02", "--out", str(tmp_path), *given]) == 0
+    text = (tmp_path / "SynthME-casme2-like-77021-p001-c02.html").read_text(encoding="utf-8")
+    assert "No network was asked" in text and page.DRAWN_ONLY not in text
+
+
+def test_bad_requests_are_one_line(tmp_path, capsys):
+    assert main(["look", str(tmp_path / "no.mp4")]) == 2
+    assert main(["look", "synthme:p001/c01", "--run", str(tmp_path)]) == 2
+    assert main(["look", "synthme:p001/c01", "--factor", "0"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and all(line.startswith("merclip: error: ") for line in lines)
+
+
+def test_the_network_that_comes_with_us_has_seen_drawn_people_but_none_of_the_example():
+    loaded = network.load_network()
+    assert loaded.drawn_only and len(loaded.people) == 176
+    assert not any(EXAMPLE.name in person for person in loaded.people)
+    assert not loaded.model.training
+
+
+def test_the_explorer_says_shows_and_reads():
+    explorer = Explorer(Reader(network.load_network()), astronaut())
+    for person in ("p001", "photo"):
+        shown = explorer.show(person, "12", 0.8)
+        assert "pulling the corners of the lips" in shown and "image/gif" in shown
+    box = explorer.widget("p002", "12", 0.5)
+    (controls, view) = box.children
+    controls.children[1].value = "45"
+    assert "cannot be shown" in view.value
+    controls.children[1].value = "4"
+    assert "lowering the brows" in view.value
