@@ -7,7 +7,9 @@ its traceback.
 """
 
 import errno
+import re
 import traceback
+from pathlib import Path
 from typing import NamedTuple
 
 _DISK = {
@@ -80,7 +82,7 @@ def explain(error: BaseException) -> Verdict:
 
 def is_ours(error: BaseException) -> bool:
     """Whether a function of this library raised a ValueError or RuntimeError: a line of ours."""
-    last = ""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        last = frame.f_globals.get("__name__", "")
-    return isinstance(error, ValueError | RuntimeError) and last.startswith("merclip_lib.")
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    files += re.findall(r'File "(.+?)", line', str(error.__cause__))  # in a worker process
+    known = isinstance(error, ValueError | RuntimeError)
+    return known and bool(files) and "merclip_lib" in Path(files[-1]).parts

@@ -136,8 +136,13 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str,
     Raises:
         ValueError: unless every parameter exists in the notebook and has its type.
     """
-    defaults = parameters_of(notebook)
-    name = Path(notebook).name
+    return check_values(parameters_of(notebook), parameters, Path(notebook).name)
+
+
+def check_values(
+    defaults: Mapping[str, Any], parameters: Mapping[str, Any], name: str
+) -> dict[str, Any]:
+    """As `check_parameters`, for a notebook called `name` with these `defaults`."""
     for key, value in parameters.items():
         if key not in defaults:
             raise ValueError(f"{name} has no parameter {key!r}{did_you_mean(key, defaults)}")

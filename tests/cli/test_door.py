@@ -23,7 +23,8 @@ from safetensors import SafetensorError
 
 from merclip_lib.__main__ import main
 from merclip_lib.scores import predictions_file
-from merclip_lib.study.errors import explain
+from merclip_lib.study.errors import explain, is_ours
+from merclip_lib.workers import pool
 
 COMMAND = [sys.executable, "-m", "merclip_lib"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and /dev as POSIX has them")
@@ -86,6 +87,16 @@ def test_torch_without_memory_is_one_line():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60)
     assert explain(caught.value).caused and "fewer workers" in explain(caught.value).line
+
+
+def test_an_error_of_ours_is_known_also_from_a_worker():
+    with pytest.raises(ValueError) as here:
+        predictions_file.score_file("none.csv")
+    with pool(1) as processes, pytest.raises(ValueError) as there:
+        processes.submit(predictions_file.score_file, "none.csv").result()
+    with pytest.raises(ValueError) as python_s:
+        int("x")
+    assert [is_ours(caught.value) for caught in (here, there, python_s)] == [True, True, False]
 
 
 def test_a_fault_of_the_program_says_where_to_report_it(code_and_line):
