@@ -7,6 +7,7 @@ anything starts, because papermill only warns about a misspelt one. Grids of run
 
 import ast
 import contextlib
+import reprlib
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -153,7 +154,7 @@ def check_values(
             continue
         hint = _as_float(value) if kind is float and isinstance(value, str) else ""
         raise ValueError(
-            f"{name}: parameter {key!r} is {value!r} ({type(value).__name__}) but should be "
+            f"{name}: parameter {key!r} is {reprlib.repr(value)[:80]} ({type(value).__name__}) but should be "
             f"{kind.__name__}, as in the default {defaults[key]!r}{hint}"
         )
     return {**defaults, **parameters}
