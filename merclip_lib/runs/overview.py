@@ -29,7 +29,7 @@ def list_runs(runs_dir: str | Path) -> pd.DataFrame:
     for path in sorted(Path(runs_dir).glob("*/run.json")):
         try:
             rows.append(_row(path.parent))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             rows.append({"run": path.parent.name, "differs": f"damaged: {error}"})
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -56,8 +56,12 @@ def _row(folder: Path) -> dict:
 
 
 def _seconds(fold_folder: Path) -> float:
-    """How long a finished fold was trained."""
-    return float(json.loads((fold_folder / "seconds.json").read_text()))
+    """How long a finished fold was trained; ValueError naming the file if it does not say."""
+    path = fold_folder / "seconds.json"
+    try:
+        return float(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def differs(config: Config) -> str:
@@ -98,7 +102,8 @@ def find_run(runs_dir: str | Path, name: str) -> Path:
 def run_text(folder: Path) -> str:
     """Configuration, environment and folds of a run, for the terminal."""
     record = read_record(folder)
-    lines = [f"run {folder.name} on {record['data']['name']} ({record['data']['hash']})"]
+    data = record["data"]
+    lines = [f"run {folder.name} on {data.get('name')} ({data.get('hash')})"]
     if record.get("stamp"):
         lines.append(f"NOTE: {record['stamp']}")
     if loading := record.get("loading"):
@@ -122,16 +127,22 @@ def run_text(folder: Path) -> str:
 
 def _environment(path: Path) -> str:
     """Where a fold was trained, in a line."""
-    return ", ".join(f"{key} {value}" for key, value in json.loads(path.read_text()).items())
+    try:
+        return ", ".join(f"{key} {value}" for key, value in json.loads(path.read_text()).items())
+    except (OSError, ValueError, AttributeError) as error:
+        return f"{path}: damaged ({error})"
 
 
 def _fold_row(folder: Path, fold: str) -> dict:
     """What became of one fold: clips, right predictions, seconds."""
     row: dict[str, object] = {"fold": fold, "clips": "", "right": "", "seconds": ""}
     if is_done(folder, fold):
-        predictions = read_predictions(folder / fold / "predictions.csv")
-        right = int((predictions["truth"] == predictions["prediction"]).sum())
-        row |= {"clips": len(predictions), "right": right, "seconds": _seconds(folder / fold)}
+        try:
+            predictions = read_predictions(folder / fold / "predictions.csv")
+            right = int((predictions["truth"] == predictions["prediction"]).sum())
+            row |= {"clips": len(predictions), "right": right, "seconds": _seconds(folder / fold)}
+        except (OSError, ValueError) as error:
+            row["seconds"] = f"damaged: {error}"
     elif is_held(folder, fold):
         row["seconds"] = "in training"
     return row

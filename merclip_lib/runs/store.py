@@ -75,9 +75,9 @@ def read_run(folder: str | Path) -> Run:
             config_from(record["config"]),
             read_predictions(folder / "predictions.csv"),
             pd.read_csv(folder / "history.csv"),
-            sum(seconds),
+            float(sum(seconds)),
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise ValueError(
             f"{folder}: damaged ({error}); see `merclip runs clean`, then start the run again"
         ) from None
@@ -97,8 +97,11 @@ def read_record(folder: Path) -> dict:
     try:
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         config_from(record["config"])
+        for name, kind in {"folds": list, "data": dict}.items():
+            if not isinstance(record[name], kind):
+                raise ValueError(f"{name} is {record[name]!r}")
         return {**record, "folds": [str(name) for name in record["folds"]]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{folder / 'run.json'}: cannot be read ({error}); start the run again and it is "
             "written anew, finished folds stay"

@@ -303,7 +303,7 @@ def test_probabilities_that_do_not_sum_to_1(traps_of):
     assert traps_of(table.assign(p_anger=(table.p_anger + 0.004).clip(upper=1))) == {}
     table["p_anger"] = 0.9
     message = traps_of(table)["no probabilities"]
-    assert "of 54 rows do not sum to 1, such as 1.8 in row 3" in message
+    assert "54 of 54 rows do not sum to 1, such as 1.1 in row 2" in message
 
 
 def test_clip_names_as_classes_and_a_file_without_end_are_refused(tmp_path):
