@@ -10,7 +10,15 @@ from merclip_lib.config import Config, config_from
 from merclip_lib.data.tasks import task_named
 from merclip_lib.files import remove
 from merclip_lib.runs.code import fingerprint
-from merclip_lib.runs.store import WHOLE, damage, hold, is_done, is_held, read_record, read_run
+from merclip_lib.runs.store import (
+    WHOLE,
+    damage,
+    hold,
+    is_done,
+    is_held,
+    read_record,
+    seconds_of,
+)
 from merclip_lib.scores.metrics import read_predictions, score
 
 COLUMNS = "run task seed stamp code folds uf1 seconds differs".split()
@@ -46,22 +54,13 @@ def _row(folder: Path) -> dict:
         "stamp": record.get("stamp", ""),
         "code": "" if record.get("code") == fingerprint() else "other",
         "folds": f"{len(done)}/{len(record['folds'])}",
-        "seconds": sum(_seconds(folder / fold) for fold in done),
+        "seconds": sum(seconds_of(folder / fold) for fold in done),
         "differs": differs(config),
     }
     if (folder / "predictions.csv").is_file():
         predictions = read_predictions(folder / "predictions.csv")
         row["uf1"] = score(predictions, task_named(config.task).classes).uf1
     return row
-
-
-def _seconds(fold_folder: Path) -> float:
-    """How long a finished fold was trained; ValueError naming the file if it does not say."""
-    path = fold_folder / "seconds.json"
-    try:
-        return float(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from None
 
 
 def differs(config: Config) -> str:
@@ -119,8 +118,8 @@ def run_text(folder: Path) -> str:
     folds = [_fold_row(folder, fold) for fold in record["folds"]]
     lines.append(pd.DataFrame(folds).to_string(index=False))
     if (folder / "predictions.csv").is_file():
-        run = read_run(folder)
-        pooled = score(run.predictions, task_named(run.config.task).classes)
+        predictions = read_predictions(folder / "predictions.csv")
+        pooled = score(predictions, task_named(record["config"]["task"]).classes)
         lines.append(f"UF1 {pooled.uf1:.4f}, UAR {pooled.uar:.4f}, accuracy {pooled.accuracy:.4f}")
     return "\n".join(lines)
 
@@ -140,7 +139,7 @@ def _fold_row(folder: Path, fold: str) -> dict:
         try:
             predictions = read_predictions(folder / fold / "predictions.csv")
             right = int((predictions["truth"] == predictions["prediction"]).sum())
-            row |= {"clips": len(predictions), "right": right, "seconds": _seconds(folder / fold)}
+            row |= {"clips": len(predictions), "right": right, "seconds": seconds_of(folder / fold)}
         except (OSError, ValueError) as error:
             row["seconds"] = f"damaged: {error}"
     elif is_held(folder, fold):

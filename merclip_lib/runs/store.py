@@ -68,16 +68,16 @@ def read_run(folder: str | Path) -> Run:
     try:
         if why := damage(folder, whole=True):
             raise ValueError(why)
-        seconds = [json.loads((folder / f / "seconds.json").read_text()) for f in record["folds"]]
+        seconds = sum(seconds_of(folder / fold) for fold in record["folds"])
         return Run(
             folder.name,
             folder,
             config_from(record["config"]),
             read_predictions(folder / "predictions.csv"),
             pd.read_csv(folder / "history.csv"),
-            float(sum(seconds)),
+            seconds,
         )
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"{folder}: damaged ({error}); see `merclip runs clean`, then start the run again"
         ) from None
@@ -108,6 +108,15 @@ def read_record(folder: Path) -> dict:
         ) from None
 
 
+def seconds_of(fold_folder: Path) -> float:
+    """How long a finished fold was trained; ValueError naming the file if it does not say."""
+    path = fold_folder / "seconds.json"
+    try:
+        return float(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
 def is_done(folder: Path, fold: str, network: bool = False) -> bool:
     """Whether a fold is finished (with its trained network, if that is wanted)."""
     return (folder / fold / ("network.safetensors" if network else "predictions.csv")).is_file()
@@ -125,7 +134,7 @@ def damage(folder: Path, whole: bool = False) -> str:
             if clips not in (None, len(read_predictions(folder / "predictions.csv"))):
                 return f"predictions.csv does not hold all {clips} clips"
         else:
-            float(json.loads((folder / "seconds.json").read_text()))
+            seconds_of(folder)
     except (OSError, ValueError, TypeError) as error:
         return f"{type(error).__name__}: {error}"
     return ""

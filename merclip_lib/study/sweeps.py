@@ -190,8 +190,8 @@ def check_seeds(seeds: Any, where: str) -> None:
     good = isinstance(seeds, list | tuple | range) and len(seeds) > 0
     if not good or any(type(seed) is not int or seed < 0 for seed in seeds):
         raise ValueError(
-            f"{where}: seeds is {reprlib.repr(seeds)[:80]}; it must be a list of whole numbers from 0, "
-            "such as [0, 1, 2]"
+            f"{where}: seeds is {reprlib.repr(seeds)[:80]}; it must be a list of whole numbers "
+            "from 0, such as [0, 1, 2]"
         )
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"{where}: seeds {list(seeds)} has a number twice; leave it out")

@@ -240,7 +240,8 @@ def test_one_damaged_run_hides_no_other(finished, runs_dir, capsys, name, conten
     code = main(["runs", "show", "bad", *arguments])
     said = capsys.readouterr()
     assert code == (2 if name == "run.json" else 0) and "fault of merclip" not in said.err
-    assert name in said.out + said.err or content in ("{}", "1e999")
+    if "environment" not in name and content != "1e999":
+        assert name in said.out + said.err
     assert main(["runs", "clean", *arguments]) == 0
     assert main(["runs", "show", finished.hash, *arguments]) == 0
 
