@@ -62,6 +62,7 @@ def run_fold(job: FoldJob) -> bool:
     with run_store.hold(job.folder, fold.name) as mine:
         if not mine or run_store.is_done(job.folder, fold.name, job.keep_network):
             return False
+        _check_there(job.folder)
         part = run_store.open_part(job.folder, fold.name)
         with as_recorded(job.folder, plan.config):
             trained = train_fold(plan, fold, part, plan.network(job.folder), job.data_workers)
@@ -76,6 +77,7 @@ def run_fold(job: FoldJob) -> bool:
         if job.keep_network:
             people = plan.people[fold.train]
             save_network(part / NETWORK, trained.model, plan.config, plan.classes, people)
+        _check_there(job.folder)
         wait_for_all()  # where several processes train this fold together
         run_store.finish_part(job.folder, fold.name)
     return True
@@ -165,6 +167,14 @@ def begin_run(plan: RunPlan, folder: Path, trains: bool = True) -> None:
             )
         if trains:
             plan.write_start(folder)
+
+
+def _check_there(folder: Path) -> None:
+    """ValueError when somebody deleted the folder of the run, else it would be half a run."""
+    if not (folder / "run.json").is_file():
+        raise ValueError(
+            f"{folder}: was deleted while it was at work; start again, all of it is trained anew"
+        )
 
 
 def collect(folder: Path, folds: list[Fold]) -> None:

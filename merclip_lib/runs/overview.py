@@ -20,7 +20,6 @@ from merclip_lib.runs.store import (
     is_held,
     read_json,
     read_record,
-    read_run,
     seconds_of,
 )
 from merclip_lib.scores.metrics import read_predictions, score
@@ -47,7 +46,7 @@ def list_runs(runs_dir: str | Path, order: str = "date") -> pd.DataFrame:
     for path in sorted(Path(runs_dir).glob("*/run.json")):
         try:
             rows.append(_row(path.parent))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             rows.append({"run": path.parent.name, "differs": f"damaged: {error}"})
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(ORDERS[order], na_position="first")
 
@@ -120,7 +119,8 @@ def find_run(runs_dir: str | Path, name: str) -> Path:
 def run_text(folder: Path) -> str:
     """Configuration, environment and folds of a run, for the terminal."""
     record = read_record(folder)
-    lines = [f"run {folder.name} on {record['data']['name']} ({record['data']['hash']})"]
+    data = record["data"]
+    lines = [f"run {folder.name} on {data.get('name')} ({data.get('hash')})"]
     if record.get("stamp"):
         lines.append(f"NOTE: {record['stamp']}")
     if loading := record.get("loading"):
@@ -136,24 +136,30 @@ def run_text(folder: Path) -> str:
     folds = [_fold_row(folder, fold) for fold in record["folds"]]
     lines.append(pd.DataFrame(folds).to_string(index=False))
     if (folder / "predictions.csv").is_file():
-        run = read_run(folder)
-        pooled = score(run.predictions, task_named(run.config.task).classes)
+        predictions = read_predictions(folder / "predictions.csv")
+        pooled = score(predictions, task_named(record["config"]["task"]).classes)
         lines.append(f"UF1 {pooled.uf1:.4f}, UAR {pooled.uar:.4f}, accuracy {pooled.accuracy:.4f}")
     return "\n".join(lines)
 
 
 def _environment(path: Path) -> str:
     """Where a fold was trained, in a line."""
-    return ", ".join(f"{key} {value}" for key, value in read_json(path, dict).items())
+    try:
+        return ", ".join(f"{key} {value}" for key, value in read_json(path, dict).items())
+    except (OSError, ValueError) as error:
+        return f"damaged: {error}"
 
 
 def _fold_row(folder: Path, fold: str) -> dict:
     """What became of one fold: clips, right predictions, seconds."""
     row: dict[str, object] = {"fold": fold, "clips": "", "right": "", "seconds": ""}
     if is_done(folder, fold):
-        predictions = read_predictions(folder / fold / "predictions.csv")
-        right = int((predictions["truth"] == predictions["prediction"]).sum())
-        row |= {"clips": len(predictions), "right": right, "seconds": seconds_of(folder / fold)}
+        try:
+            predictions = read_predictions(folder / fold / "predictions.csv")
+            right = int((predictions["truth"] == predictions["prediction"]).sum())
+            row |= {"clips": len(predictions), "right": right, "seconds": seconds_of(folder / fold)}
+        except (OSError, ValueError) as error:
+            row["seconds"] = f"damaged: {error}"
     elif is_held(folder, fold):
         row["seconds"] = "in training"
     return row

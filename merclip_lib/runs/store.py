@@ -69,14 +69,14 @@ def read_run(folder: str | Path) -> Run:
     try:
         if why := damage(folder, whole=True):
             raise ValueError(why)
-        seconds = [seconds_of(folder / fold) for fold in record["folds"]]
+        seconds = sum(seconds_of(folder / fold) for fold in record["folds"])
         return Run(
             folder.name,
             folder,
             config_from(record["config"]),
             read_predictions(folder / "predictions.csv"),
             pd.read_csv(folder / "history.csv"),
-            sum(seconds),
+            seconds,
         )
     except (OSError, ValueError) as error:
         raise ValueError(
@@ -119,7 +119,7 @@ def read_record(folder: Path) -> dict:
         if not isinstance(record["folds"], list) or not {"name", "hash"} <= {*record["data"]}:
             raise ValueError("folds or data are not what was written there")
         return {**record, "folds": [str(name) for name in record["folds"]]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{folder / 'run.json'}: cannot be read ({error}); start the run again and it is "
             "written anew, finished folds stay"

@@ -41,10 +41,13 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     """Read the predictions.csv of a run; ids stay text ("01" is not 1).
 
     Raises:
-        ValueError: for a missing column.
+        ValueError: for a missing column, and for what is no table.
     """
     text = dict.fromkeys((*COLUMNS, "database"), str)
-    predictions = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={})
+    try:
+        predictions = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={})
+    except ValueError as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
     _check_columns(predictions, f"{path}: ")
     return predictions
 

@@ -8,6 +8,8 @@ which also name the classes of the task), `fold`, and the stamps `selection`, `p
 
 import csv
 import json
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,10 +19,18 @@ import pandas as pd
 from merclip_lib.scores import metrics
 from merclip_lib.scores.bootstrap import Estimate, Resampling, mean_and_interval
 from merclip_lib.scores.metrics import COLUMNS, METRICS, person_of
-from merclip_lib.scores.warnings import VisibleTrap, clip_of, find_traps, probabilities
+from merclip_lib.scores.warnings import (
+    VisibleTrap,
+    clip_of,
+    database_of,
+    find_traps,
+    probabilities,
+)
 
 NAMES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
 OF_LABELS = "the labels found in the file"
+MISSING = {"nan", "null", "na", "n/a", "<na>", "nat"}  # how programs write an empty cell
+MOST_ROWS, MOST_CLASSES = 50_000, 50  # beyond these, memory and time would run away
 
 
 @dataclass(frozen=True)
@@ -93,8 +103,8 @@ def read_file(path: str | Path) -> pd.DataFrame:
 
     Raises:
         ValueError: for a file that is missing, empty, not a UTF-8 CSV or ragged, a missing
-            column, an empty cell in a needed column, a probability that is no number, and a clip
-            with two truths.
+            column, an empty cell in a needed column, a probability that is no number, a clip with
+            two truths, a person or a database in two spellings, and too many rows.
     """
     path = Path(path)
     header, rows = _read_rows(path)
@@ -104,8 +114,8 @@ def read_file(path: str | Path) -> pd.DataFrame:
             raise ValueError(f"{path}, row {number}: not as many cells as the header has")
         for name in needed:
             row[name] = row[name].strip()
-            if not row[name]:
-                raise ValueError(f"{path}, row {number}: {name} is empty; fill it in")
+            if not row[name] or row[name].lower() in MISSING:
+                raise ValueError(f"{path}, row {number}: {name} is empty or no value; fill it in")
     table = pd.DataFrame.from_dict(rows, orient="index", columns=header)
     for name in probabilities(table):
         numbers = pd.to_numeric(table[name], errors="coerce")
@@ -114,6 +124,12 @@ def read_file(path: str | Path) -> pd.DataFrame:
                 f"{path}, row {number}: {name} {table[name][number]!r} is no probability in [0, 1]"
             )
         table[name] = numbers
+    if "database" in table:
+        _refuse_two_spellings(table["database"], table["database"].map(database_of), str(path))
+        databases = table["database"] + "/"
+    else:
+        databases = ""
+    _refuse_two_spellings(table["subject"], databases + table["subject"].map(_plain), str(path))
     truths = table.groupby(clip_of(table))["truth"].transform("nunique")
     for number in table.index[truths > 1]:
         raise ValueError(
@@ -123,6 +139,22 @@ def read_file(path: str | Path) -> pd.DataFrame:
     return table
 
 
+def _plain(name: str) -> str:
+    """What a name has in common with its other spellings: 01 and 1, others and Other, 1.0 and 1."""
+    plain = re.sub(r"[\W_]+", " ", re.sub(r"(?<=\d)\.0+$", "", name.strip().casefold())).strip()
+    return re.sub(r"(?<!\d)0+(?=\d)", "", plain).removesuffix("s") or name
+
+
+def _refuse_two_spellings(names: pd.Series, meant: pd.Series, where: str) -> None:
+    """ValueError for the first row that writes what is meant otherwise than a row before it."""
+    first = names.groupby(meant).transform("first")
+    for row in names.index[names != first]:
+        raise ValueError(
+            f"{where}, row {row}: {names.name} {names[row]!r} is {first[row]!r} in a row before; "
+            "write one in one way, or they count as two"
+        )
+
+
 def _read_rows(path: Path) -> tuple[list[str], dict[int, dict]]:
     """The header, and the cells of each row by its number in the file."""
     if not path.is_file():
@@ -130,10 +162,14 @@ def _read_rows(path: Path) -> tuple[list[str], dict[int, dict]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
-            header = list(reader.fieldnames or [])
+            header = reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
             rows = {}
             for row in reader:
                 rows[reader.line_num] = row
+                if len(rows) > MOST_ROWS:
+                    raise ValueError(
+                        f"{path}: more than {MOST_ROWS:,} rows; score each run (seed) by itself"
+                    )
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a CSV in UTF-8 ({error}); export it again") from None
     missing = [name for name in COLUMNS if name not in header]
@@ -163,12 +199,23 @@ def _classes(table: pd.DataFrame, given: Sequence[str], where: str) -> tuple[tup
             )
     elif not columns:
         classes, origin = tuple(sorted(set(labels))), OF_LABELS
-    plain = [name.strip().lower() for name in classes]
+    if len(classes) > MOST_CLASSES:
+        raise ValueError(
+            f"{where}: {len(classes):,} classes ({origin}), such as {classes[0]!r}; at most "
+            f"{MOST_CLASSES} are scored. Is `truth` or `prediction` a column of something else?"
+        )
+    plain = [_plain(name) for name in classes]
     for name in classes:
-        if plain.count(name.strip().lower()) > 1:
+        if plain.count(_plain(name)) > 1:
             raise ValueError(
                 f"{where}: the class {name!r} is written in two ways; write every class in one"
             )
+    if origin == OF_LABELS and not set(table["truth"]) & set(table["prediction"]):
+        truth, prediction = table["truth"].iloc[0], table["prediction"].iloc[0]
+        raise ValueError(
+            f"{where}: no label of `prediction` (such as {prediction!r}) occurs in `truth` (such "
+            f"as {truth!r}); write both alike, or give --classes if all are wrong"
+        )
     for row, label in labels[~labels.isin(classes)].items():
         raise ValueError(
             f"{where}, row {row}: {label!r} is no class of the task ({', '.join(classes)}; "
@@ -180,7 +227,10 @@ def _classes(table: pd.DataFrame, given: Sequence[str], where: str) -> tuple[tup
 def _estimates(table: pd.DataFrame, classes: Sequence[str], samples: int) -> dict[str, Estimate]:
     """Each metric with its interval."""
     drawn = Resampling(samples)
-    return {metric: mean_and_interval([table], classes, metric, drawn) for metric in METRICS}
+    values = {metric: mean_and_interval([table], classes, metric, drawn) for metric in METRICS}
+    if person_of(table).nunique() > 1:
+        return values
+    return {name: Estimate(value.value, math.nan, math.nan) for name, value in values.items()}
 
 
 def as_text(report: Report) -> str:
@@ -188,7 +238,8 @@ def as_text(report: Report) -> str:
 
     def block(values: dict[str, Estimate]) -> list[str]:
         return [
-            f"{NAMES[name]:<9}{value:.4f}   {low:.4f} to {high:.4f}"
+            f"{NAMES[name]:<9}{value:.4f}   "
+            + (f"{low:.4f} to {high:.4f}" if low <= high else "no interval: one subject")
             for name, (value, low, high) in values.items()
         ]
 
@@ -218,10 +269,13 @@ def as_text(report: Report) -> str:
 
 
 def as_json(report: Report) -> str:
-    """A report as JSON; a metric is {value, low, high}."""
+    """A report as JSON; a metric is {value, low, high}, null where there is no interval."""
 
     def values(estimates: dict[str, Estimate]) -> dict[str, dict]:
-        return {name: estimate._asdict() for name, estimate in estimates.items()}
+        return {
+            name: {key: None if math.isnan(x) else x for key, x in estimate._asdict().items()}
+            for name, estimate in estimates.items()
+        }
 
     content = {
         "file": report.file,

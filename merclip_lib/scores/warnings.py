@@ -14,6 +14,7 @@ import pandas as pd
 from merclip_lib.data.tasks import TASKS, read_card
 from merclip_lib.scores.metrics import person_of
 
+ROUNDING = 0.01  # of a probability in a file
 ENOUGH = 5  # clips of a subject from which one and the same answer to all is remarkable
 
 Classes = tuple[str, ...]
@@ -33,6 +34,7 @@ Warnings = Iterator[VisibleTrap]
 def find_traps(table: pd.DataFrame, classes: Classes) -> list[VisibleTrap]:
     """All traps that show in the table of a file, in the order of the checks below."""
     checks = (
+        _no_probabilities,
         _swapped_in_probabilities,
         _swapped_in_counts,
         _duplicates,
@@ -55,6 +57,21 @@ def probabilities(table: pd.DataFrame) -> list[str]:
 def clip_of(table: pd.DataFrame) -> pd.Series:
     """Clip of every row (N,); some sets number the clips of each subject anew."""
     return person_of(table) + "/" + table["clip_id"]
+
+
+def _no_probabilities(table: pd.DataFrame, classes: Classes) -> Warnings:
+    """The probabilities of a clip do not sum to 1."""
+    if not (columns := probabilities(table)):
+        return
+    total = table[columns].sum(axis=1)
+    off = total[(total - 1).abs() > ROUNDING * len(columns)]
+    if len(off):
+        yield VisibleTrap(
+            "no probabilities",
+            f"the p_ columns of {len(off)} of {len(table)} rows do not sum to 1, such as "
+            f"{off.iloc[0]:.3g} in row {off.index[0]}: are they other scores, or is a class left "
+            "out?",
+        )
 
 
 def _swapped_in_probabilities(table: pd.DataFrame, classes: Classes) -> Warnings:
@@ -211,7 +228,7 @@ def _other_totals(table: pd.DataFrame, classes: Classes) -> Warnings:
     if "database" not in table:
         return
     here = _counts(table["truth"][~clip_of(table).duplicated()], classes)
-    databases = {_database(name) for name in table["database"].unique()}
+    databases = {database_of(name) for name in table["database"].unique()}
     for name, total in _known_totals(classes):
         if databases == set(TASKS[name].databases) and here != total:
             parts = ", ".join(f"{label} {here[label]} ({total[label]})" for label in classes)
@@ -237,7 +254,7 @@ def _known_totals(classes: Classes) -> Iterator[tuple[str, dict[str, int]]]:
                 yield name, {label: total[label] for label in classes}
 
 
-def _database(name: str) -> str:
+def database_of(name: str) -> str:
     """ "CASME II" -> casme2, "CAS(ME)3" -> casme3, "SMIC-HS" -> smic."""
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
     return re.sub(r"hs$", "", plain.replace("iii", "3").replace("ii", "2"))

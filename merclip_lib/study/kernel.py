@@ -1,7 +1,10 @@
 """What every notebook does in its first cell and in its last."""
 
+import ast
+import math
 import os
 import platform
+import re
 import sys
 import warnings
 from collections.abc import Mapping
@@ -12,6 +15,19 @@ from typing import Any
 
 from merclip_lib.config import Config, files_from
 from merclip_lib.study.checkout import NOTEBOOKS
+from merclip_lib.study.errors import explain, is_ours
+from merclip_lib.study.notebooks import check_values
+
+INJECTED = "# Parameters\n"  # how the cell begins that papermill adds
+PARAMETERS = re.compile(r"^runs_dir *=", re.MULTILINE)  # every cell of parameters has it
+
+
+class InjectedError(ValueError):
+    """A parameter that the notebook does not have, or of another type; shown as one line."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for it
+        return [f"ValueError: {self}"]
+
 
 CALLED_FROM = Path.cwd()  # before `setup` leaves it
 
@@ -21,7 +37,8 @@ def setup() -> None:
 
     Figures appear in the page, tables show whole sentences, tqdm does not ask for a widget, and
     relative paths start in notebooks/, wherever papermill was called (in a notebook that stands
-    alone: where it is).
+    alone: where it is). A parameter that papermill injects and the notebook does not know stops
+    it, and an error that the library explains is one line, without its traceback.
     """
     import pandas as pd
 
@@ -29,6 +46,8 @@ def setup() -> None:
     ipython = sys.modules.get("IPython")
     if shell := ipython and ipython.get_ipython():
         shell.run_line_magic("matplotlib", "inline")
+        shell.input_transformers_post.append(_check_injected)
+        shell.set_custom_exc((ValueError, RuntimeError, OSError, MemoryError), _show)
     pd.set_option("display.max_colwidth", None)
     if NOTEBOOKS.is_dir():
         os.chdir(NOTEBOOKS)
@@ -50,3 +69,40 @@ def versions(*packages: str) -> None:
     print("python", platform.python_version())
     for package in packages:
         print(package, version(package))
+
+
+def _check_injected(lines: list[str]) -> list[str]:
+    """The lines of a cell as they are; InjectedError if it is papermill's and does not fit."""
+    cell = "".join(lines)
+    if cell.startswith(INJECTED):
+        run_before = sys.modules["__main__"].__dict__.get("In", [])
+        ours = [text for text in run_before if PARAMETERS.search(text) and INJECTED not in text]
+        try:
+            if ours:
+                check_values(_assigned(ours[-1]), _assigned(cell), "this notebook")
+        except ValueError as error:
+            raise InjectedError(str(error)) from None
+    return lines
+
+
+def _assigned(cell: str) -> dict[str, Any]:
+    """Names and values of the assignments of a cell; what is no literal (nan) is a float."""
+    values = {}
+    for statement in ast.parse(cell).body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            try:
+                value = ast.literal_eval(statement.value)
+            except ValueError:
+                value = math.nan
+            values[statement.targets[0].id] = value
+    return values
+
+
+def _show(shell, kind, error, trace, tb_offset=None) -> list[str]:
+    """In a notebook: the line about an error if our library says one, else the traceback."""
+    if is_ours(error):
+        lines = [f"{kind.__name__}: {explain(error).line}"]
+    else:
+        lines = shell.InteractiveTB.structured_traceback(kind, error, trace, tb_offset=tb_offset)
+    shell._showtraceback(kind, error, lines)
+    return lines

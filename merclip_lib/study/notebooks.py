@@ -7,6 +7,7 @@ anything starts, because papermill only warns about a misspelt one. Grids of run
 
 import ast
 import contextlib
+import reprlib
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,13 +37,13 @@ def run(
 ) -> Path:
     """Execute the notebooks in order with a profile's parameters.
 
-    Executed copies go to `root/runs/notebooks/<profile>/`. Profiles other than `standard` keep
-    their runs in `runs/<profile>` and figures in `runs/figures/<profile>`, so the committed
-    figures stay.
+    Executed copies go to `root/runs/notebooks/<profile>/`, figures to `runs/figures/<profile>`.
+    Profiles other than `standard` keep their runs in `runs/<profile>`.
 
     Args:
         profile: a key of PROFILES.
-        in_place: also write each clean executed notebook back (standard only).
+        in_place: for maintainers: also write each clean executed notebook back, and the figures
+            over the committed ones in `root/figures` (standard only).
         only: the beginning of a notebook's name, such as "05".
         root: folder of the copy of the repository; None: the one that is found.
 
@@ -61,11 +62,11 @@ def run(
     paths = [path for path in notebook_paths(root / "notebooks") if path.name.startswith(only)]
     if not paths:
         raise ValueError(f"no notebook begins with {only!r}")
-    runs, figures, common = root / "runs", root / "figures", {}
-    output = runs / "notebooks" / profile
+    output = root / "runs" / "notebooks" / profile
+    figures = root / "figures" if in_place else root / "runs" / "figures" / profile
+    common = {"figures_dir": str(figures)}
     if profile != "standard":
-        figures, runs = runs / "figures" / profile, runs / profile
-        common = {"runs_dir": str(runs), "figures_dir": str(figures)}
+        common["runs_dir"] = str(root / "runs" / profile)
     jobs = [(path, {**PROFILES[profile].get(path.stem, {}), **common}) for path in paths]
     for path, parameters in jobs:
         check_parameters(path, parameters)
@@ -137,8 +138,13 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str,
     Raises:
         ValueError: unless every parameter exists in the notebook and has its type.
     """
-    defaults = parameters_of(notebook)
-    name = Path(notebook).name
+    return check_values(parameters_of(notebook), parameters, Path(notebook).name)
+
+
+def check_values(
+    defaults: Mapping[str, Any], parameters: Mapping[str, Any], name: str
+) -> dict[str, Any]:
+    """As `check_parameters`, for a notebook called `name` with these `defaults`."""
     for key, value in parameters.items():
         if key not in defaults:
             remedy = did_you_mean(key, defaults)
@@ -152,8 +158,9 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str,
         if defaults[key] is None or (isinstance(value, allowed) and not boolean):
             continue
         hint = _as_float(value) if kind is float and isinstance(value, str) else ""
+        written = reprlib.repr(value)[:80]
         raise ValueError(
-            f"{name}: parameter {key!r} is {value!r} ({type(value).__name__}) but should be "
+            f"{name}: parameter {key!r} is {written} ({type(value).__name__}) but should be "
             f"{kind.__name__}, as in the default {defaults[key]!r}{hint}"
         )
     return {**defaults, **parameters}
@@ -225,6 +232,11 @@ def write_clean(executed: Path, target: Path) -> None:
         for cell in notebook.cells
         if "injected-parameters" not in cell.metadata.get("tags", [])
     ]
+    executed_cells = [cell for cell in notebook.cells if cell.get("execution_count")]
+    for number, cell in enumerate(executed_cells, 1):  # the injected cell had counted
+        for counted in (cell, *cell.outputs):
+            if "execution_count" in counted:
+                counted.execution_count = number
     for cell in notebook.cells:
         for key in ("papermill", "execution", "ExecuteTime"):
             cell.metadata.pop(key, None)

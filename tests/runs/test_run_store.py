@@ -221,3 +221,42 @@ def test_clean_removes_leftovers_and_nothing_else(finished, runs_dir, capsys):
     assert not any(path.exists() for path in bad)
     assert (folder / ".group8.part").is_dir()
     assert (folder / "group1" / "predictions.csv").is_file()
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "{}", '{"config": null}', "", "1e999", "\0"])
+@pytest.mark.parametrize(
+    "name", ["run.json", "group1/seconds.json", "group1/environment.json", "group1/predictions.csv"]
+)
+def test_one_damaged_run_hides_no_other(finished, runs_dir, capsys, name, content):
+    bad = runs_dir / "bad"
+    shutil.copytree(runs_dir / finished.hash, bad)
+    (bad / name).write_text(content)
+    arguments = ["--runs-dir", str(runs_dir)]
+    assert main(["runs", "list", *arguments]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "2/2" in lines[finished.hash] and "bad" in lines
+    if name.endswith(("run.json", "seconds.json")) and content != "1e999":
+        assert "damaged: " in lines["bad"] and name in lines["bad"]
+    code = main(["runs", "show", "bad", *arguments])
+    said = capsys.readouterr()
+    assert code == (2 if name == "run.json" else 0) and "fault of merclip" not in said.err
+    if "environment" not in name and content != "1e999":
+        assert name in said.out + said.err
+    assert main(["runs", "clean", *arguments]) == 0
+    assert main(["runs", "show", finished.hash, *arguments]) == 0
+
+
+@pytest.mark.parametrize("name", ["config", "folds", "data", "loading", "stamp", "code", "clips"])
+def test_null_within_the_record_of_a_run(finished, runs_dir, capsys, name):
+    path = runs_dir / finished.hash / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: None}))
+    assert main(["runs", "list", "--runs-dir", str(runs_dir)]) == 0
+    assert ("damaged: " in capsys.readouterr().out) == (name in ("config", "folds", "data"))
+
+
+def test_a_folder_deleted_in_mid_run_is_said(store, tmp_path):
+    def delete(line):
+        shutil.rmtree(next(tmp_path.glob("*/run.json")).parent)
+
+    with pytest.raises(ValueError, match="was deleted while it was at work; start again"):
+        tiny_runs.run(FAST, store, tmp_path, executor="serial", progress=delete)

@@ -239,6 +239,18 @@ def test_ids_stay_text_and_a_byte_order_mark_is_no_column(tmp_path):
             "clip_id,subject,truth,prediction,p_a\nk1,1,a,b,1\n",
             "row 2: 'b' is no class of the task",
         ),
+        (GOOD + "k3,1,a,a\n", "row 4: subject '1' is '01' in a row before"),
+        (GOOD + "k3,S 1,a,a\nk4,s_01,a,a\n", "row 5: subject 's_01' is 'S 1' in a row before"),
+        (GOOD.replace("a", "nan").replace("nan,", "a,", 1), "row 2: prediction is empty or no val"),
+        (GOOD.replace(",a\n", ",NA\n"), "row 2: prediction is empty or no value"),
+        (GOOD.replace("02", "<NA>"), "row 3: subject is empty or no value"),
+        (GOOD.replace("b,a", "1,1.0"), "'1' is written in two ways"),
+        (GOOD.replace("b,a", "others,other"), "'other' is written in two ways"),
+        (GOOD.replace(",a\n", ",0\n"), "no label of `prediction` .such as '0'. occurs in `truth`"),
+        (
+            "clip_id,subject,truth,prediction,database\nk1,1,a,a,casme2\nk2,2,b,a,CASME II\n",
+            "row 3: database 'CASME II' is 'casme2' in a row before",
+        ),
         ("clip_id,subject,truth,prediction,p_a,p_a\nk1,1,a,a,1,1\n", "two columns have one name"),
         (b"clip_id,subject,truth,prediction\n\xff\xfe,1,a,a\n", "not a CSV in UTF-8"),
         ('clip_id,subject,truth,prediction\n"k1"x,1,a,a\n', "not a CSV in UTF-8"),
@@ -266,3 +278,49 @@ def test_a_missing_file_and_classes_that_do_not_fit(tmp_path):
         predictions_file.score_file(path, ["anger", "others"])
     with pytest.raises(ValueError, match="two ways"):
         predictions_file.score_file(path, ["anger", "disgust", "others", "anger"])
+
+
+def test_blanks_around_headings_and_names_of_many_people_are_no_fault(tmp_path):
+    spaced = GOOD.replace(",", " , ", 3)
+    (tmp_path / "p.csv").write_text(spaced)
+    assert list(read_file(tmp_path / "p.csv")) == ["clip_id", "subject", "truth", "prediction"]
+    many = "".join(f"c{k},{name},a,a\n" for k, name in enumerate(["1", "10", "100", "s1", "1a"]))
+    (tmp_path / "p.csv").write_text(GOOD[: GOOD.index("k1")] + many)
+    assert len(read_file(tmp_path / "p.csv")) == 5
+
+
+def test_one_subject_has_no_interval(tmp_path, capsys):
+    path = tmp_path / "p.csv"
+    honest().assign(subject="s1").to_csv(path, index=False)
+    assert main(["score", str(path)]) == 0
+    assert "no interval: one subject" in capsys.readouterr().out
+    assert main(["score", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["uf1"]["low"] is None
+
+
+def test_probabilities_that_do_not_sum_to_1(traps_of):
+    table = honest()
+    assert traps_of(table.assign(p_anger=(table.p_anger + 0.004).clip(upper=1))) == {}
+    table["p_anger"] = 0.9
+    message = traps_of(table)["no probabilities"]
+    assert "54 of 54 rows do not sum to 1, such as 1.1 in row 2" in message
+
+
+def test_clip_names_as_classes_and_a_file_without_end_are_refused(tmp_path):
+    path = tmp_path / "p.csv"
+    table = without_p(honest())
+    table.assign(truth=table.clip_id).to_csv(path, index=False)
+    with pytest.raises(ValueError, match="p.csv: 57 classes .the labels found.*a column of some"):
+        predictions_file.score_file(path)
+    with pytest.raises(ValueError, match="p.csv: 99 classes .as given."):
+        predictions_file.score_file(path, [f"k{k}" for k in range(99)])
+    path.write_text(GOOD + "k3,1,a,a\n" * predictions_file.MOST_ROWS)
+    with pytest.raises(ValueError, match="p.csv: more than 50,000 rows"):
+        predictions_file.score_file(path)
+
+
+def test_the_table_of_a_run_that_is_no_table_is_named(tmp_path):
+    for content in (b"", b"a,b\n1,2,3,4\n", b"\xff\xfe\x00"):
+        (tmp_path / "predictions.csv").write_bytes(content)
+        with pytest.raises(ValueError, match="predictions.csv: "):
+            metrics.read_predictions(tmp_path / "predictions.csv")

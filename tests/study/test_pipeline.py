@@ -113,8 +113,14 @@ def test_run_injects_reports_and_keeps_the_committed_notebook(tmp_path, monkeypa
 
 
 def test_in_place_writes_a_clean_executed_notebook(tmp_path):
-    path = write_notebook(tmp_path / "notebooks")
+    write = "from pathlib import Path\nPath(figures_dir).mkdir(parents=True, exist_ok=True)\n"
+    body = write + "Path(figures_dir, 'a.png').write_text('')\nprint(lr * 2)"
+    path = write_notebook(tmp_path / "notebooks", body=body)
+    notebooks.run("standard", root=tmp_path)
+    assert (tmp_path / "runs" / "figures" / "standard" / "a.png").is_file()
+    assert not (tmp_path / "figures").exists()  # the committed ones
     notebooks.run("standard", in_place=True, root=tmp_path)
+    assert (tmp_path / "figures" / "a.png").is_file()
     notebook = nbformat.read(path, as_version=4)
     assert [cell.execution_count for cell in notebook.cells] == [1, 2]
     assert notebook.cells[1].outputs[0].text == "0.001\n"

@@ -1,0 +1,62 @@
+"""What papermill alone injects is checked in the kernel; errors are one line there."""
+
+import nbformat
+import papermill
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from papermill import PapermillExecutionError
+
+SETUP = "from merclip_lib import study\nstudy.setup()"
+PARAMETERS = 'runs_dir = "../runs"\nepochs = 6\nlr = 2e-4\nseeds = [0]\ntask = ""'
+BODY = """from merclip_lib.scores import score_file
+reached = True
+if task == "ours":
+    score_file("none.csv")
+if task == "python's":
+    int("x")"""
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory):
+    cells = [new_code_cell(SETUP), new_code_cell(PARAMETERS), new_code_cell(BODY)]
+    cells[1].metadata["tags"] = ["parameters"]
+    path = tmp_path_factory.mktemp("notebook") / "tiny.ipynb"
+    nbformat.write(new_notebook(cells=cells), path)
+    return path
+
+
+def run(notebook, parameters):
+    """Run by papermill alone, as its own command does; the cells of the copy."""
+    copy = notebook.with_name("copy.ipynb")
+    options = {"kernel_name": "python3", "language": "python", "progress_bar": False}
+    papermill.execute_notebook(str(notebook), str(copy), parameters, **options)
+    return nbformat.read(copy, 4).cells
+
+
+@pytest.mark.parametrize(
+    "parameters, line",
+    [
+        ({"epoch": 2}, "ValueError: this notebook has no parameter 'epoch'; did you mean 'epochs'"),
+        ({"config": {"epochs": 2}}, "ValueError: this notebook has no parameter 'config'; known"),
+        ({"seeds": 0}, "ValueError: this notebook: parameter 'seeds' is 0 (int) but should be"),
+        ({"lr": "1e-4"}, "write 1.0e-4"),
+        ({"task": "ours"}, "ValueError: none.csv: no such file"),
+    ],
+)
+def test_a_bad_parameter_or_input_stops_with_one_line(notebook, parameters, line):
+    with pytest.raises(PapermillExecutionError) as caught:
+        run(notebook, parameters)
+    said = str(caught.value).strip().splitlines()
+    assert len(said) == 3 and line in said[-1], said  # a rule, the number of the cell, the line
+
+
+def test_a_python_error_keeps_its_traceback(notebook):
+    with pytest.raises(PapermillExecutionError, match="Traceback") as caught:
+        run(notebook, {"task": "python's"})
+    assert 'int("x")' in caught.value.traceback[-2] or "int(" in str(caught.value)
+
+
+def test_good_parameters_arrive(notebook):
+    cells = run(notebook, {"epochs": 2, "lr": float("nan"), "seeds": []})
+    assert "injected-parameters" in cells[2].metadata.tags
+    assert cells[3].execution_count == 4 and not cells[3].outputs
