@@ -1,7 +1,8 @@
 """What a trained network looks at, and whether it is where the face moves (paper, visualisation).
 
 `relevance` and `rollout` make maps, `maps` all kinds of them, `pointing` compares them with true
-motion, `embeddings` and `sentences` look at clip vectors. A notebook may use the names below.
+motion, `embeddings` and `sentences` look at clip vectors, `why` writes a page about one clip. A
+notebook may use the names below.
 """
 
 import lazy_loader
@@ -9,7 +10,6 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "why": ["clip_page"],
         "embeddings": "alike_neighbours embed emotion_tokens knn_purity similarity tsne".split(),
         "maps": ["relevance_maps"],
         "pointing": (
@@ -24,5 +24,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "sentences": (
             "au_readout counterfactuals prefers_truth retrieval_within sentence_embeddings"
         ).split(),
+        "why": ["clip_page"],
     },
 )
