@@ -116,8 +116,7 @@ def add_study(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--block", type=int, help="run: which block, counted from 1")
     parser.add_argument("--sample", type=int, default=3, help="verify: how many trainings")
     parser.add_argument("--seed", type=int, default=0, help="verify: draws them")
-    parser.add_argument("--design", type=Path, help="default: notebooks/design.yaml")
-    parser.add_argument("--archive", type=Path, help="default: the folder study beside the design")
+    parser.add_argument("--design", type=Path, help="its blocks are beside it, in study/")
     parser.add_argument("--figures-dir", type=Path, help="score: where its tables go")
     parser.add_argument("--runs-dir", type=Path, help="populations and unfinished blocks")
 
@@ -160,8 +159,7 @@ def _study(given: Namespace) -> int:
 
     folder, runs = root_with("notebooks") / "notebooks", given.runs_dir or default_runs()
     study = design.read_study(given.design or folder / "design.yaml")
-    archive = given.archive or study.path.parent / "study"
-    place = blocks.Workplace(archive.resolve(), runs.resolve() / "study")
+    place = blocks.Workplace(study.path.resolve().parent / "study", runs.resolve() / "study")
     if (given.action == "run") != (given.block is not None):
         raise ValueError("name a block with --block for `run`, and only for it")
     if given.action == "plan":

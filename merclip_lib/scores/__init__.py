@@ -1,7 +1,8 @@
 """From predictions to figures that may be quoted: UF1, UAR, intervals, traps (paper, metrics).
 
-`metrics` pools over folds, `bootstrap` draws people, `traps` shows what flatters a result,
-`published` holds the figures of others. A notebook may use the names below.
+`metrics` pools over folds, `bootstrap` draws people, `families` compares over populations, `traps`
+shows what flatters a result, `published` holds the figures of others. A notebook may use the names
+below.
 """
 
 import lazy_loader
@@ -13,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "bootstrap": (
             "Resampling bootstrap_interval clip_differences holm paired_difference subject_interval"
         ).split(),
+        "families": ["Finding", "Rules", "judge_family", "two_way_interval"],
         "predictions_file": ["score_file"],
         "published": (
             "NOT_HERE NOT_TRAINED comparable_runs empty_row ledger ledger_of_task our_rows "

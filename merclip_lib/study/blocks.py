@@ -19,7 +19,7 @@ import torch
 from merclip_lib.config import Config
 from merclip_lib.data.store import ClipStore
 from merclip_lib.files import write_csv
-from merclip_lib.progress import Progress
+from merclip_lib.progress import Progress, track
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.protocol.predictions import prediction_table
 from merclip_lib.runs.code import loaded_code
@@ -117,10 +117,8 @@ def _train(jobs: list[Job], place: Workplace) -> None:
     """Draw what is needed, then train what is not there yet."""
     todo = [job for job in jobs if not job.file.is_file()]
     needed = {str(p): p for job in todo for p in (job.trial.training, job.trial.test)}
-    with Progress("populations", len(needed)) as bar:
-        for number, population in enumerate(needed.values(), 1):
-            draw(population, place.runs / "populations")
-            bar.step(f"population {number}/{len(needed)}")
+    for population in track(needed.values(), "populations to draw", len(needed)):
+        draw(population, place.runs / "populations")
     finished = len(jobs) - len(todo)
     with Progress("trainings", len(jobs), finished) as bar:
         for number, _ in enumerate(run_jobs(run_job, todo, place.execution), finished + 1):
@@ -244,7 +242,7 @@ def verify(study: Study, place: Workplace, sample: int = 3, seed: int = 0) -> pd
         `uf1_difference`, by how much the new ones are better.
 
     Raises:
-        ValueError: no block is in the archive.
+        ValueError: no block is in the archive, or the test has other clips now.
     """
     rows = read_blocks(study, place.archive, len(plan_blocks(study)))
     if rows.empty:
@@ -259,6 +257,7 @@ def verify(study: Study, place: Workplace, sample: int = 3, seed: int = 0) -> pd
         _train(jobs, place)
         for job, (_, row) in zip(jobs, rows.iterrows(), strict=True):
             old, new = predictions_of(row, place.archive), read_predictions(job.file)
+            row_of(job.trial, new, place.archive / row["test"])  # of the same clips
             uf1 = [score(table, row["classes"].split()).uf1 for table in (old, new)]
             equal = (old["prediction"] == new["prediction"]).mean()
             again = {"equal": equal, "uf1_difference": uf1[1] - uf1[0]}

@@ -184,9 +184,8 @@ def read_study(path: str | Path) -> Study:
         raise ValueError(f"cannot read the design {path}: {' '.join(str(error).split())}") from None
     design = _read(Design, content, str(path))
     asked = {key: value for key, value in content.items() if key != "frozen"}
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[
-        :12
-    ]
+    text = json.dumps(asked, sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     if design.frozen not in ("", digest):
         raise ValueError(
             f"{path} was changed after it had been frozen as {design.frozen} (it is {digest} now); "

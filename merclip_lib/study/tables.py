@@ -1,5 +1,6 @@
 """The tables of a study, scored from its archive once all of it is there."""
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from merclip_lib.scores.families import Finding, judge_family, two_way_interval
 from merclip_lib.scores.metrics import confusion_by_subject
 from merclip_lib.study.archive import predictions_of, read_blocks
 from merclip_lib.study.blocks import plan_blocks
-from merclip_lib.study.design import Cell, Comparison, Study, cells_of
+from merclip_lib.study.design import Cell, Comparison, Entry, Study, cells_of
 
 PARTS = {"use_text": "text", "use_eim": "eim", "mix": "mix"}
 DIFFERENCES = ["family", "preset", "start", "change", "difference", "low", "high", "p_holm"]
@@ -58,16 +59,10 @@ def _at(uf1: dict[Cell, np.ndarray], entry: str, place: tuple[str, str], number:
 def _parts(study: Study, uf1: dict[Cell, np.ndarray]) -> pd.DataFrame:
     """UF1 of every entry that leaves out parts of the method and changes nothing else."""
     rows = []
-    for entry, preset, start in dict.fromkeys(cell[:3] for cell in sorted(uf1)):
+    for (entry, preset, start), number in sorted(Counter(cell[:3] for cell in uf1).items()):
         made = study.design.entries[entry]
-        if (
-            made.population
-            or made.test
-            or made.seeds != "training"
-            or set(made.config) - set(PARTS)
-        ):
+        if set(made.config) - set(PARTS) or made != Entry(made.config, made.budget):
             continue
-        number = sum(cell[:3] == (entry, preset, start) for cell in uf1)
         config = study.design.config | made.config
         present = {name: bool(config.get(key, True)) for key, name in PARTS.items()}
         interval = two_way_interval(_at(uf1, entry, (preset, start), number), study.design.rules)
@@ -80,16 +75,14 @@ def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame
     """Tables of all differences, of the controls, and of those that lie on curves."""
     differences, controls, when = [], [], []
     for name, family in study.design.families.items():
-        asked = [
-            (c, place, r) for c in family.comparisons for place, r in cells_of(family, c).items()
-        ]
-        values = [
-            _at(uf1, c.a, (preset, start), r) - _at(uf1, c.b, (preset, c.b_start or start), r)
-            for c, (preset, start), r in asked
-        ]
-        for (c, (preset, start), _), finding in zip(
-            asked, judge_family(values, study.design.rules), strict=True
-        ):
+        asked, values = [], []
+        for c in family.comparisons:
+            for (preset, start), number in cells_of(family, c).items():
+                asked.append((c, preset, start))
+                b = _at(uf1, c.b, (preset, c.b_start or start), number)
+                values.append(_at(uf1, c.a, (preset, start), number) - b)
+        findings = judge_family(values, study.design.rules)
+        for (c, preset, start), finding in zip(asked, findings, strict=True):
             row = {"family": name, "preset": preset, "start": start, "change": c.change}
             row |= asdict(finding)
             differences.append(row)
