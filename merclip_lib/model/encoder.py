@@ -95,8 +95,9 @@ class LMHRA(plain.LMHRA):
         norm, reduce, temporal, expand = self.pos_embed
         y = pointwise(reduce, batch_norm(norm, p))
         kernel, bias = temporal.get_parameter("weight"), temporal.get_parameter("bias")
-        y = y.permute(0, 3, 1, 2)  # (N, D', t, L), a view, channels last in memory
-        y = F.conv2d(y, kernel.flatten(3), bias, padding=(1, 0), groups=y.shape[1])
+        y = y.to(kernel.dtype).permute(0, 3, 1, 2)  # (N, D', t, L), a view, channels last in memory
+        with torch.autocast(y.device.type, enabled=False):  # numbers per channel are not rounded
+            y = F.conv2d(y, kernel.flatten(3), bias, padding=(1, 0), groups=y.shape[1])
         return pointwise(expand, y.permute(0, 2, 3, 1))
 
 
