@@ -6,7 +6,7 @@ run uses is tried out once and recorded (`merclip_lib.runs.arithmetic`).
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,20 +14,11 @@ from torch import Tensor
 
 from merclip_lib.model import plain
 
-
-class Arithmetic(NamedTuple):
-    """One way. What torch's fused attention gains in the forward pass it may lose in the backward
-    pass, many times over where its products go through oneDNN or are in bfloat16."""
-
-    products: str  # torch's switch for float32 products; "bf16": oneDNN, which may or may not round
-    fused: bool  # attention in one operation; else product, softmax, product
-
-
-ARITHMETICS = {
-    "torch": Arithmetic("none", fused=True),  # as torch does of itself
-    "matmul": Arithmetic("none", fused=False),
-    "onednn": Arithmetic("bf16", fused=False),
-}
+# Names, and torch's switch for float32 products. "torch": as torch does of itself, attention in one
+# fused operation. The others compute attention as product, softmax, product: the fused one may
+# lose in its backward pass many times over what it gains in the forward pass, where its products
+# are in bfloat16 or go through oneDNN. "bf16" routes products to oneDNN, which may round, or not.
+ARITHMETICS = {"torch": "none", "matmul": "none", "onednn": "bf16"}
 _current = ["torch"]  # the last one counts
 
 
@@ -39,7 +30,7 @@ def arithmetic(name: str) -> Iterator[None]:
         name: one of ARITHMETICS.
     """
     switch = cast(Any, torch.backends.mkldnn).matmul
-    before, switch.fp32_precision = switch.fp32_precision, ARITHMETICS[name].products
+    before, switch.fp32_precision = switch.fp32_precision, ARITHMETICS[name]
     _current.append(name)
     try:
         yield
@@ -65,7 +56,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     Returns:
         (N, S, D).
     """
-    if not ARITHMETICS[current()].fused:
+    if current() != "torch":
         return plain.attend(q, k, v, heads)
     q, k, v = (plain.split_heads(part, heads) for part in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)

@@ -74,16 +74,6 @@ def pointwise(conv: nn.Module, x: Tensor) -> Tensor:
     return F.linear(x, conv.get_parameter("weight").flatten(1), conv.get_parameter("bias"))
 
 
-def sum_of_taps(here: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """A convolution over three times, from what each of its taps gives, (N, t, L, D).
-
-    `before` is of all times but the last and goes to the next time, `after` of all but the first
-    and goes to the one before; outside the clip is zero.
-    """
-    here = here + F.pad(before, (0, 0, 0, 0, 1, 0))
-    return here + F.pad(after, (0, 0, 0, 0, 0, 1))
-
-
 class LMHRA(plain.LMHRA):
     """`plain.LMHRA` with channels last throughout.
 
@@ -95,8 +85,9 @@ class LMHRA(plain.LMHRA):
         norm, reduce, temporal, expand = self.pos_embed
         y = pointwise(reduce, batch_norm(norm, p))
         kernel, bias = temporal.get_parameter("weight"), temporal.get_parameter("bias")
-        y = y.permute(0, 3, 1, 2)  # (N, D', t, L), a view, channels last in memory
-        y = F.conv2d(y, kernel.flatten(3), bias, padding=(1, 0), groups=y.shape[1])
+        y = y.to(kernel.dtype).permute(0, 3, 1, 2)  # (N, D', t, L), a view, channels last in memory
+        with torch.autocast(y.device.type, enabled=False):  # numbers per channel are not rounded
+            y = F.conv2d(y, kernel.flatten(3), bias, padding=(1, 0), groups=y.shape[1])
         return pointwise(expand, y.permute(0, 2, 3, 1))
 
 
@@ -115,7 +106,8 @@ class DPE(plain.DPE):
             y = F.conv2d(frames, self.weight[:, :, k], bias, padding=1, groups=d)
             taps.append(y.permute(0, 2, 3, 1).view(p.shape))
         before, here, after = taps
-        return sum_of_taps(here, before[:, :-1], after[:, 1:])
+        here = here + F.pad(before[:, :-1], (0, 0, 0, 0, 1, 0))  # outside the clip is zero
+        return here + F.pad(after[:, 1:], (0, 0, 0, 0, 0, 1))
 
 
 class LocalBlock(plain.LocalBlock):

@@ -66,14 +66,13 @@ def run_fold(job: FoldJob) -> bool:
         part = run_store.open_part(job.folder, fold.name)
         with as_recorded(job.folder, plan.config):
             trained = train_fold(plan, fold, part, plan.network(job.folder), job.data_workers)
-            environment = run_store.environment()
+            write_text(part / "environment.json", json.dumps(run_store.environment(), indent=1))
         if (part / "checkpoint.pt.damaged").exists():
             say(f"{part / 'checkpoint.pt'} was damaged: {fold.name} was trained anew")
         write_csv(trained.predictions, part / "predictions.csv", run_store.DIGITS)
         write_csv(trained.history, part / "history.csv", run_store.DIGITS)
         write_csv(trained.epochs, part / "epochs.csv", run_store.DIGITS)
         write_text(part / "seconds.json", json.dumps(round(trained.seconds, 2)))
-        write_text(part / "environment.json", json.dumps(environment, indent=1))
         if job.keep_network:
             people = plan.people[fold.train]
             save_network(part / NETWORK, trained.model, plan.config, plan.classes, people)

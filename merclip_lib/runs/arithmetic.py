@@ -62,7 +62,7 @@ def as_recorded(folder: Path, config: Config) -> contextlib.AbstractContextManag
         ValueError: run.json cannot be read, or this machine cannot compute so.
     """
     name = read_record(folder).get("arithmetic", "torch")
-    if ARITHMETICS[name].products != "none" and not is_exact(trials(config), name):
+    if ARITHMETICS[name] != "none" and not is_exact(trials(config), name):
         raise ValueError(
             f"{folder}: the run began with {name!r} products, which this processor rounds to "
             "bfloat16; finish it on a machine like the first, or delete the folder and start again"
@@ -82,20 +82,15 @@ def trials(config: Config) -> dict[str, Trial]:
     key = [torch.cpu.get_capabilities(), torch.__version__, fingerprint(), size_of(config)]
     source = inspect.getsource(sys.modules[__name__])
     digest = hashlib.sha256(repr([*key, config.precision, source]).encode()).hexdigest()[:12]
-    path = cache_folder() / f"arithmetic-{digest}.json"
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = caches / "merclip" / f"arithmetic-{digest}.json"
     with contextlib.suppress(OSError, ValueError, TypeError):
         kept = json.loads(path.read_text())
         return {name: Trial(*kept[name]) for name in ARITHMETICS}
     found = in_one_thread(try_out, config)
     with contextlib.suppress(OSError, ValueError):  # a folder that cannot be written is no harm
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(found))
     return found
-
-
-def cache_folder() -> Path:
-    """Where this library remembers what it tried out on this machine."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "merclip"
 
 
 def try_out(config: Config) -> dict[str, Trial]:

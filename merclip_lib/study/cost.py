@@ -23,6 +23,9 @@ from merclip_lib.config import SIZES, Config, config_from, size_of
 from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.store import ClipStore
 from merclip_lib.data.tasks import apply_task, read_card, task_named
+from merclip_lib.model.arithmetic import arithmetic
+from merclip_lib.runs.arithmetic import choose
+from merclip_lib.runs.executors import in_one_thread
 from merclip_lib.synthme.plan import plan_population
 from merclip_lib.synthme.population import EXAMPLE
 from merclip_lib.text.bank import TextBank
@@ -185,12 +188,9 @@ def measure_speed(config: Config, steps: int = 2) -> float:
     data = _random_data(config, steps * config.batch_size)
     model = empty_network(config, CLASSES).to(config.device)
     ends: list[float] = []
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        fit(model, data, replace(config, epochs=2), lambda _: ends.append(time.monotonic()))
-    finally:
-        torch.set_num_threads(threads)
+    with arithmetic(choose(config)):
+        short = replace(config, epochs=2)
+        in_one_thread(fit, model, data, short, lambda _: ends.append(time.monotonic()))
     return steps * config.batch_size / (ends[1] - ends[0])
 
 

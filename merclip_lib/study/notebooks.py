@@ -71,7 +71,8 @@ def run(
     for path, parameters in jobs:
         check_parameters(path, parameters)
 
-    say = Clock([SHARES.get(path.stem, 1.0) for path in paths])
+    shares = {path.stem: SHARES.get(path.stem, 1.0) for path in paths}
+    say = Clock(shares, output / "seconds.json")
     with progress_file(output, say):
         for path, parameters in jobs:
             say.start(path.name)

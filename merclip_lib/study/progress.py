@@ -5,20 +5,33 @@ in the environment variable MERCLIP_PROGRESS; the driver prints them as they com
 """
 
 import contextlib
+import json
 import os
 import re
 import threading
 import time
 from pathlib import Path
 
+from merclip_lib.files import write_text
 from merclip_lib.progress import FILE
 
 
 class Clock:
-    """Prints progress; knows how much of the work is done and so about how long the rest takes."""
+    """Prints progress; knows how much of the work is done and so about how long the rest takes.
 
-    def __init__(self, weights: list[float]):
-        self.weights, self.done, self.began = weights, 0, time.monotonic()
+    Args:
+        weights: about how long each job takes in relation to the others.
+        file: remembers the seconds of each job for the next run; None remembers nothing.
+    """
+
+    def __init__(self, weights: dict[str, float], file: Path | None = None):
+        self.names, self.file, self.done = list(weights), file, 0
+        self.seconds = remembered(file)
+        known = [name for name in weights if name in self.seconds]
+        seconds, shares = (sum(of[name] for name in known) for of in (self.seconds, weights))
+        unit = seconds / shares if known else 1.0  # seconds of a weight of 1
+        self.weights = [self.seconds.get(name, unit * weights[name]) for name in weights]
+        self.began = self.job_began = time.monotonic()
         self.inner: dict[str, tuple[float, int, int]] = {}  # total -> start, first and last step
 
     def __call__(self, text: str) -> None:
@@ -26,14 +39,24 @@ class Clock:
 
     def start(self, name: str) -> None:
         """One job begins."""
+        self.job_began = time.monotonic()
         self(f"[{self.done + 1}/{len(self.weights)}] {name}")
 
     def finish(self) -> None:
         """The job has ended: time spent, and an estimate of the time left."""
+        self.remember(self.names[self.done], time.monotonic() - self.job_began)
         self.done += 1
         spent, share = time.monotonic() - self.began, sum(self.weights[: self.done])
         left = spent * (sum(self.weights) - share) / share
         self(f"      done at {minutes(spent)}, about {minutes(left)} left")
+
+    def remember(self, name: str, seconds: float) -> None:
+        """Keep the seconds of a job; not those of one that found its runs in the store."""
+        if self.file is None or seconds < self.seconds.get(name, 0.0) / 4:
+            return
+        self.seconds[name] = round(seconds, 1)
+        with contextlib.suppress(ValueError):  # an estimate is not worth an error
+            write_text(self.file, json.dumps(self.seconds, indent=1))
 
     def inner_line(self, line: str) -> None:
         """A line such as "fold 3/12 ..." that a notebook wrote while it works."""
@@ -47,6 +70,14 @@ class Clock:
                 text += f" (about {minutes((now - start) * (int(total) - k) / (k - first))} left)"
             self.inner[total] = (start, first, k)
         self(text)
+
+
+def remembered(file: Path | None) -> dict[str, float]:
+    """Seconds by job of earlier runs, as far as known."""
+    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+        kept = json.loads(file.read_text(encoding="utf-8")) if file else {}
+        return {name: float(seconds) for name, seconds in kept.items() if seconds > 0}
+    return {}
 
 
 def minutes(seconds: float) -> str:

@@ -110,7 +110,7 @@ def sweep(
     workers = executors.workers_for(len(todo), execution, device, memory)
     execution = replace(execution, workers=workers)
     gpus = executors.gpu_share(execution, device) if execution.executor != "serial" else 0.0
-    say = Clock([1.0] * len(todo))
+    say = Clock(dict.fromkeys((job.output.stem for job in todo), 1.0))
     say(f"{len(jobs) - len(todo)} of {len(jobs)} runs are in the store, {len(todo)} to do")
     for job in todo:
         say(f"  {notebooks.papermill_command(job.notebook, job.output, job.parameters)}")

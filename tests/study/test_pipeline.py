@@ -291,13 +291,37 @@ def test_a_new_field_works_in_a_notebook_before_it_has_a_line(tmp_path, monkeypa
 
 def test_progress_lines_carry_an_estimate(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("MERCLIP_PROGRESS", raising=False)
-    say = Clock([1.0])
+    say = Clock({"a": 1.0})
     with progress_file(tmp_path, say) as _:
         with open(tmp_path / "progress.txt", "a") as lines:
             lines.write("fold 1/3: a\nfold 2/3: b\n")
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].strip() == "fold 1/3: a"
     assert "fold 2/3: b (about 0:00 min left)" in printed[1]
+
+
+def test_the_time_left_goes_by_the_run_before(tmp_path, monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    shares, file = {"a": 1.0, "b": 1.0, "c": 90.0}, tmp_path / "seconds.json"
+
+    def run(*seconds: float) -> list[str]:
+        say = Clock(shares, file)
+        for name, taken in zip(shares, seconds, strict=True):
+            say.start(name)
+            now[0] += taken
+            say.finish()
+        lines = capsys.readouterr().out.splitlines()
+        return [line.split("about ")[1] for line in lines if "about" in line]
+
+    assert run(20, 20, 200)[0] == "30:20 min left"  # nothing is known but the shares
+    assert run(20, 20, 200)[:2] == ["3:40 min left", "3:20 min left"]
+    assert run(40, 40, 3)[:2] == ["7:20 min left", "6:40 min left"]  # slower, then from the store
+    assert run(40, 40, 200)[1] == "3:20 min left"
+    file.write_text('{"a": 20.0, "b": ')  # damaged
+    assert run(20, 20, 200)[0] == "30:20 min left"
+    file.write_text('{"a": 20.0, "b": 20.0}')  # a third notebook is new
+    assert run(20, 20, 200)[0] == "30:20 min left"
 
 
 def test_the_printed_papermill_line_runs_as_it_stands(tmp_path):
