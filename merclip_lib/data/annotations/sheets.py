@@ -19,6 +19,7 @@ from merclip_lib.data.annotations.releases import Release
 from merclip_lib.data.limits import check_limit
 from merclip_lib.data.text_table import OLE, ZIP, read_bytes, read_text_table
 
+_ROWS = 2**20  # of a spreadsheet program; a file may say that its row has a higher number
 HEADER_ROWS = 40  # SAMM has a dozen lines of text above its header
 ENCODINGS = ("gb18030", "latin-1")  # of csv files that are not Unicode
 _MERGED = re.compile(r'<(?:\w+:)?mergeCell\s+ref="([A-Z]+[0-9]+:[A-Z]+[0-9]+)"')
@@ -126,16 +127,22 @@ def _worksheet(sheet: ReadOnlyWorksheet, text: str, path: Path) -> Sheet:
     looked_at = 0
     for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
         looked_at += len(row)
-        if here := {(number, k): cell for k, cell in enumerate(row, 1) if cell is not None}:
+        here = (
+            {(number, k): cell for k, cell in enumerate(row, 1) if cell is not None} if row else {}
+        )
+        if here or number > _ROWS:
             check_limit("rows", number, where)
-            check_limit("columns", max(here)[1], where)
+            check_limit("columns", max(here, default=(0, 0))[1], where)
             cells |= here
         if row:
             check_limit("cells", looked_at, where)
     for place, formula in _FORMULA.findall(text):
         cells.setdefault(coordinate_to_tuple(place), f"={formula}")
     last = max((row for row, _ in cells), default=0)
-    for left, top, _, bottom in map(range_boundaries, _MERGED.findall(text)):
+    check_limit("rows", last, where)
+    merged = _MERGED.findall(text)
+    check_limit("rows", len(merged), f"{where}, merged cells")
+    for left, top, _, bottom in map(range_boundaries, merged):
         looked_at += min(bottom, last) - top
         check_limit("cells", looked_at, where)
         if (top, left) in cells:
