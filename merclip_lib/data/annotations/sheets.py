@@ -5,6 +5,7 @@ signs ("Onset Frame" is "onsetframe") and are looked for in the first rows of ev
 """
 
 import io
+import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -69,8 +70,10 @@ class Fields:
 
     def shifted(self, number: int) -> bool:
         """Whether a row of a csv file holds something beyond the cells that its header has."""
-        headings = self.sheet.cells[self.header] if self.header >= 0 else len(self.sheet.rows[0])
-        return bool(self.sheet.encoding) and any(self.sheet.rows[number - 1][headings:])
+        if self.header < 0 or not self.sheet.encoding:
+            return False
+        headings = max(self.sheet.cells[max(0, self.header - 1) : self.header + 1])
+        return any(self.sheet.rows[number - 1][headings:])
 
 
 def read_sheets(path: str | Path) -> list[Sheet]:
@@ -80,7 +83,7 @@ def read_sheets(path: str | Path) -> list[Sheet]:
         ValueError: for a file that is missing, cannot be read or is larger than a limit.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # False for names too long, too
         raise ValueError(f"{path}: no such file; name the annotation file of your own copy")
     start = read_bytes(path)[:8]
     if start.startswith(ZIP):
@@ -126,16 +129,15 @@ def _worksheet(sheet: ReadOnlyWorksheet, text: str, path: Path) -> Sheet:
     cells: dict[tuple[int, int], object] = {}  # by row and column, from 1
     looked_at = 0
     for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+        if not row and number <= _ROWS:
+            continue
         looked_at += len(row)
-        here = (
-            {(number, k): cell for k, cell in enumerate(row, 1) if cell is not None} if row else {}
-        )
+        check_limit("cells", looked_at, where)
+        here = {(number, k): cell for k, cell in enumerate(row, 1) if cell is not None}
         if here or number > _ROWS:
             check_limit("rows", number, where)
             check_limit("columns", max(here, default=(0, 0))[1], where)
             cells |= here
-        if row:
-            check_limit("cells", looked_at, where)
     for place, formula in _FORMULA.findall(text):
         cells.setdefault(coordinate_to_tuple(place), f"={formula}")
     last = max((row for row, _ in cells), default=0)
