@@ -3,12 +3,12 @@
 import os
 
 LIMITS = {
-    "bytes": 16_000_000,  # of a text table
-    "unpacked_bytes": 20_000_000,  # of a workbook, pictures in it left out
-    "rows": 200_000,
+    "bytes": 8_000_000,  # of a text table
+    "unpacked_bytes": 10_000_000,  # of a workbook, pictures in it left out
+    "rows": 50_000,
     "columns": 1_000,
-    "cells": 10_000_000,
-    "characters": 40_000_000,
+    "cells": 2_000_000,
+    "characters": 10_000_000,
     "frames": 1_000_000,  # pictures of a folder, or frames of a video
     "pixels": 40_000_000,  # of one picture
     "clip_pixels": 400_000_000,  # of all pictures that one clip takes

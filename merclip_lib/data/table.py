@@ -7,6 +7,7 @@ remedy. What a task makes of a table is in `tasks`.
 import csv
 import hashlib
 import io
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -41,7 +42,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
             cells than there are headings, or as `check_table`.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # False for names too long, too
         raise ValueError(f"{path}: no such clip table; `merclip manifest` makes it of your copy")
     rows = [
         (k, row) for k, row in enumerate(read_text_table(path).rows, 1) if any(map(str.strip, row))

@@ -170,8 +170,9 @@ def apply_task(table: pd.DataFrame, task_name: str) -> pd.DataFrame:
     chosen = table[keep].assign(label=label[keep])
     empty = [c for c in task.classes if c not in set(chosen["label"])]
     if empty:
-        left = sorted(set(table["emotion"][base.isin(task.databases) & ~keep]) - {""})
-        unused = f" (its emotions {', '.join(left[:9])} are of no class)" if left else ""
+        known = {key.split("/")[-1] for one in TASKS.values() for key in one.label_map}
+        left = sorted({*table["emotion"][base.isin(task.databases)]} - known)
+        unused = f" (no task knows the emotions {', '.join(left[:9])})" if left else ""
         raise ValueError(
             f"task {task_name!r} has no clip of class {', '.join(empty)} in this "
             f"table ({', '.join(sorted(set(table['dataset'])))}){unused}; use the table of "

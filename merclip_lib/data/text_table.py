@@ -12,7 +12,7 @@ from typing import NamedTuple
 from merclip_lib.data.limits import check_limit
 
 OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # how an old xls and an encrypted xlsx begin
-ZIP = b"PK"  # how an xlsx begins
+ZIP = b"PK\3\4"  # how an xlsx begins
 _DELIMITERS = ",;\t|"
 _HEAD = 60  # rows by which the delimiter is chosen
 _MARKS = {

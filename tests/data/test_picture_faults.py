@@ -276,6 +276,14 @@ def test_a_link_is_named_and_what_to_do(tmp_path):
         DataRoot(tmp_path / "data").find("CASME2/01/a", "clip x")
 
 
+def test_signs_that_break_lines_stay_out_of_the_message(tmp_path):
+    for frames in ("01/\x1b[1m", "01/a\nb", "01/\u2028"):
+        with pytest.raises(ValueError, match="1 of 1 clips cannot be read") as told:
+            (tmp_path / "data").mkdir(exist_ok=True)
+            decoded(tmp_path, frames=frames)
+        assert len(str(told.value).splitlines()) == 2 and "\x1b" not in str(told.value)
+
+
 def test_pictures_larger_than_a_limit(tmp_path, monkeypatch):
     Image.new("1", (60_000, 1)).save(tmp_path / "long.png")
     Image.new("1", (20_000, 20_000)).save(tmp_path / "large.png")
@@ -310,7 +318,10 @@ def everything(folder):
     return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-@pytest.mark.parametrize("out", ["data", "data/01", "data/new", ".", "thesis", "holds_table"])
+OUTS = ["data", "data/01", "data/new", ".", "thesis", "holds_table", "t.csv", "t.csv/new"]
+
+
+@pytest.mark.parametrize("out", OUTS)
 def test_prepare_never_removes_what_is_not_its_own(tmp_path, capsys, monkeypatch, out):
     monkeypatch.chdir("/")
     command = arguments(tmp_path, tmp_path / out)

@@ -82,6 +82,8 @@ def test_what_cannot_be_right_is_refused_in_one_line(tmp_path, content, message)
 
 def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(ValueError, match="no such clip table"):
+        read_table(tmp_path / ("x" * 300))
     for name in ("pipe.csv", ".", "absent.csv"):
         with pytest.raises(ValueError, match="no such file"):
             read_text_table(tmp_path / name)

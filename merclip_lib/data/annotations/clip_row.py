@@ -53,7 +53,7 @@ def clip_row(values: dict[str, str], release: Release, root: DataRoot | None) ->
         ValueError: with the reason why the row cannot be taken.
     """
     clip = values.get("clip", "")
-    if not clip:
+    if clip.lower() in MISSING:
         raise ValueError("no clip name")
     if values.get("kind", "").lower().startswith("macro"):
         raise ValueError("a macro-expression")
@@ -102,6 +102,8 @@ def sound_values(values: dict[str, str]) -> dict[str, str]:
                 f"{name} is the formula {text!r} without its value; open the file in a "
                 "spreadsheet program and save it"
             )
+        if re.fullmatch("#[A-Z/0]+[!?]", text):
+            raise ValueError(f"{name} is the error {text} of a formula; mend it in the file")
         if len(text) > _LONGEST:
             raise ValueError(f"{name} has {len(text)} signs, at most {_LONGEST} can be right")
         if name in ("subject", "clip", "action_units", "emotion") and _DATE.fullmatch(text):

@@ -211,13 +211,13 @@ class _CollectedRows:
             key = subject_key(text, self.release.subject)
             first, first_row = self.first_spelling.setdefault(key, (text, number))
             row, repair = clip_row(values | {"subject": first}, self.release, self.data_root)
-            if row["clip_id"] in self.row_of_clip:
-                raise ValueError(f"same clip as row {self.row_of_clip[row['clip_id']]}")
+            if same := self.row_of_clip.get(row["clip_id"].casefold()):
+                raise ValueError(f"same clip as row {same}")
         except ValueError as problem:
             self.drop(number, str(problem))
             return
         spelling = "" if first == text else f"subject {text!r} is the {first!r} of row {first_row}"
-        self.row_of_clip[row["clip_id"]] = number
+        self.row_of_clip[row["clip_id"].casefold()] = number
         self.rows.append(row | ({"frames": frames} if frames else {}))
         reason = "; ".join(filter(None, [spelling, repair]))
         self.report.append((number, "repaired" if reason else "kept", reason))
@@ -231,7 +231,7 @@ class _CollectedRows:
         rows: dict[str, list[str]] = {}
         for row in self.rows:
             if row["emotion"] not in KNOWN_EMOTIONS:
-                number = self.row_of_clip[row["clip_id"]]
+                number = self.row_of_clip[row["clip_id"].casefold()]
                 rows.setdefault(row["emotion"], []).append(str(number))
         return [
             f"emotion {name!r} is unknown, no task takes it (row {', '.join(numbers)})"

@@ -5,6 +5,7 @@ signs ("Onset Frame" is "onsetframe") and are looked for in the first rows of ev
 """
 
 import io
+import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from merclip_lib.data.annotations.releases import Release
 from merclip_lib.data.limits import check_limit
 from merclip_lib.data.text_table import OLE, ZIP, read_bytes, read_text_table
 
+_ROWS = 2**20  # of a spreadsheet program; a file may say that its row has a higher number
 HEADER_ROWS = 40  # SAMM has a dozen lines of text above its header
 ENCODINGS = ("gb18030", "latin-1")  # of csv files that are not Unicode
 _MERGED = re.compile(r'<(?:\w+:)?mergeCell\s+ref="([A-Z]+[0-9]+:[A-Z]+[0-9]+)"')
@@ -68,8 +70,10 @@ class Fields:
 
     def shifted(self, number: int) -> bool:
         """Whether a row of a csv file holds something beyond the cells that its header has."""
-        headings = self.sheet.cells[self.header] if self.header >= 0 else len(self.sheet.rows[0])
-        return bool(self.sheet.encoding) and any(self.sheet.rows[number - 1][headings:])
+        if self.header < 0 or not self.sheet.encoding:
+            return False
+        headings = max(self.sheet.cells[max(0, self.header - 1) : self.header + 1])
+        return any(self.sheet.rows[number - 1][headings:])
 
 
 def read_sheets(path: str | Path) -> list[Sheet]:
@@ -79,7 +83,7 @@ def read_sheets(path: str | Path) -> list[Sheet]:
         ValueError: for a file that is missing, cannot be read or is larger than a limit.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # False for names too long, too
         raise ValueError(f"{path}: no such file; name the annotation file of your own copy")
     start = read_bytes(path)[:8]
     if start.startswith(ZIP):
@@ -125,17 +129,22 @@ def _worksheet(sheet: ReadOnlyWorksheet, text: str, path: Path) -> Sheet:
     cells: dict[tuple[int, int], object] = {}  # by row and column, from 1
     looked_at = 0
     for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+        if not row and number <= _ROWS:
+            continue
         looked_at += len(row)
-        if here := {(number, k): cell for k, cell in enumerate(row, 1) if cell is not None}:
+        check_limit("cells", looked_at, where)
+        here = {(number, k): cell for k, cell in enumerate(row, 1) if cell is not None}
+        if here or number > _ROWS:
             check_limit("rows", number, where)
-            check_limit("columns", max(here)[1], where)
+            check_limit("columns", max(here, default=(0, 0))[1], where)
             cells |= here
-        if row:
-            check_limit("cells", looked_at, where)
     for place, formula in _FORMULA.findall(text):
         cells.setdefault(coordinate_to_tuple(place), f"={formula}")
     last = max((row for row, _ in cells), default=0)
-    for left, top, _, bottom in map(range_boundaries, _MERGED.findall(text)):
+    check_limit("rows", last, where)
+    merged = _MERGED.findall(text)
+    check_limit("rows", len(merged), f"{where}, merged cells")
+    for left, top, _, bottom in map(range_boundaries, merged):
         looked_at += min(bottom, last) - top
         check_limit("cells", looked_at, where)
         if (top, left) in cells:

@@ -29,7 +29,7 @@ from merclip_lib.data.frames.decode import (
 )
 from merclip_lib.data.frames.find import ChosenFrames, DataRoot, choose_frames
 from merclip_lib.data.store import STORE, ClipStore, open_store, read_meta, write_store
-from merclip_lib.files import output_place, remove, replacing
+from merclip_lib.files import output_place, remove, replacing, writing
 from merclip_lib.workers import pool
 
 FORMAT = 3  # raise it when the same files would give other bytes
@@ -79,7 +79,8 @@ def prepare(
     if not chosen:
         raise ValueError(_list_problems(problems, len(table)))
     waiting = folder.with_name(f".{folder.name}.{source}.clips")
-    waiting.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        waiting.mkdir(parents=True, exist_ok=True)
     problems |= _decode(chosen, waiting, settings, workers)
     problems = {name: problems[name] for name in table["clip_id"] if name in problems}
     if problems and not (skip_bad and len(problems) < len(table)):
@@ -118,8 +119,9 @@ def _choose(table: pd.DataFrame, root: Path, length: int) -> tuple[Chosen, dict[
                     raise ValueError(f"{where}: {file.name} links out of the data root; copy it")
             chosen[row["clip_id"]] = frames
         except (ValueError, OSError) as problem:
-            reason = _one_line(str(problem))
-            problems[row["clip_id"]] = reason if where in reason else f"{where}: {reason}"
+            reason = str(problem)
+            reason = reason if where in reason else f"{where}: {reason}"
+            problems[row["clip_id"]] = _one_line(reason)
     return chosen, problems
 
 
