@@ -17,6 +17,12 @@ from merclip_lib.data.store import write_store
 from merclip_lib.explain.why import clip_page, clip_view
 from merclip_lib.protocol.plan import RunPlan
 
+OTHERS = [
+    {"use_text": False},
+    {"temporal": False, "pretrained": False},
+    {"held_out": "clip"},
+    {"frames": 2},
+]
 CONFIG = dataclasses.replace(tiny_runs.FAST, frames=4, epochs=1, use_text=True)
 
 
@@ -74,9 +80,7 @@ def test_what_the_view_holds(run, store):
     assert view.sentences["cosine"].is_monotonic_decreasing
 
 
-@pytest.mark.parametrize(
-    "changes", [{"use_text": False}, {"temporal": False}, {"held_out": "clip"}, {"frames": 2}]
-)
+@pytest.mark.parametrize("changes", OTHERS)
 def test_other_runs_have_a_page_too(store, tmp_path, changes):
     config = dataclasses.replace(CONFIG, **changes)
     other = tiny_runs.run(config, store, tmp_path, keep_network=True, executor="serial")
