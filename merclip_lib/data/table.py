@@ -47,6 +47,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     rows = [
         (k, row) for k, row in enumerate(read_text_table(path).rows, 1) if any(map(str.strip, row))
     ]
+    if not rows:
+        raise ValueError(f"{path}: all its cells are empty; write or copy it again")
     headings = [cell.strip() for cell in rows[0][1]]
     while not headings[-1]:
         headings.pop()
