@@ -26,7 +26,7 @@ from merclip_lib.study import recipe_report
 from merclip_lib.study.notebooks import check_parameters
 from merclip_lib.study.recipe_report import NOTEBOOK, commands, sources
 from merclip_lib.synthme.draw import draw_population
-from merclip_lib.synthme.population import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE
 
 ROOT = Path(__file__).resolve().parents[1]
 

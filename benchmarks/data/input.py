@@ -20,7 +20,7 @@ from merclip_lib.data.frames import find, prepare
 from merclip_lib.data.frames.decode import PictureSettings
 from merclip_lib.synthme.draw import draw_table
 from merclip_lib.synthme.plan import plan_population
-from merclip_lib.synthme.population import population
+from merclip_lib.synthme.populations import population
 
 CLIPS, SIZE, FRAMES, BATCH, EPOCHS = 16, 224, 16, 8, 12
 

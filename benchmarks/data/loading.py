@@ -16,7 +16,7 @@ from merclip_lib.config import Config
 from merclip_lib.data import dataset
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.synthme.draw import draw_population
-from merclip_lib.synthme.population import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.training import loop
 
 

@@ -15,7 +15,7 @@ from merclip_lib.protocol.one_fold import train_fold
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.study.notebooks import PROFILES
 from merclip_lib.synthme.draw import draw_population
-from merclip_lib.synthme.population import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.training.loop import predict
 
 

@@ -21,7 +21,7 @@ from merclip_lib.protocol.one_fold import train_fold
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.runs.executors import Execution
 from merclip_lib.synthme.draw import draw_population
-from merclip_lib.synthme.population import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE
 
 CORES = 2
 

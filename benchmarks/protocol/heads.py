@@ -26,7 +26,7 @@ from merclip_lib.protocol.frozen_heads import (
 )
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.synthme.draw import draw_population
-from merclip_lib.synthme.population import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.training.batches import gather
 from merclip_lib.training.losses import focal_loss
 

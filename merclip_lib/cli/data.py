@@ -235,7 +235,7 @@ def _prepare(given: Namespace) -> int:
 def _synth(given: Namespace) -> int:
     from merclip_lib.study.checkout import default_runs
     from merclip_lib.synthme.draw import draw_population
-    from merclip_lib.synthme.population import EXAMPLE, population
+    from merclip_lib.synthme.populations import EXAMPLE, population
 
     if given.face:
         return _move(given, given.out or default_runs() / "moved" / given.face.stem)

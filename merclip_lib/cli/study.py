@@ -177,7 +177,7 @@ def _study(given: Namespace) -> int:
         parameters |= {"archive": str(place.archive), "runs_dir": str(runs.resolve())}
         copy = runs / "notebooks" / "study" / f"block-{given.block:03d}.ipynb"
         try:
-            with progress_file(copy.parent, Clock([1.0])):
+            with progress_file(copy.parent, Clock({copy.stem: 1.0})):
                 notebooks.execute(folder / "study_block.ipynb", copy, parameters)
         except notebooks.NotebookError as error:
             return _failed(error)
@@ -245,7 +245,7 @@ def _pretrain_text(given: Namespace) -> None:
 def _pretrain_motion(given: Namespace) -> None:
     from merclip_lib.study.checkout import default_runs
     from merclip_lib.synthme.draw import draw_population
-    from merclip_lib.synthme.population import STARTS
+    from merclip_lib.synthme.populations import STARTS
     from merclip_lib.training.pretrain import MotionSettings, pretrain
 
     store = draw_population(STARTS["motion"], default_runs() / "starts" / "motion")
@@ -257,7 +257,7 @@ def _pretrain_dfme(given: Namespace) -> None:
     from merclip_lib.study.checkout import default_runs
     from merclip_lib.study.dfme_start import make_dfme_start
     from merclip_lib.synthme.draw import draw_population
-    from merclip_lib.synthme.population import STARTS
+    from merclip_lib.synthme.populations import STARTS
 
     store, fresh = (
         draw_population(STARTS[name], default_runs() / "starts" / name)

@@ -10,7 +10,7 @@ from merclip_lib import figures
 from merclip_lib.look.photo import Moved, move_photo, photo_face
 from merclip_lib.look.reading import Reader
 from merclip_lib.synthme.face import Face, draw_face
-from merclip_lib.synthme.population import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.text.sentences import describe
 
 PIXELS = 112  # of a drawn clip, both sides

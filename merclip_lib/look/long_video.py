@@ -13,7 +13,7 @@ from merclip_lib.look.video import DRAWN, Footage
 from merclip_lib.synthme.draw import SENSOR_NOISE
 from merclip_lib.synthme.face import draw_face
 from merclip_lib.synthme.motion import Expression, Nuisance, perform, wander
-from merclip_lib.synthme.population import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE
 
 SHOWN = ("4", "12", "1+2", "4+7", "14", "10", "15", "9", "6+12", "17")  # drawn from these
 DRIFT = 2.0  # of the head, in those of a SynthME clip

@@ -25,7 +25,7 @@ from merclip_lib.synthme.action_units import SIDED, UNITS
 from merclip_lib.synthme.draw import DRIFT, SENSOR_NOISE
 from merclip_lib.synthme.face import Face
 from merclip_lib.synthme.motion import Expression, Unit, perform, still, wander
-from merclip_lib.synthme.population import FPS
+from merclip_lib.synthme.populations import FPS
 from merclip_lib.synthme.traits import draw_traits
 from merclip_lib.text import facs
 

@@ -20,7 +20,7 @@ from merclip_lib.look.network import Network
 from merclip_lib.look.spotting import Interval
 from merclip_lib.synthme.action_units import UNITS
 from merclip_lib.synthme.plan import plan_population
-from merclip_lib.synthme.population import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.text.sentences import describe
 from merclip_lib.training.batches import NORMALISATIONS, normalise
 

@@ -19,7 +19,7 @@ from merclip_lib.data.store import META, open_store
 from merclip_lib.files import did_you_mean, replacing
 from merclip_lib.synthme.draw import draw_clip
 from merclip_lib.synthme.plan import plan_population
-from merclip_lib.synthme.population import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE
 
 LONGEST_SIDE = 1280  # pixels; larger pictures are made smaller: faces need no more
 MOST_FRAMES = 3000  # a longer video is looked at up to here

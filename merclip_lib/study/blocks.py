@@ -28,7 +28,7 @@ from merclip_lib.scores.metrics import COLUMNS, read_predictions, score
 from merclip_lib.study.archive import block_file, predictions_of, read_blocks, row_of, write_block
 from merclip_lib.study.design import Cell, Study, Trial
 from merclip_lib.synthme.draw import draw_population
-from merclip_lib.synthme.population import Population
+from merclip_lib.synthme.populations import Population
 from merclip_lib.training.loop import fit, predict
 from merclip_lib.weights.transfer import check_people
 

@@ -27,7 +27,7 @@ from merclip_lib.model.arithmetic import arithmetic
 from merclip_lib.runs.arithmetic import choose
 from merclip_lib.runs.executors import in_one_thread
 from merclip_lib.synthme.plan import plan_population
-from merclip_lib.synthme.population import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.text.bank import TextBank
 from merclip_lib.training.loop import TrainingData, fit
 from merclip_lib.training.memory import CLASSES, GIB, empty_video, memory_bytes, shapes_only

@@ -19,7 +19,7 @@ from merclip_lib.config import Config, config_from
 from merclip_lib.data.tasks import task_named
 from merclip_lib.files import did_you_mean
 from merclip_lib.scores.families import Rules
-from merclip_lib.synthme.population import Population, population
+from merclip_lib.synthme.populations import Population, population
 
 Changes = dict[str, Any]  # of `Config`, or of a population
 Cells = dict[str, dict[str, int]]  # preset -> start -> R, the number of training populations

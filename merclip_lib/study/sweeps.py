@@ -28,7 +28,7 @@ from merclip_lib.study import notebooks
 from merclip_lib.study.checkout import MARK, default_runs, find_root
 from merclip_lib.study.progress import Clock, progress_file
 from merclip_lib.synthme.draw import draw_population
-from merclip_lib.synthme.population import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.training.memory import memory_bytes
 
 

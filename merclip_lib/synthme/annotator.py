@@ -12,7 +12,7 @@ import numpy as np
 
 from merclip_lib.synthme.action_units import UNITS
 from merclip_lib.synthme.person import Shown, Unit, combinations
-from merclip_lib.synthme.population import PRESETS, Population
+from merclip_lib.synthme.populations import PRESETS, Population
 
 RARE = 0.02  # added to every share of a unit in a class, so that no unit excludes a class
 

@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score, mutual_info_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from merclip_lib.synthme.plan import plan_population
-from merclip_lib.synthme.population import population
+from merclip_lib.synthme.populations import population
 from merclip_lib.text import facs
 
 SEEDS = range(1_000, 1_010)  # the calibration seeds; nothing else is drawn from them

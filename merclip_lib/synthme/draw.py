@@ -21,7 +21,7 @@ from merclip_lib.synthme.camera import draw_camera
 from merclip_lib.synthme.face import draw_face
 from merclip_lib.synthme.motion import Expression, perform, still, wander
 from merclip_lib.synthme.plan import plan_population
-from merclip_lib.synthme.population import (
+from merclip_lib.synthme.populations import (
     DRAWING,
     EXAMPLE,
     FPS,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from merclip_lib.synthme.action_units import SIDED, UNITS
-from merclip_lib.synthme.population import PRESETS, RULE_CLASSES, Population
+from merclip_lib.synthme.populations import PRESETS, RULE_CLASSES, Population
 
 # How often a unit shows on one side only, before the factor of a preset.
 ONE_SIDED = dict(

@@ -9,7 +9,7 @@ import pandas as pd
 from merclip_lib.data.table import COLUMNS
 from merclip_lib.synthme.annotator import annotate
 from merclip_lib.synthme.person import Unit, draw_person, show
-from merclip_lib.synthme.population import (
+from merclip_lib.synthme.populations import (
     FPS,
     MOST_CLIPS,
     PRESETS,

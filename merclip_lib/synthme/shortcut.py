@@ -11,7 +11,7 @@ import numpy as np
 
 from merclip_lib.synthme.face import Face
 from merclip_lib.synthme.paint import bump, pixels, soft
-from merclip_lib.synthme.population import Population
+from merclip_lib.synthme.populations import Population
 
 GREY = (0.5, 0.5, 0.5)
 

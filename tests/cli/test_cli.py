@@ -10,7 +10,7 @@ from merclip_lib.__main__ import main
 from merclip_lib.data.store import open_store
 from merclip_lib.study import notebooks, sweeps
 from merclip_lib.study.notebooks import NotebookError
-from merclip_lib.synthme.population import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE
 
 
 def merclip(*arguments):
@@ -68,7 +68,7 @@ def test_a_failed_notebook_gives_code_1(monkeypatch, capsys):
 
 def test_synth_draws_the_example_or_another_population(tmp_path, monkeypatch, capsys):
     small = dataclasses.replace(EXAMPLE, people=2, clips=4)
-    monkeypatch.setattr("merclip_lib.synthme.population.EXAMPLE", small)
+    monkeypatch.setattr("merclip_lib.synthme.populations.EXAMPLE", small)
     assert main(["synth", "--out", str(tmp_path / "one"), "--workers", "1"]) == 0
     assert "4 clips of 2 people" in capsys.readouterr().out
     assert len(open_store(tmp_path / "one").table) == 4

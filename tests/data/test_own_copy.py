@@ -19,7 +19,7 @@ from merclip_lib.protocol.folds import make_folds
 from merclip_lib.protocol.one_fold import train_fold
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.synthme.draw import draw_population
-from merclip_lib.synthme.population import population
+from merclip_lib.synthme.populations import population
 
 # release -> how its annotations are written, and the task that its clips can be used for
 ROADS = {

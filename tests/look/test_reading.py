@@ -11,7 +11,7 @@ from merclip_lib.data.store import open_store
 from merclip_lib.look import network, page, photo
 from merclip_lib.look.explorer import Explorer
 from merclip_lib.look.reading import Reader
-from merclip_lib.synthme.population import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE
 
 astronaut = pytest.importorskip("skimage.data").astronaut
 

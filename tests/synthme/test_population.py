@@ -9,7 +9,7 @@ import pytest
 from merclip_lib.data.table import COLUMNS
 from merclip_lib.synthme import calibration
 from merclip_lib.synthme.plan import TRUTH, clips_of_each, plan_population
-from merclip_lib.synthme.population import EXAMPLE, PRESETS, STARTS, population
+from merclip_lib.synthme.populations import EXAMPLE, PRESETS, STARTS, population
 from merclip_lib.synthme.shortcut import colours
 from merclip_lib.text import facs
 

@@ -8,7 +8,7 @@ import pytest
 
 from merclip_lib.synthme.draw import draw_clip, draw_expression, draw_population, render_face
 from merclip_lib.synthme.plan import plan_population
-from merclip_lib.synthme.population import EXAMPLE, STARTS, population_hash
+from merclip_lib.synthme.populations import EXAMPLE, STARTS, population_hash
 from merclip_lib.text.facs import swap_sides
 
 ROOT = Path(__file__).resolve().parents[2]
