@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.dummy import DummyClassifier
-from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,7 +20,7 @@ from merclip_lib.explain.embeddings import embed, similarity
 from merclip_lib.explain.sentences import sentence_embeddings
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.protocol.predictions import prediction_table
-from merclip_lib.text.facs import NAMES, parse
+from merclip_lib.text.unit_labels import NUMBERS, unit_table
 from merclip_lib.training.losses import focal_loss
 
 GRID = 8  # cells along a side, in which the flow is averaged for the linear classifier
@@ -42,13 +41,13 @@ def references(training: RunPlan, fresh: RunPlan) -> dict[str, pd.DataFrame]:
         is there only where a table has them.
     """
     linear: dict[str, Features] = {
-        "units as written": lambda plan: unit_features(plan.table["action_units"]),
+        "units as written": lambda plan: unit_table(plan.table["action_units"]).to_numpy(),
         "sentence similarities": sentence_features,
         "frozen encoder": lambda plan: _embedded(plan)[1],
         "optical flow, linear": lambda plan: cell_means(onset_apex_flow(plan)),
     }
     if "true_action_units" in training.table and "true_action_units" in fresh.table:
-        linear["true units"] = lambda plan: unit_features(plan.table["true_action_units"])
+        linear["true units"] = lambda plan: unit_table(plan.table["true_action_units"]).to_numpy()
     found = {"most frequent class": _fit_and_predict(training, fresh, None)}
     for name, features in linear.items():
         found[name] = _fit_and_predict(training, fresh, features)
@@ -69,13 +68,6 @@ def _fit_and_predict(training: RunPlan, fresh: RunPlan, features: Features | Non
     return prediction_table(fresh.table, fresh.classes, probability)
 
 
-def unit_features(annotations: pd.Series) -> np.ndarray:
-    """Which units an annotation names, sides left out: (clips, units) in {0, 1}."""
-    words = [" ".join(f"u{unit.number}" for unit in parse(text)) for text in annotations]
-    counter = CountVectorizer(vocabulary=[f"u{number}" for number in NAMES], binary=True)
-    return counter.transform(words).toarray().astype(float)
-
-
 def _embedded(plan: RunPlan) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings z and clip vectors of the network with which training begins."""
     return embed(plan.network(), plan.dataset(np.arange(len(plan.table))), config=plan.config)
@@ -83,7 +75,7 @@ def _embedded(plan: RunPlan) -> tuple[np.ndarray, np.ndarray]:
 
 def sentence_features(plan: RunPlan) -> np.ndarray:
     """Similarity of each clip with the sentence of each unit, on both sides and on one."""
-    units = [f"{side}{number}" for number in NAMES for side in ("", "L", "R")]
+    units = [f"{side}{number}" for number in NUMBERS for side in ("", "L", "R")]
     return similarity(_embedded(plan)[0], sentence_embeddings(plan.config, units))
 
 

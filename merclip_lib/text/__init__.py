@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "facs": ["MUSCLES", "NAMES", "ActionUnit", "parse", "swap_sides"],
         "sentences": ["PHRASES", "STYLES", "TEMPLATES", "describe"],
+        "unit_labels": ["unit_table"],
         "bank": ["TextBank", "build_text_bank", "text_tower", "tokenizer"],
     },
 )

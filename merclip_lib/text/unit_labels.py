@@ -53,3 +53,10 @@ def _present(annotation: object) -> Tensor:
                 [unit.side != "right", unit.side != "left"]
             )
     return present.clamp(max=1).flatten()
+
+
+def unit_table(annotations: pd.Series) -> pd.DataFrame:
+    """Which units annotations name, sides left out: {0, 1}, a column per unit that FACS numbers."""
+    present = [{unit.number for unit in parse(text)} for text in annotations]
+    rows = [[int(number in units) for number in NUMBERS] for units in present]
+    return pd.DataFrame(rows, annotations.index, NUMBERS)

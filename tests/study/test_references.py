@@ -56,8 +56,3 @@ def test_flow_of_a_picture_that_moves(plans):
     means = references.cell_means(flow)
     assert means.shape == (1, 128) and np.median(means[0, ::2]) == pytest.approx(2, abs=0.3)
 
-
-def test_units_are_counted_without_sides():
-    found = references.unit_features(["4+L12", "R4", ""])
-    assert found.sum(1).tolist() == [2, 1, 0]
-    assert (found[0] >= found[1]).all()
