@@ -35,7 +35,8 @@ def test_operations_by_hand():
     assert found["attention within a time"] == size.layers * (scores + products)
     inner = width / size.lmhra_reduction
     patches = tokens - size.times
-    assert found["LMHRA"] == size.layers * 2 * patches * 2 * 2 * width * inner
+    each = 2 * 2 * width * inner + 2 * 3 * inner  # reduce and expand, three times in between
+    assert found["LMHRA"] == size.layers * 2 * patches * each
 
 
 def test_operations_follow_the_configuration():
