@@ -74,8 +74,8 @@ def explain(error: BaseException) -> Verdict:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {frames[-1].name}, {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return Verdict(
-        f"{type(error).__name__}: {text}{place}; this is a fault of merclip: please report it where "
-        "you have merclip from, with what `--debug` shows",
+        f"{type(error).__name__}: {text}{place}; this is a fault of merclip: please report it "
+        "where you have merclip from, with what `--debug` shows",
         False,
     )
 
