@@ -186,12 +186,12 @@ class Method:
 class Optimisation:
     """How it is trained: batches, learning rate, regularisation."""
 
-    epochs: Count = 6
+    epochs: Count = 20
     batch_size: Count = 16
     accumulate: Count = 1  # parts in which a batch is computed: less memory, the same gradient
-    lr: Positive = 2e-4  # peak learning rate of the video encoder (the paper: 5e-5)
+    lr: Positive = 5e-4  # peak learning rate of the video encoder (the paper: 5e-5)
     lr_scaling: bool = False  # multiply lr by batch_size / 128, as the authors' program does
-    head_lr_scale: Positive = 10.0  # the classifier and its projection start from nothing: faster
+    head_lr_scale: Positive = 4.0  # the classifier and its projection start from nothing: faster
     warmup_epochs: Number = 1.0
     weight_decay: Number = 0.05
     grad_clip: Positive = 20.0

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -32,6 +31,8 @@ from merclip_lib.text.bank import TextBank
 from merclip_lib.training.loop import TrainingData, fit
 from merclip_lib.training.memory import CLASSES, GIB, empty_video, memory_bytes, shapes_only
 from merclip_lib.weights.load import empty_network
+
+SMALL = 1.5 * GIB  # of a training step: up to here whole steps are timed
 
 
 @cache
@@ -175,16 +176,21 @@ def _resized(config: Config, size: str) -> Config:
 def measure_speed(config: Config, steps: int = 2) -> float:
     """Clips per second of training with this configuration on this machine, in one thread.
 
-    Trains the untrained network on random pixels for two short epochs and times the second.
+    A small network is trained on random pixels for two short epochs, of which the second is
+    timed. Of one whose step takes more than SMALL bytes, one local block is timed on one clip and
+    scaled by the operations counted, so that any size is measured in seconds.
 
     Args:
         config: of the run.
         steps: of each epoch.
 
     Raises:
-        ValueError: when there is no such device, or its memory does not hold a step.
+        ValueError: when there is no such device.
     """
-    _check_memory(config)
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError('device is "cuda", but this machine has no GPU that torch can use')
+    if memory_bytes(config) > SMALL:
+        return in_one_thread(_speed_of_block, config)
     data = _random_data(config, steps * config.batch_size)
     model = empty_network(config, CLASSES).to(config.device)
     ends: list[float] = []
@@ -194,18 +200,30 @@ def measure_speed(config: Config, steps: int = 2) -> float:
     return steps * config.batch_size / (ends[1] - ends[0])
 
 
-def _check_memory(config: Config) -> None:
-    """ValueError when this machine cannot train with this configuration."""
-    needed, free = memory_bytes(config), psutil.virtual_memory().available
-    if config.device == "cuda":
-        if not torch.cuda.is_available():
-            raise ValueError('device is "cuda", but this machine has no GPU that torch can use')
-        free = torch.cuda.mem_get_info()[0]
-    if needed > free:
-        raise ValueError(
-            f"a step needs about {needed / GIB:.1f} GiB, {free / GIB:.1f} GiB are free; lower "
-            "batch_size, raise accumulate, or give a speed with --clips-per-second"
-        )
+def _speed_of_block(config: Config) -> float:
+    """Clips per second, from forward and backward of the last local block on one clip."""
+    block = shapes_only(config).vision_encoder.transformer.resblocks[-1].train()
+    block = block.to_empty(device=config.device)
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    size = size_of(config)
+    tokens = torch.randn(1, size.times, 1 + size.grid**2, size.width, device=config.device)
+    tokens.requires_grad_()
+    half = torch.autocast(config.device, torch.bfloat16, config.precision == "bfloat16")
+    seconds = []
+    for _ in range(4):
+        begun = time.monotonic()
+        with half:
+            loss = block(tokens).square().mean()
+        loss.backward()
+        loss.item()  # a GPU is waited for
+        if config.device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.monotonic() - begun)
+    counted = flops(config)
+    of_blocks = sum(counted[part] for part in ("attention within a time", "MLP", "LMHRA"))
+    passes = 4 / 3 if config.checkpoint_blocks else 1
+    return of_blocks / size.layers / (min(seconds) * passes * sum(counted.values()))
 
 
 def _random_data(config: Config, clips: int) -> TrainingData:

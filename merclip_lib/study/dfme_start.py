@@ -22,7 +22,7 @@ from merclip_lib.scores.metrics import score
 from merclip_lib.training.loop import fit, predict
 from merclip_lib.weights.transfer import save_network
 
-SETTINGS = {"task": "synthme-dfme-7", "epochs": 16, "lr": 5e-4, "head_lr_scale": 4.0}
+SETTINGS = {"task": "synthme-dfme-7", "epochs": 16}
 
 
 class Everybody(NamedTuple):

@@ -55,4 +55,3 @@ def test_flow_of_a_picture_that_moves(plans):
     assert np.median(flow[..., 1]) == pytest.approx(0, abs=0.2)
     means = references.cell_means(flow)
     assert means.shape == (1, 128) and np.median(means[0, ::2]) == pytest.approx(2, abs=0.3)
-
