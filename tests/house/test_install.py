@@ -86,7 +86,7 @@ def test_the_wheel_holds_the_whole_library_and_nothing_else(wheel):
 def test_commands_run_where_it_is_installed(command, expected, wheel, tmp_path):
     files = {
         "table": ROOT / "data_manifests" / "synthme.csv",
-        "predictions": ROOT / "tests" / "fixtures" / "v01" / "full.csv",
+        "predictions": ROOT / "tests" / "fixtures" / "v02" / "full.csv",
     }
     arguments = command.format(**files).split()
     assert expected in elsewhere(wheel, tmp_path, "-m", "merclip_lib", *arguments)
