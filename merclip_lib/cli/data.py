@@ -215,7 +215,7 @@ def _prepare(given: Namespace) -> int:
     from merclip_lib.data.table import read_table
     from merclip_lib.files import output_place
 
-    inputs = [given.table, *([Path(given.landmark_model)] if given.landmark_model else [])]
+    inputs = [given.table]
     output_place(given.out, STORE, inputs, given.data_root)
     settings = PictureSettings(
         size=given.size,

@@ -239,6 +239,8 @@ def _pretrain(given: Namespace) -> int:
 def _pretrain_text(given: Namespace) -> None:
     from merclip_lib.weights.text_tower import TextSettings, make_text_tower
 
+    if given.frames or given.temporal is not None:
+        raise ValueError("--part text takes --steps, --seed and --out alone: it sees no pictures")
     make_text_tower(given.out, TextSettings(**_given(given, "steps", "seed")))
 
 

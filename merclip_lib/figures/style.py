@@ -45,6 +45,8 @@ CLASS_COLOURS = {
     "repression": INDIGO,
     "negative": WINE,
     "positive": YELLOW,
+    "first": BLUE,
+    "second": ORANGE,
 }
 REGION_COLOURS = {"forehead": BLUE, "left_cheek": ORANGE, "right_cheek": GREEN, "chin": PURPLE}
 AU_COLOURS = {"brows": BLUE, "eyes and cheeks": SKY, "nose": GREEN, "mouth and chin": ORANGE}

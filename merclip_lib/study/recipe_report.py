@@ -18,7 +18,7 @@ from merclip_lib.recipes import (
     values_of,
 )
 from merclip_lib.study.checkout import MARK as NOTEBOOK
-from merclip_lib.study.notebooks import papermill_command
+from merclip_lib.study.notebooks import papermill_command, parameters_of
 
 
 def sources(name: str, config: Config) -> dict[str, str]:
@@ -84,15 +84,15 @@ def commands(name: str, config: Config) -> list[str]:
 
 
 def _papermill(name: str, config: Config, files: dict[str, Any]) -> str:
-    """The line with what differs from the notebook's own parameters, `Config`'s defaults."""
-    default = asdict(Config())
+    """The line with what differs from the notebook's own parameters."""
+    default = asdict(Config()) | (parameters_of(NOTEBOOK) if NOTEBOOK.is_file() else {})
     switched = REFERENCE if config.protocol == "reference" else {}
     changed = {
         key: value
         for key, value in asdict(config).items()
         if value != default[key] and key not in switched
     }
-    return papermill_command(NOTEBOOK, Path(f"{name}.ipynb"), {**files, **changed})
+    return papermill_command(NOTEBOOK, Path(f"{name}.ipynb"), {**changed, **files})
 
 
 def as_dict(name: str, config: Config) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def test_ctrl_c_says_that_the_work_goes_on(code_and_line):
 
 @posix
 def test_a_real_ctrl_c(tmp_path):
-    arguments = [*COMMAND, "synth", "--out", str(tmp_path), "--workers", "2"]
+    arguments = [*COMMAND, "synth", "--preset", "dfme-like", "--out", str(tmp_path / "set")]
     child = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not list(tmp_path.rglob("clips.npy")):  # the array that is filled
         assert child.poll() is None

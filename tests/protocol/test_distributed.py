@@ -42,7 +42,6 @@ def compare(model, config, targets):
         targets=targets,
         logit_scale=model.logit_scale,
         weight=WEIGHT,
-        method=config,
     )
 
 

@@ -27,7 +27,6 @@ def run(model, config, count=5):
         targets=targets,
         logit_scale=model.logit_scale,
         weight=1.3,
-        method=config,
     )
     model.zero_grad(set_to_none=True)
     torch.manual_seed(9)

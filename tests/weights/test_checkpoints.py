@@ -48,7 +48,7 @@ TINY = replace(
     text_layers=1,
     text_heads=2,
 )
-CONFIG = Config(frames=4)
+CONFIG = Config(task="synthme-7", frames=4)
 close = partial(torch.testing.assert_close, atol=1e-5, rtol=1e-5)
 
 

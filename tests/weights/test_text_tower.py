@@ -161,7 +161,7 @@ def test_shipped_text_tower_encodes_a_table_as_unit_vectors(tower):
 
 
 def test_shipped_text_tower_stands_beside_an_encoder_of_another_file():
-    config = Config(weights="merclip-tiny-four", frames=4, text_weights="text-tiny")
+    config = Config(weights="motion-four", frames=4, text_weights="text-tiny")
     built = build_model(config, classes=7)
     assert not built.report.initial and not built.report.skipped
     state, tower = read_weights(BUNDLED_TEXT)[0], load_text_tower(config)

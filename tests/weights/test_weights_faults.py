@@ -12,7 +12,7 @@ from merclip_lib.__main__ import main
 from merclip_lib.weights.files import read_weights
 from merclip_lib.weights.inspect import inspect_file
 from merclip_lib.weights.key_layouts import recognise, unwrap
-from merclip_lib.weights.load import BUNDLED, named_file
+from merclip_lib.weights.load import named_file
 
 NAMES = ("conv1.weight", "class_embedding", "positional_embedding", "ln_pre.weight")
 
@@ -155,7 +155,7 @@ def test_what_is_no_file(tmp_path, monkeypatch, capsys):
 
 
 def test_nan_in_the_text_tower_is_named_on_the_command_line(tmp_path, capsys):
-    content, _ = read_weights(BUNDLED)
+    content, _ = read_weights(bundled("text-tiny"))
     name = "text_encoder.ln_final.bias"
     content[name] = content[name] * np.nan
     save_file(content, tmp_path / "w.safetensors")
