@@ -1,4 +1,4 @@
-"""The same seeds give the same predictions as when the fixture was made (tests/fixtures/README.md)."""
+"""The same seeds give the predictions of the fixture again (tests/fixtures/README.md)."""
 
 from pathlib import Path
 

@@ -12,7 +12,7 @@ from merclip_lib.__main__ import main
 from merclip_lib.weights.files import read_weights
 from merclip_lib.weights.inspect import inspect_file
 from merclip_lib.weights.key_layouts import recognise, unwrap
-from merclip_lib.weights.load import named_file
+from merclip_lib.weights.load import bundled, named_file
 
 NAMES = ("conv1.weight", "class_embedding", "positional_embedding", "ln_pre.weight")
 
