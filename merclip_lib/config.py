@@ -158,14 +158,16 @@ class Method:
     templates: Annotated[FileName, Neutral("")] = ""  # a text file of your own, one a line
     soft_targets: bool = True  # same sentence in a batch = both positive (paper: identity)
     # with what a clip is aligned: sentences; units as labels; a random vector per annotation
-    align_with: Literal["sentences", "units", "random"] = "sentences"
-    template_count: Natural = 0  # sentences of the first n templates; 0 = all
+    align_with: Annotated[Literal["sentences", "units", "random"], Neutral("sentences")] = (
+        "sentences"
+    )
+    template_count: Annotated[Natural, Neutral(0)] = 0  # the first n templates; 0 = all
     # lambda, the weight of the alignment, from align_start to align_end; the emotion loss has
     # 2 minus it. "constant" stays at align_end, "bell" rises and falls again
     loss_weights: Literal["linear", "constant", "half_bell", "bell"] = "linear"
     align_start: Number = 2.0
     align_end: Number = 1.0
-    label_share: Share = 1.0  # of the training clips whose emotion is known
+    label_share: Annotated[Share, Neutral(1.0)] = 1.0  # of training clips with a known emotion
     use_eim: bool = True  # Emotion Inference Module; False = linear layer on the clip vector
     eim_layers: Count = 2
     # augmentation
@@ -174,7 +176,8 @@ class Method:
     mix_where: Literal[
         "region", "forehead", "chin", "left_cheek", "right_cheek", "whole", "outside"
     ] = "region"  # in one of the four regions drawn anew, a certain one, all, or outside of one
-    mix_face: Literal["static", "moving", "own"] = "static"  # whose: another's, or one's own first
+    # another's first frame, another's clip as it moves, or the clip's own first frame
+    mix_face: Annotated[Literal["static", "moving", "own"], Neutral("static")] = "static"
     mix_alpha: Share = 0.5
     mix_probability: Share = 0.5
     flip_probability: Share = 0.5
@@ -299,9 +302,11 @@ def files_from(folder: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
 def _check_fields(config: Config) -> None:
     """Raise ValueError for a value that is none of its choices or out of its range."""
     for key, hint in get_type_hints(Config, include_extras=True).items():
-        value = getattr(config, key)
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            raise ValueError(f"{key} is {value!r}; choose one of {list(get_args(hint))}")
+        value, plain = getattr(config, key), hint
+        while get_origin(plain) is Annotated:
+            plain = get_args(plain)[0]
+        if get_origin(plain) is Literal and value not in get_args(plain):
+            raise ValueError(f"{key} is {value!r}; choose one of {list(get_args(plain))}")
         for note in getattr(hint, "__metadata__", ()):
             if isinstance(note, Range) and not note.holds(value):
                 raise ValueError(f"{key} is {value}; it must {note}")

@@ -32,8 +32,8 @@ def focal_loss(
         other, share = mixed
         log_p = log_ps.gather(1, other[:, None]).squeeze(1)
         losses = share * losses + (1 - share) * -((1 - log_p.exp()) ** gamma) * log_p
-    known = labels >= 0
-    return losses[known].mean() if known.any() else 0 * losses.sum()
+    known = (labels >= 0).to(losses.dtype)
+    return (known * losses).sum() / known.sum().clamp(min=1)
 
 
 def unit_loss(logits: Tensor, present: Tensor) -> Tensor:

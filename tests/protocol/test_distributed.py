@@ -119,7 +119,8 @@ def test_fold_under_torchrun_stands_in_the_run_store(tmp_path):
     draw = np.random.default_rng(0)
     clips = ((draw.integers(0, 255, (3, 64, 64, 3), dtype=np.uint8), None) for _ in range(14))
     write_store(tmp_path / "set", table, clips, {"hash": "made"}, (3, 64, 64, 3))
-    values = {"frames": 2, "epochs": 1, "folds": 2, "batch_size": 4, "selection": "best_on_test"}
+    values = {"task": "synthme-7", "frames": 2, "epochs": 1, "folds": 2, "batch_size": 4}
+    values |= {"selection": "best_on_test"}
     (tmp_path / "config.json").write_text(json.dumps(values))
     command = [
         sys.executable,
