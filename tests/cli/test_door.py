@@ -119,10 +119,21 @@ def test_ctrl_c_says_that_the_work_goes_on(code_and_line):
     assert code == 130 and said.count("\n") == 1 and "it goes on from there" in said
 
 
+def hear_interrupts():
+    """A shell's background job, as these tests may be, starts its children deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @posix
 def test_a_real_ctrl_c(tmp_path):
     arguments = [*COMMAND, "synth", "--preset", "dfme-like", "--out", str(tmp_path / "set")]
-    child = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    child = subprocess.Popen(
+        arguments,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=hear_interrupts,
+    )
     while not list(tmp_path.rglob("clips.npy")):  # the array that is filled
         assert child.poll() is None
         time.sleep(0.02)
