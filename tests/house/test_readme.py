@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tiny_runs
 
+from merclip_lib.data.tasks import TASKS
 from merclip_lib.runs import read_runs
 from merclip_lib.scores import score
 
@@ -17,7 +18,9 @@ EXAMPLE = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text("u
 
 @pytest.fixture
 def folder(tmp_path):
-    tiny_runs.make_store(tmp_path / "runs" / "synthme", subjects=2)
+    classes = TASKS["synthme-5"].classes
+    emotions = [classes[k % len(classes)] for k in range(2 * len(tiny_runs.CLASSES))]
+    tiny_runs.make_store(tmp_path / "runs" / "synthme", subjects=2, emotion=emotions)
     return tmp_path
 
 
@@ -31,7 +34,7 @@ def test_the_example_runs_as_it_stands(folder):
     done = run(folder, EXAMPLE[0])
     assert done.returncode == 0, done.stderr
     (made,) = read_runs(folder / "runs")
-    assert float(done.stdout) == score(made.predictions, tiny_runs.CLASSES).uf1
+    assert float(done.stdout) == score(made.predictions, TASKS["synthme-5"].classes).uf1
 
 
 def test_without_its_guard_it_says_what_is_missing(folder):

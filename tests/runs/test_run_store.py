@@ -175,7 +175,7 @@ def test_list_and_show(finished, runs_dir, capsys):
     assert "synthme-7" in row and "2/2" in row and "frames=2" in row
     assert main(["runs", "show", finished.hash[:6], "--runs-dir", str(runs_dir)]) == 0
     said = capsys.readouterr().out
-    for words in ("epochs = 1   (default 20)", "group2", "UF1", "torch", "tiny.safetensors: "):
+    for words in ("epochs = 1   (default 20)", "group2", "UF1", "torch", "motion.safetensors: "):
         assert words in said
 
 

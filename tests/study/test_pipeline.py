@@ -29,7 +29,7 @@ from merclip_lib.study.notebooks import (
 from merclip_lib.study.progress import Clock, progress_file
 from merclip_lib.study.sweeps import Job, Selection, plan_jobs, results, results_text, sweep
 
-PARAMETERS = 'lr = 5e-4\nepochs = 8\nmix = True\ntask = "synthme-7"\nruns_dir = "../runs"\n'
+PARAMETERS = 'lr = 5e-4\nepochs = 8\nmix = True\ntask = "synthme-5"\nruns_dir = "../runs"\n'
 PARAMETERS += 'figures_dir = "../figures"\nseeds = [0, 1]\nseed = 0'
 
 
@@ -147,7 +147,7 @@ def test_a_failing_notebook_is_named_with_cell_error_and_output(tmp_path):
     output = tmp_path / "runs" / "notebooks" / "standard" / path.name
     assert output.is_file()
     message = str(caught.value)
-    for expected in ("05_tiny.ipynb", "cell [2]", "KeyError: 'no such clip'", str(output)):
+    for expected in ("05_tiny.ipynb", "cell [3]", "KeyError: 'no such clip'", str(output)):
         assert expected in message
 
 
