@@ -251,7 +251,7 @@ def test_sweep_changes_all_entries_from_the_command_line(tmp_path, monkeypatch, 
     monkeypatch.setattr("merclip_lib.study.sweeps.is_finished", lambda *_: False)
     assert main(["sweep", str(grid), *given[:5], "--runs-dir", str(runs)]) == 0
     executed = nbformat.read(runs / "notebooks" / "sweep" / "full-seed0.ipynb", as_version=4)
-    assert executed.cells[-1].outputs[0].text == "0.5 synthme-7\n"
+    assert executed.cells[-1].outputs[0].text == "0.5 synthme-5\n"
     assert "no run of this grid is in the store" in capsys.readouterr().out
 
 
