@@ -50,9 +50,9 @@ entries = {entry["name"]: entry for entry in read_grid(Path("notebooks/ablations
 assert entries["cross_entropy"]["parameters"] == {"focal_gamma": 0.0}
 output = Output(torch.ones(2, 4), torch.tensor([[2.0, 0.0], [0.0, 1.0]]))
 targets = Targets(torch.tensor([0, 0]), None, None, None)
-loss = batch_losses(output, targets, torch.tensor(1.0), 1.0, plain).total
+loss = batch_losses(output, targets, torch.tensor(1.0), 1.0, gamma=plain.focal_gamma).total
 torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(output.logits, targets.labels))
-assert batch_losses(output, targets, torch.tensor(1.0), 1.0, Config()).total < loss
+assert batch_losses(output, targets, torch.tensor(1.0), 1.0).total < loss
 try:
     config_from({"focal_gamma": -1.0})
 except ValueError as error:
