@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 
-from merclip_lib.cli import data, look, study
+from merclip_lib.cli import data, look, reports, study
 
 STOPPED = "stopped; start the same command again: what is finished stays, and it goes on from there"
 
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         add(command)
     study.add_trainings(command)
     study.add_study(command)
-    study.add_reports(command)
+    reports.add_reports(command)
     return parser
 
 

@@ -1,1 +1,1 @@
-"""The command line: `data` about clips and tables, `study` about runs and notebooks."""
+"""The command line: `data` about clips, `study` trains, `reports` tells and checks, and `look`."""

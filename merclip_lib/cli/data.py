@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 
+from merclip_lib.cli.options import pairs
 from merclip_lib.text.sentences import STYLES, describe
 
 
@@ -135,8 +136,8 @@ def _manifest(given: Namespace) -> int:
     from merclip_lib.files import output_place, write_text
 
     place = output_place(given.out, TABLE, given.annotations, given.data_root, given.force)
-    columns = _pairs("--columns", given.columns, "FIELD=HEADING, such as emotion=Label")
-    emotions = _pairs("--emotions", given.emotions, "YOURS=OURS, such as joy=happiness")
+    columns = pairs(given.columns, "--columns", "FIELD=HEADING, such as emotion=Label")
+    emotions = pairs(given.emotions, "--emotions", "YOURS=OURS, such as joy=happiness")
     own = {"fps": given.fps, "pictures": given.pictures, "emotions": emotions}
     file, known = given.out.with_name(f"{given.dataset}.release.yaml"), given.dataset in RELEASES
     if known and any(own.values()):
@@ -160,14 +161,6 @@ def _manifest(given: Namespace) -> int:
         written += f"; what you named is in {file} and found again there"
     _print_report(given, report, written)
     return 0
-
-
-def _pairs(option: str, pairs: list[str], form: str) -> dict[str, str]:
-    """`A=B` of the command line as a dict."""
-    for pair in pairs:
-        if "=" not in pair:
-            raise ValueError(f"{option} {pair!r} is not {form}")
-    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def _task(given: Namespace) -> int:

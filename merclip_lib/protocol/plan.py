@@ -109,7 +109,7 @@ class RunPlan:
     def contents(self) -> dict[str, str]:
         """Digests of the content of the weights; in the hash they stand for their names."""
         files = {"weights": weights_file(self.config)}
-        if self.config.text_weights:
+        if self.config.use_text:
             files["text_weights"] = text_file(self.config)
         if self.config.init_from:
             files["init_from"] = network_file(self.config)

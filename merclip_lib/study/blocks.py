@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -21,15 +20,14 @@ from merclip_lib.data.store import ClipStore
 from merclip_lib.files import write_csv
 from merclip_lib.progress import Progress, track
 from merclip_lib.protocol.plan import RunPlan
-from merclip_lib.protocol.predictions import prediction_table
 from merclip_lib.runs.code import loaded_code
 from merclip_lib.runs.executors import Execution, run_jobs
 from merclip_lib.scores.metrics import COLUMNS, read_predictions, score
 from merclip_lib.study.archive import block_file, predictions_of, read_blocks, row_of, write_block
 from merclip_lib.study.design import Cell, Study, Trial
+from merclip_lib.study.dfme_start import predict_fresh, train_everybody
 from merclip_lib.synthme.draw import draw_population
 from merclip_lib.synthme.populations import Population
-from merclip_lib.training.loop import fit, predict
 from merclip_lib.weights.transfer import check_people
 
 CORES = 2  # trainings side by side, one thread each
@@ -56,11 +54,7 @@ def train_and_test(config: Config, training: ClipStore, test: ClipStore) -> pd.D
         raise ValueError(f"{min(both)} is in {training.folder} and {test.folder}; test on others")
     if config.init_from:
         check_people(config, fresh.people)
-    model = plan.network()
-    fit(model, plan.training_data(np.arange(len(plan.table))), config)
-    clips = fresh.dataset(np.arange(len(fresh.table)))
-    probability = predict(model, clips, config=config).numpy()
-    return prediction_table(fresh.table, fresh.classes, probability)
+    return predict_fresh(train_everybody(plan).model, fresh)
 
 
 def train_trial(trial: Trial, populations: Path) -> pd.DataFrame:
@@ -135,7 +129,7 @@ def plan_blocks(study: Study) -> list[list[Trial]]:
     return parts
 
 
-def plan(study: Study) -> str:
+def plan_text(study: Study) -> str:
     """What the study will train, block by block, and how to freeze it."""
     parts = plan_blocks(study)
     lines = [

@@ -19,6 +19,7 @@ from merclip_lib.config import Config, config_from
 from merclip_lib.data.tasks import task_named
 from merclip_lib.files import did_you_mean
 from merclip_lib.scores.families import Rules
+from merclip_lib.study.grids import UniqueKeys
 from merclip_lib.synthme.populations import Population, population
 
 Changes = dict[str, Any]  # of `Config`, or of a population
@@ -179,7 +180,7 @@ def read_study(path: str | Path) -> Study:
     """
     path = Path(path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), _TextKeys)
     except (OSError, yaml.YAMLError) as error:
         raise ValueError(f"cannot read the design {path}: {' '.join(str(error).split())}") from None
     design = _read(Design, content, str(path))
@@ -205,15 +206,14 @@ def read_study(path: str | Path) -> Study:
     return Study(path, digest, design, trials)
 
 
-class _Loader(yaml.SafeLoader):
+class _TextKeys(UniqueKeys):
     """YAML whose keys are text and given once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep) for key, _ in node.value]
-        for key in keys:
-            if not isinstance(key, str) or keys.count(key) > 1:
-                why = "is given twice" if isinstance(key, str) else f"must be text: write '{key}'"
-                raise yaml.YAMLError(f"line {node.start_mark.line + 1}: the key {key!r} {why}")
+        for key in (self.construct_object(key, deep) for key, _ in node.value):
+            if not isinstance(key, str):
+                where = f"line {node.start_mark.line + 1}"
+                raise yaml.YAMLError(f"{where}: the key {key!r} must be text: write '{key}'")
         return super().construct_mapping(node, deep)
 
 

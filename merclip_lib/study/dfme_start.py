@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from merclip_lib.config import config_from
 from merclip_lib.data.store import ClipStore
@@ -39,6 +40,13 @@ def train_everybody(plan: RunPlan) -> Everybody:
     return Everybody(model, training.history)
 
 
+def predict_fresh(model: MERCLIP, fresh: RunPlan) -> pd.DataFrame:
+    """Predictions of all clips of a plan of other people, see `prediction_table`."""
+    clips = fresh.dataset(np.arange(len(fresh.table)))
+    probability = predict(model, clips, config=fresh.config).numpy()
+    return prediction_table(fresh.table, fresh.classes, probability)
+
+
 def make_dfme_start(store: ClipStore, fresh: ClipStore, out: Path, **changes) -> dict:
     """Train on a DFME-like population, and write the network (half precision) and its card.
 
@@ -57,8 +65,7 @@ def make_dfme_start(store: ClipStore, fresh: ClipStore, out: Path, **changes) ->
     started, config = time.monotonic(), config_from({**SETTINGS, **changes})
     plan, test = RunPlan(config, store), RunPlan(config, fresh)
     trained = train_everybody(plan)
-    probability = predict(trained.model, test.dataset(np.arange(len(test.table))), config=config)
-    scores = score(prediction_table(test.table, test.classes, probability.numpy()), test.classes)
+    scores = score(predict_fresh(trained.model, test), test.classes)
     card = {
         "name": out.stem,
         "data": store.meta["name"],

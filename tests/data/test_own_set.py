@@ -98,7 +98,7 @@ def test_without_frame_numbers_the_folder_is_the_clip(own):
     ("arguments", "message"),
     [
         ([], "'mine' is unknown.*headings once, such as --columns subject=Person"),
-        (["--columns", "subject"], "is not FIELD=HEADING"),
+        (["--columns", "subject"], "is not of the form FIELD=HEADING"),
         (["--columns", *NAMED], "fps is None; give the frames per second, such as --fps 100"),
         ([*FIRST, "--fps", "0"], "fps is 0"),
         ([*FIRST, "--pictures", "{video}"], r"pictures has \{video\}; write"),

@@ -40,7 +40,7 @@ from pathlib import Path
 from merclip_lib.config import Config, config_from
 from merclip_lib.model.merclip import Output
 from merclip_lib.study.notebooks import check_parameters, parameters_of
-from merclip_lib.study.sweeps import read_grid
+from merclip_lib.study.grids import read_grid
 from merclip_lib.training.losses import Targets, batch_losses
 plain = config_from({"focal_gamma": 0.0})
 notebook = Path("notebooks/05_train_loso.ipynb")

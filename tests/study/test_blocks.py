@@ -15,7 +15,14 @@ from study_stand_in import CLASSES, DESIGN, place, predictions, run_and_die, wri
 from merclip_lib.__main__ import main
 from merclip_lib.runs.code import loaded_code
 from merclip_lib.study.archive import block_file, predictions_of, read_blocks
-from merclip_lib.study.blocks import plan, plan_blocks, run_block, status, train_and_test, verify
+from merclip_lib.study.blocks import (
+    plan_blocks,
+    plan_text,
+    run_block,
+    status,
+    train_and_test,
+    verify,
+)
 from merclip_lib.study.design import read_study
 
 TWO_MINUTES = {"block_minutes": 2}  # two trainings of 60 s on two cores: a minute
@@ -38,12 +45,12 @@ def test_blocks_hold_every_training_once_and_take_their_minutes(tmp_path):
     parts = plan_blocks(study)
     assert [trial for part in parts for trial in part] == study.trials
     assert [len(part) for part in parts] == [5, 5, 5, 5]
-    said = plan(study)
+    said = plan_text(study)
     assert said.splitlines()[0] == "block 1: 5 trainings, 2 min"
     assert "20 trainings, 0.3 core-hours" in said and "not frozen" not in said
     short = read_study(write_design(tmp_path, block_minutes=0.1, frozen=False))
     assert [len(part) for part in plan_blocks(short)] == [1] * 4
-    assert f'not frozen: add the line `frozen: "{short.hash}"`' in plan(short)
+    assert f'not frozen: add the line `frozen: "{short.hash}"`' in plan_text(short)
 
 
 def test_a_block_is_archived_with_what_made_it_and_unscored(study, tmp_path, capsys):

@@ -4,7 +4,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from merclip_lib.study.sweeps import Selection, plan_jobs, read_grid
+from merclip_lib.study.grids import read_grid
+from merclip_lib.study.sweeps import Selection, plan_jobs
 
 CELL = 'runs_dir = "../runs"\nfigures_dir = "../f"\nseed = 0\nepochs = 6\nlr = 2e-4\nfolds = 0'
 GOOD = "notebook: tiny.ipynb\nbase: {folds: 2}\nseeds: [3]\nentries:\n- {name: a}\n"

@@ -19,8 +19,8 @@ from papermill.parameterize import parameterize_notebook
 
 from merclip_lib.config import Config
 from merclip_lib.progress import FILE
+from merclip_lib.study.grids import read_grid
 from merclip_lib.study.notebooks import PROFILES, check_parameters, parameters_of
-from merclip_lib.study.sweeps import read_grid
 from merclip_lib.workers import QUIET
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -29,6 +29,7 @@ NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|work|tmp|var|opt|mnt)/|[A-Z]:\\\\?Users")
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this copy")
+BLOCK = FOLDER / "study_block.ipynb"  # no lesson: `merclip study run` runs copies of it
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -41,7 +42,7 @@ def tagged(path, tag):
     return [cell for cell in code_cells(path) if tag in cell.metadata.get("tags", [])]
 
 
-@each_notebook
+@pytest.mark.parametrize("path", [*NOTEBOOKS, BLOCK], ids=lambda path: path.stem)
 def test_was_run_top_to_bottom_without_errors(path):
     cells = code_cells(path)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
@@ -104,6 +105,7 @@ def test_notebooks_run_again(tmp_path):
         parameters = {**PROFILES["smoke"].get(path.stem, {}), **common}
         notebook = parameterize_notebook(load_notebook_node(str(path)), parameters)
         nbformat.write(notebook, folder / path.name)
+    (folder / BLOCK.name).write_bytes(BLOCK.read_bytes())
     for grid in FOLDER.glob("*.yaml"):
         (folder / grid.name).write_bytes(grid.read_bytes())
     done = subprocess.run(
@@ -124,7 +126,7 @@ def test_notebooks_run_again(tmp_path):
             "no:cacheprovider",
             "--rootdir",
             str(tmp_path),
-            *[str(folder / path.name) for path in NOTEBOOKS],
+            *[str(folder / path.name) for path in [*NOTEBOOKS, BLOCK]],
         ],
         cwd=tmp_path,
         env={**os.environ, **QUIET, FILE: str(tmp_path / "progress.txt")},  # as `merclip run` does

@@ -11,8 +11,8 @@ from merclip_lib.__main__ import main
 from merclip_lib.config import Config
 from merclip_lib.study import paper
 from merclip_lib.study.checkout import NOTEBOOKS
+from merclip_lib.study.grids import read_grid
 from merclip_lib.study.paper import ARTEFACTS, as_latex, make_artefacts
-from merclip_lib.study.sweeps import read_grid
 
 
 @pytest.mark.parametrize("name", ARTEFACTS)

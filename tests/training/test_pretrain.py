@@ -8,7 +8,7 @@ import torch
 
 from merclip_lib.config import Config, config_from
 from merclip_lib.study import NOTEBOOKS
-from merclip_lib.study.sweeps import read_grid
+from merclip_lib.study.grids import read_grid
 from merclip_lib.synthme.draw import draw_population
 from merclip_lib.synthme.populations import population
 from merclip_lib.training.pretrain import (

@@ -1,0 +1,22 @@
+"""Words of the command line as values."""
+
+from typing import Any
+
+
+def pairs(words: list[str], option: str, form: str) -> dict[str, str]:
+    """A=B words as a dictionary.
+
+    Raises:
+        ValueError: a word without "="; `option` and `form` say where, and what was wanted.
+    """
+    for word in words:
+        if "=" not in word:
+            raise ValueError(f"{option} {word!r} is not of the form {form}")
+    return dict(word.split("=", 1) for word in words)
+
+
+def yaml_value(text: str) -> Any:
+    """A value as YAML reads it."""
+    import yaml
+
+    return yaml.safe_load(text)
