@@ -159,7 +159,7 @@ def _figures(given: Namespace) -> int:
 
 def _pretrain(given: Namespace) -> int:
     from merclip_lib.files import output_place
-    from merclip_lib.training.pretrain import CARD
+    from merclip_lib.study.motion_start import CARD
     from merclip_lib.weights.files import WEIGHTS
 
     if given.out.suffix != ".safetensors":
@@ -182,9 +182,9 @@ def _pretrain_text(given: Namespace) -> None:
 
 def _pretrain_motion(given: Namespace) -> None:
     from merclip_lib.study.checkout import default_runs
+    from merclip_lib.study.motion_start import MotionSettings, pretrain
     from merclip_lib.synthme.draw import draw_population
     from merclip_lib.synthme.populations import STARTS
-    from merclip_lib.training.pretrain import MotionSettings, pretrain
 
     store = draw_population(STARTS["motion"], default_runs() / "starts" / "motion")
     settings = MotionSettings(**_given(given, "steps", "seed", "frames", "temporal"))

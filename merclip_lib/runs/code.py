@@ -33,7 +33,7 @@ SOURCES = (
     "protocol/predictions.py",
 )
 RECORDS = ("Method", "Optimisation", "Computing", "Protocol")  # fields hashed by value
-BESIDE = ("training/pretrain.py", "training/memory.py", "training/checkpoint.py")  # make no run
+BESIDE = ("training/memory.py", "training/checkpoint.py")  # make no run
 
 
 def source_files(package: Path = PACKAGE) -> list[Path]:

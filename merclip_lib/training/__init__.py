@@ -13,6 +13,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "loop": ["TrainingData", "fit", "predict", "train_epoch"],
         "losses": ["alignment_loss", "focal_loss"],
         "optimiser": ["alignment_weight"],
-        "pretrain": ["MotionReader", "MotionSettings", "motion_error"],
     },
 )

@@ -9,9 +9,7 @@ import torch
 from merclip_lib.config import Config, config_from
 from merclip_lib.study import NOTEBOOKS
 from merclip_lib.study.grids import read_grid
-from merclip_lib.synthme.draw import draw_population
-from merclip_lib.synthme.populations import population
-from merclip_lib.training.pretrain import (
+from merclip_lib.study.motion_start import (
     MotionReader,
     MotionSettings,
     motion_error,
@@ -20,6 +18,8 @@ from merclip_lib.training.pretrain import (
     split_people,
     times_of,
 )
+from merclip_lib.synthme.draw import draw_population
+from merclip_lib.synthme.populations import population
 from merclip_lib.weights.files import read_weights
 from merclip_lib.weights.load import BUNDLED, build_model, load_text_tower
 
@@ -91,7 +91,7 @@ def test_shipped_encoder_has_learnt_displacement(store):
 
 def read_by_least_squares(model: MotionReader, store, scale: float) -> None:
     """Put the best linear reading into the motion head."""
-    from merclip_lib.training.pretrain import dataset_of, gather, true_motion
+    from merclip_lib.study.motion_start import dataset_of, gather, true_motion
 
     settings, rows = MotionSettings(), np.arange(len(store))
     video, _, at = gather(dataset_of(store, rows, settings), torch.arange(len(store)))
