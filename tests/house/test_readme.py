@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 import tiny_runs
+import yaml
 
+from merclip_lib.config import Config, config_from
 from merclip_lib.data.tasks import TASKS
 from merclip_lib.runs import read_runs
 from merclip_lib.scores import score
+from merclip_lib.study.notebooks import parameters_of
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+README = (ROOT / "README.md").read_text("utf-8")
+EXAMPLE = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
 
 
 @pytest.fixture
@@ -43,3 +47,15 @@ def test_without_its_guard_it_says_what_is_missing(folder):
     done = run(folder, guarded + plain + "\n")
     assert done.returncode == 1
     assert '`if __name__ == "__main__":` around it' in done.stderr.splitlines()[-1]
+
+
+def test_every_papermill_line_names_parameters_of_its_notebook():
+    lines = re.findall(r"^papermill .*", README, re.M)
+    assert lines
+    for line in lines:
+        known = parameters_of(ROOT / line.split()[1])
+        for name, value in re.findall(r"-p (\w+) (\S+)", line):
+            assert name in known, line
+            config_from(
+                {name: yaml.safe_load(value)} if name in Config.__dataclass_fields__ else {}
+            )
