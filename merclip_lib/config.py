@@ -157,10 +157,11 @@ class Method:
     phrases: Annotated[FileName, Neutral("")] = ""  # a csv of your own; empty = the paper's
     templates: Annotated[FileName, Neutral("")] = ""  # a text file of your own, one a line
     soft_targets: bool = True  # same sentence in a batch = both positive (paper: identity)
-    # with what a clip is aligned: sentences; units as labels; a random vector per annotation
-    align_with: Annotated[Literal["sentences", "units", "random"], Neutral("sentences")] = (
-        "sentences"
-    )
+    # with what a clip is aligned: its sentences; those of another clip; a random vector per
+    # annotation; its units as labels
+    align_with: Annotated[
+        Literal["sentences", "shuffled", "random", "units"], Neutral("sentences")
+    ] = "sentences"
     template_count: Annotated[Natural, Neutral(0)] = 0  # the first n templates; 0 = all
     # lambda, the weight of the alignment, from align_start to align_end; the emotion loss has
     # 2 minus it. "constant" stays at align_end, "bell" rises and falls again

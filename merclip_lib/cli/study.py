@@ -73,7 +73,8 @@ def add_study(command: Callable[..., ArgumentParser]) -> None:
     parser.add_argument("--block", type=int, help="run: which block, counted from 1")
     parser.add_argument("--sample", type=int, default=3, help="verify: how many trainings")
     parser.add_argument("--seed", type=int, default=0, help="verify: draws them")
-    parser.add_argument("--design", type=Path, help="its blocks are beside it, in study/")
+    parser.add_argument("--design", type=Path, help="its blocks are in a folder beside it")
+    parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu")
     parser.add_argument("--figures-dir", type=Path, help="score: where its tables go")
     parser.add_argument("--runs-dir", type=Path, help="populations and unfinished blocks")
 
@@ -109,7 +110,7 @@ def _study(given: Namespace) -> int:
 
     folder, runs = root_with("notebooks") / "notebooks", given.runs_dir or default_runs()
     study = design.read_study(given.design or folder / "design.yaml")
-    place = blocks.Workplace(study.path.resolve().parent / "study", runs.resolve() / "study")
+    place = blocks.Workplace(study.archive, runs.resolve() / "study", device=given.device)
     if (given.action == "run") != (given.block is not None):
         raise ValueError("name a block with --block for `run`, and only for it")
     if given.action == "plan":
@@ -124,8 +125,8 @@ def _study(given: Namespace) -> int:
     else:
         blocks.check_block(study, given.block)
         parameters = {"block": given.block, "design": str(study.path.resolve())}
-        parameters |= {"archive": str(place.archive), "runs_dir": str(runs.resolve())}
-        copy = runs / "notebooks" / "study" / f"block-{given.block:03d}.ipynb"
+        parameters |= {"runs_dir": str(runs.resolve()), "device": given.device}
+        copy = runs / "notebooks" / study.archive.name / f"block-{given.block:03d}.ipynb"
         try:
             with progress_file(copy.parent, Clock({copy.stem: 1.0})):
                 notebooks.execute(folder / "study_block.ipynb", copy, parameters)

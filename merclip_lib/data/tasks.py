@@ -147,8 +147,14 @@ def relabelled(table: pd.DataFrame) -> pd.Series:
     return marked if marked.sum() == 3 else marked & False
 
 
-def apply_task(table: pd.DataFrame, task_name: str) -> pd.DataFrame:
+def apply_task(table: pd.DataFrame, task_name: str, every_class: bool = True) -> pd.DataFrame:
     """Choose the rows of a clip table that belong to a task.
+
+    Args:
+        table: see `data.table`.
+        task_name: of TASKS or ANY.
+        every_class: whether each class of the task must have a clip. A small drawn population may
+            lack one, as a small real set may.
 
     Returns:
         These rows with their class in a new column `label`. The index is kept, so after
@@ -169,7 +175,7 @@ def apply_task(table: pd.DataFrame, task_name: str) -> pd.DataFrame:
         keep &= ~(relabelled(table) & (table["emotion"] == "surprise"))
     chosen = table[keep].assign(label=label[keep])
     empty = [c for c in task.classes if c not in set(chosen["label"])]
-    if empty:
+    if empty and (every_class or len(empty) == len(task.classes)):
         known = {key.split("/")[-1] for one in TASKS.values() for key in one.label_map}
         left = sorted({*table["emotion"][base.isin(task.databases)]} - known)
         unused = f" (no task knows the emotions {', '.join(left[:9])})" if left else ""

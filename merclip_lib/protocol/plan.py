@@ -31,6 +31,7 @@ from merclip_lib.text.bank import (
     bank_of_clips,
     clip_sentences,
     random_bank,
+    shuffled_bank,
 )
 from merclip_lib.text.unit_labels import unit_labels
 from merclip_lib.training.loop import TrainingData
@@ -52,15 +53,17 @@ class RunPlan:
     Attributes:
         config: every setting.
         store: the clips.
+        every_class: whether each class of the task must have a clip.
     """
 
     config: Config
     store: ClipStore
+    every_class: bool = True
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """The clips of the task with a `label` column; the index is the row of the store."""
-        table = apply_task(self.store.table, self.config.task)
+        table = apply_task(self.store.table, self.config.task, self.every_class)
         if self.config.subjects:
             names = sorted(set(table["subject"]))[: self.config.subjects]
             table = table[table["subject"].isin(names)]
@@ -162,6 +165,8 @@ class RunPlan:
                 f"numbers, the clips of {self.config.size} {self.size.embed_dim}; name a text "
                 "tower of that width as `text_weights`"
             )
+        if self.config.align_with == "shuffled":
+            return shuffled_bank(text, rows, self.config.seed)
         return random_bank(text, self.config.seed) if self.config.align_with == "random" else text
 
     @property

@@ -9,17 +9,24 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 import torch
+from scipy.special import softmax
 
-from merclip_lib.config import Config
+from merclip_lib.config import Config, config_from
 from merclip_lib.data.store import ClipStore
+from merclip_lib.explain.embeddings import embed
+from merclip_lib.explain.sentences import sentence_embeddings
 from merclip_lib.files import write_csv
+from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.progress import Progress, track
 from merclip_lib.protocol.plan import RunPlan
+from merclip_lib.protocol.predictions import prediction_table
 from merclip_lib.runs.code import loaded_code
 from merclip_lib.runs.executors import Execution, run_jobs
 from merclip_lib.scores.metrics import COLUMNS, read_predictions, score
@@ -33,15 +40,19 @@ from merclip_lib.weights.transfer import check_people
 CORES = 2  # trainings side by side, one thread each
 
 
-def train_and_test(config: Config, training: ClipStore, test: ClipStore) -> pd.DataFrame:
+def train_and_test(
+    config: Config, training: ClipStore, test: ClipStore, read_out: str = "logits"
+) -> pd.DataFrame:
     """Train on everybody of one store, predict the clips of another.
 
-    Losses, augmentation and loop are those of a fold; here the held-out people are fresh ones.
+    Losses, augmentation and loop are those of a fold; here the held-out people are fresh ones. A
+    class that the training lacks is never predicted.
 
     Args:
         config: every setting, with the seed.
         training: everybody trains.
         test: clips of other people.
+        read_out: what answers, see `Entry`.
 
     Returns:
         One row per clip of `test`, see `prediction_table`.
@@ -49,18 +60,34 @@ def train_and_test(config: Config, training: ClipStore, test: ClipStore) -> pd.D
     Raises:
         ValueError: somebody is in both, or is known to the network that `config.init_from` names.
     """
-    plan, fresh = RunPlan(config, training), RunPlan(config, test)
+    plan, fresh = (RunPlan(config, store, every_class=False) for store in (training, test))
     if both := set(plan.people) & set(fresh.people):
         raise ValueError(f"{min(both)} is in {training.folder} and {test.folder}; test on others")
     if config.init_from:
         check_people(config, fresh.people)
-    return predict_fresh(train_everybody(plan).model, fresh)
+    model = train_everybody(plan).model
+    return predict_side(model, fresh) if read_out == "side" else predict_fresh(model, fresh)
+
+
+def predict_side(model: MERCLIP, fresh: RunPlan) -> pd.DataFrame:
+    """Where a unit shows by the sentences: the first class is the left, the second the right.
+
+    Args:
+        model: the network.
+        fresh: clips with one unit each, on one side.
+    """
+    config = replace(fresh.config, device="cpu")
+    z = embed(model.cpu(), fresh.dataset(np.arange(len(fresh.table))), config=config)[0]
+    units, unit = np.unique(fresh.table["action_units"].str.lstrip("LR"), return_inverse=True)
+    sentences = [sentence_embeddings(config, [side + u for u in units])[unit] for side in "LR"]
+    probability = softmax(np.column_stack([(z * each).sum(1) for each in sentences]), axis=1)
+    return prediction_table(fresh.table, fresh.classes, probability)
 
 
 def train_trial(trial: Trial, populations: Path) -> pd.DataFrame:
     """Predictions of one training of a study, whose clips are drawn below `populations`."""
     training, test = (draw(each, populations) for each in (trial.training, trial.test))
-    return train_and_test(trial.config, training, test)
+    return train_and_test(trial.config, training, test, trial.read_out)
 
 
 def draw(population: Population, folder: Path) -> ClipStore:
@@ -83,12 +110,14 @@ class Workplace:
         runs: populations are drawn here, and finished trainings kept until a block is whole.
         execution: where trainings run; the predictions do not depend on it.
         train: predictions of one training.
+        device: "cpu", "cuda" or "auto"; trainings on another one differ as those of another seed.
     """
 
     archive: Path
     runs: Path
     execution: Execution = Execution("processes", CORES)
     train: Callable[[Trial, Path], pd.DataFrame] = train_trial
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
 
 
 @dataclass(frozen=True)
@@ -102,9 +131,18 @@ class Job:
 
 def run_job(job: Job) -> None:
     """Train and write what was predicted; nothing says how much of it is right."""
-    began = time.monotonic()
-    predictions = job.place.train(job.trial, job.place.runs / "populations")[list(COLUMNS)]
-    write_csv(predictions.assign(seconds=round(time.monotonic() - began, 2)), job.file)
+    began, config = time.monotonic(), replace(job.trial.config, device=job.place.device)
+    trial = replace(job.trial, config=config_from(asdict(config)))
+    predictions = job.place.train(trial, job.place.runs / "populations")[list(COLUMNS)]
+    made = {"seconds": round(time.monotonic() - began, 2), "processor": _processor(trial.config)}
+    write_csv(predictions.assign(**made, torch=torch.__version__), job.file)
+
+
+def _processor(config: Config) -> str:
+    """What computed: the name of the GPU, or the instructions that torch uses of the CPU."""
+    if config.device == "cuda":
+        return torch.cuda.get_device_name()
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def _train(jobs: list[Job], place: Workplace) -> None:
@@ -191,15 +229,13 @@ def run_block(study: Study, number: int, place: Workplace) -> Path:
         "design": study.hash,
         "code": loaded_code(),
         "commit": _commit(study.path.parent),
-        "processor": torch.backends.cpu.get_cpu_capability(),
-        "torch": torch.__version__,
     }
     rows = []
     for job in jobs:
         table = read_predictions(job.file)
         test = place.archive / f"test-{_name(job.trial.test)}.csv"
         row = row_of(job.trial, table[list(COLUMNS)], test)
-        rows.append(row | {"seconds": table["seconds"].iloc[0]} | made_by)
+        rows.append(row | made_by | table[["processor", "torch", "seconds"]].iloc[0].to_dict())
     write_block(target, rows)
     return target
 

@@ -48,6 +48,8 @@ class Entry:
         population: changes of the training populations.
         test: changes of the test population.
         seeds: the range that training populations come from.
+        read_out: what answers for a clip of the test: the emotion's "logits"; or "side", which
+            of the sentences of its unit on the left and on the right the clip is nearer to.
     """
 
     config: Changes = field(default_factory=dict)
@@ -55,6 +57,7 @@ class Entry:
     population: Changes = field(default_factory=dict)
     test: Changes = field(default_factory=dict)
     seeds: Literal["training", "controls", "development"] = "training"
+    read_out: Literal["logits", "side"] = "logits"
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,7 @@ class Trial:
     config: Config
     training: Population
     test: Population
+    read_out: str
     seconds: float
 
 
@@ -165,6 +169,12 @@ class Study:
     hash: str
     design: Design
     trials: list[Trial]
+
+    @property
+    def archive(self) -> Path:
+        """The folder of its blocks, beside the file: `study` for `design.yaml`, else its name."""
+        path = self.path.resolve()
+        return path.with_name("study" if path.stem == "design" else path.stem)
 
 
 def read_study(path: str | Path) -> Study:
@@ -311,8 +321,8 @@ def _trials(design: Design, path: Path) -> list[Trial]:
                 wanted |= {cell: max(number, wanted.get(cell, 0)) for cell in (a, b)}
     if idle := set(design.entries) - {entry for entry, *_ in wanted}:
         raise ValueError(f"{path}: no family compares entry {min(idle)!r}; remove it or compare it")
-    if sum(family.primary for family in design.families.values()) != 1:
-        raise ValueError(f"{path}: exactly one family must have `primary: true`")
+    if sum(family.primary for family in design.families.values()) > 1:
+        raise ValueError(f"{path}: only one family can have `primary: true`")
     trials = []
     for (name, preset, start), number in wanted.items():
         try:
@@ -342,5 +352,6 @@ def _trial(design: Design, cell: Cell) -> Trial:
         config,
         training=population(cell.preset, seed, **training),
         test=population(cell.preset, design.seed("test", 0), **test),
+        read_out=entry.read_out,
         seconds=design.other_seconds + design.clip_seconds * training["clips"] * config.epochs,
     )

@@ -161,6 +161,20 @@ def bank_of_clips(
     return TextBank(build_text_bank(tower, tokenizer(), distinct, templates), own, mirror)
 
 
+def shuffled_bank(text: TextBank, rows: np.ndarray, seed: int) -> TextBank:
+    """The sentences of each clip given to another clip (a control).
+
+    Args:
+        text: the sentences.
+        rows: the rows of the store among which they are shuffled.
+        seed: of the permutation.
+    """
+    other = np.random.default_rng(seed).permutation(rows)
+    own, mirror = text.description.copy(), text.mirrored.copy()
+    own[rows], mirror[rows] = text.description[other], text.mirrored[other]
+    return TextBank(text.embeddings, own, mirror)
+
+
 def random_bank(text: TextBank, seed: int) -> TextBank:
     """A random unit vector for each description in the place of its sentences (an ablation).
 

@@ -7,15 +7,19 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import study_stand_in
+import torch
 from study_stand_in import CLASSES, DESIGN, place, predictions, run_and_die, write_design
 
 from merclip_lib.__main__ import main
+from merclip_lib.config import Config
 from merclip_lib.runs.code import loaded_code
 from merclip_lib.study.archive import block_file, predictions_of, read_blocks
 from merclip_lib.study.blocks import (
+    draw,
     plan_blocks,
     plan_text,
     run_block,
@@ -24,6 +28,7 @@ from merclip_lib.study.blocks import (
     verify,
 )
 from merclip_lib.study.design import read_study
+from merclip_lib.synthme.populations import population
 
 TWO_MINUTES = {"block_minutes": 2}  # two trainings of 60 s on two cores: a minute
 
@@ -154,6 +159,55 @@ def test_training_people_are_not_tested(tmp_path):
     store = study_stand_in.tiny_runs.make_store(tmp_path / "set")
     with pytest.raises(ValueError, match="SynthME/s0 is in .*; test on others"):
         train_and_test(study_stand_in.tiny_runs.FAST, store, store)
+
+
+def test_a_training_says_what_computed_it(study, tmp_path):
+    file = run_block(study, 1, replace(place(tmp_path), device="auto"))
+    row = read_blocks(study, file.parent, 2).iloc[0]
+    gpu = torch.cuda.is_available()
+    here = torch.cuda.get_device_name() if gpu else torch.backends.cpu.get_cpu_capability()
+    assert row["processor"] == here and row["torch"] == torch.__version__
+
+
+def test_each_design_has_an_archive_of_its_own(study, tmp_path):
+    other = study.path.with_name("exploratory.yaml")
+    other.write_bytes(study.path.read_bytes())
+    assert study.archive.name == "study" and read_study(other).archive.name == "exploratory"
+
+
+def test_a_class_that_the_training_lacks_is_never_predicted(tmp_path):
+    store, fresh = (
+        study_stand_in.tiny_runs.make_store(tmp_path / name, people, name)
+        for name, people in (("SynthME-1", 2), ("SynthME-2", 1))
+    )
+    lacking = store.table["emotion"].replace(CLASSES[0], CLASSES[1])
+    few = replace(store, table=store.table.assign(emotion=lacking))
+    found = train_and_test(study_stand_in.tiny_runs.FAST, few, fresh)
+    assert CLASSES[0] in set(found["truth"]) and len(found) == len(fresh.table)
+
+
+def test_a_side_is_read_from_the_nearer_sentence(tmp_path, monkeypatch):
+    monkeypatch.undo()  # real populations
+    made = {
+        seed: draw(population("casme2-like", seed, people=2, clips=4, rule="side"), tmp_path)
+        for seed in (70_001, 70_002)
+    }
+    config = Config(task="synthme-2", epochs=1, weights="motion")
+    found = train_and_test(config, *made.values(), read_out="side")
+    assert set(found["prediction"]) <= {"first", "second"}
+
+    def left(config, annotations):
+        side = [1.0 if each.startswith("L") else -1.0 for each in annotations]
+        return np.outer(side, np.r_[1.0, np.zeros(63)])
+
+    def shown(model, dataset, config):
+        sides = np.where(dataset.labels == 0, 1.0, -1.0)
+        return np.outer(sides, np.r_[1.0, np.zeros(63)]), None
+
+    monkeypatch.setattr("merclip_lib.study.blocks.sentence_embeddings", left)
+    monkeypatch.setattr("merclip_lib.study.blocks.embed", shown)
+    found = train_and_test(config, *made.values(), read_out="side")
+    assert found["prediction"].equals(found["truth"])
 
 
 STAND_IN = """

@@ -134,7 +134,7 @@ BAD = {
     "no such control": (changed(control="negativ"), "number 1, control is 'negativ'.*'negative'"),
     "two primary families": (
         {"families": {name: DESIGN["families"]["primary"] for name in ("primary", "second")}},
-        "exactly one family",
+        "only one family",
     ),
     "no such statistic": ({"rules": {"statistic": "z"}}, "rules, statistic is 'z'; known are t"),
     "too expensive": ({"clip_seconds": 1e4}, "core-hours, core_hours allows 20; ask for fewer"),
