@@ -33,19 +33,10 @@ Warnings = Iterator[VisibleTrap]
 
 def find_traps(table: pd.DataFrame, classes: Classes) -> list[VisibleTrap]:
     """All traps that show in the table of a file, in the order of the checks below."""
-    checks = (
-        _no_probabilities,
-        _swapped_in_probabilities,
-        _swapped_in_counts,
-        _duplicates,
-        _stamps,
-        _split_subjects,
-        _number_of_subjects,
-        _absent_classes,
-        _one_answer,
-        _no_error,
-        _other_totals,
-    )
+    of_columns = (_no_probabilities, _swapped_in_probabilities, _swapped_in_counts)
+    of_rows = (_duplicates, _stamps, _split_subjects, _number_of_subjects)
+    of_labels = (_absent_classes, _one_answer, _no_error, _other_totals)
+    checks = (*of_columns, *of_rows, *of_labels)
     return [warning for check in checks for warning in check(table, classes)]
 
 
@@ -61,11 +52,10 @@ def clip_of(table: pd.DataFrame) -> pd.Series:
 
 def _no_probabilities(table: pd.DataFrame, classes: Classes) -> Warnings:
     """The probabilities of a clip do not sum to 1."""
-    if not (columns := probabilities(table)):
-        return
+    columns = probabilities(table)
     total = table[columns].sum(axis=1)
     off = total[(total - 1).abs() > ROUNDING * len(columns)]
-    if len(off):
+    if columns and len(off):
         yield VisibleTrap(
             "no probabilities",
             f"the p_ columns of {len(off)} of {len(table)} rows do not sum to 1, such as "
@@ -78,15 +68,13 @@ def _swapped_in_probabilities(table: pd.DataFrame, classes: Classes) -> Warnings
     """The answer is not the class of the highest probability."""
     if not (columns := probabilities(table)):
         return
-    highest = table[columns].max(axis=1)
-    chosen = {
-        column: [
-            table.at[row, f"p_{label}"] == highest[row] for row, label in table[column].items()
-        ]
+    highest = table[columns].eq(table[columns].max(axis=1), axis=0)  # (rows, classes), bool
+    truth, prediction = (
+        [highest.at[row, f"p_{label}"] for row, label in table[column].items()]
         for column in ("truth", "prediction")
-    }
-    other = chosen["prediction"].count(False)
-    if other and all(chosen["truth"]):
+    )
+    other = prediction.count(False)
+    if other and all(truth):
         yield VisibleTrap(
             "swapped columns",
             f"the highest probability is always that of `truth`, in {other} rows not that of "
@@ -139,16 +127,15 @@ def _duplicates(table: pd.DataFrame, classes: Classes) -> Warnings:
 
 def _stamps(table: pd.DataFrame, classes: Classes) -> Warnings:
     """What a run of this library writes into its file about itself."""
-    stamp = {
-        name: set(table[name]) for name in ("selection", "protocol", "held_out") if name in table
-    }
-    if "best_on_test" in stamp.get("selection", ()) or "reference" in stamp.get("protocol", ()):
+    stamps = (set(table.get(name, ())) for name in ("selection", "protocol", "held_out"))
+    selection, protocol, held_out = stamps
+    if "best_on_test" in selection or "reference" in protocol:
         yield VisibleTrap(
             "epoch chosen on the test",
             "the file says that the epoch was chosen on the held-out subject; no figure from it "
             "says how well unseen subjects are recognised",
         )
-    if "clip" in stamp.get("held_out", ()):
+    if "clip" in held_out:
         yield VisibleTrap(
             "subject in both parts",
             "the file says that clips, not subjects, were held out: other clips of the same "
@@ -158,9 +145,8 @@ def _stamps(table: pd.DataFrame, classes: Classes) -> Warnings:
 
 def _split_subjects(table: pd.DataFrame, classes: Classes) -> Warnings:
     """Subjects whose clips lie in several folds."""
-    if "fold" not in table:
-        return
-    folds = table.groupby(person_of(table))["fold"].nunique()
+    people = person_of(table)
+    folds = table.get("fold", people).groupby(people).nunique()
     split = folds.index[folds > 1]
     if len(split):
         yield VisibleTrap(
@@ -199,36 +185,30 @@ def _absent_classes(table: pd.DataFrame, classes: Classes) -> Warnings:
 
 def _one_answer(table: pd.DataFrame, classes: Classes) -> Warnings:
     """Subjects who got the same answer to every clip."""
-    groups = table.groupby(person_of(table))
-    uniform = [
-        (person, rows)
-        for person, rows in groups
-        if len(rows) >= ENOUGH and rows["truth"].nunique() > 1 and rows["prediction"].nunique() == 1
-    ]
-    if uniform:
-        person, rows = uniform[0]
+    of_people = table.groupby(person_of(table))
+    clips, kinds = of_people.size(), of_people[["truth", "prediction"]].nunique()
+    uniform = clips.index[(clips >= ENOUGH) & (kinds.truth > 1) & (kinds.prediction == 1)]
+    if len(uniform):
+        person, answers = uniform[0], of_people["prediction"].first()
         yield VisibleTrap(
             "one answer",
-            f"{len(uniform)} of {groups.ngroups} subjects got one answer to all clips, such as "
-            f"{person} ({len(rows)} clips of {rows['truth'].nunique()} classes, all "
-            f"{rows['prediction'].iloc[0]}); look at the training of these folds",
+            f"{len(uniform)} of {len(clips)} subjects got one answer to all clips, such as "
+            f"{person} ({clips[person]} clips of {kinds.truth[person]} classes, all "
+            f"{answers[person]}); look at the training of these folds",
         )
 
 
 def _no_error(table: pd.DataFrame, classes: Classes) -> Warnings:
     """Every prediction is right."""
     if (table["truth"] == table["prediction"]).all() and len(table) >= ENOUGH:
-        yield VisibleTrap(
-            "no error", "every prediction is right; is `prediction` a copy of `truth`?"
-        )
+        copied = "every prediction is right; is `prediction` a copy of `truth`?"
+        yield VisibleTrap("no error", copied)
 
 
 def _other_totals(table: pd.DataFrame, classes: Classes) -> Warnings:
     """The databases of a published list, but not its clips."""
-    if "database" not in table:
-        return
     here = _counts(table["truth"][~clip_of(table).duplicated()], classes)
-    databases = {database_of(name) for name in table["database"].unique()}
+    databases = {database_of(name) for name in set(table.get("database", ()))}
     for name, total in _known_totals(classes):
         if databases == set(TASKS[name].databases) and here != total:
             parts = ", ".join(f"{label} {here[label]} ({total[label]})" for label in classes)
