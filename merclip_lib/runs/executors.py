@@ -136,16 +136,12 @@ def run_jobs(
     """
     workers = execution.workers or 1
     if execution.executor == "serial":
-        yield from _serial(function, jobs)
+        for k, job in enumerate(jobs):
+            yield k, in_one_thread(function, job)
     elif execution.executor == "processes":
         yield from _processes(function, jobs, workers, gpus)
     else:
         yield from _ray(function, jobs, workers, execution.address, gpus)
-
-
-def _serial(function: Callable, jobs: Sequence) -> Iterator[tuple[int, Any]]:
-    for k, job in enumerate(jobs):
-        yield k, in_one_thread(function, job)
 
 
 def in_one_thread(function: Callable[..., Result], *arguments: object) -> Result:
@@ -220,19 +216,16 @@ def _ray_session(ray, workers: int, address: str) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    small = {"address": "local", "num_cpus": workers, "include_dashboard": False}
+    where = {"address": address} if address else small
     try:
-        if address:
-            ray.init(address=address, **quiet)
-        else:
-            ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
-    except Exception as error:
-        ray.shutdown()  # else half of a cluster stays behind
-        raise RuntimeError(
-            f"Ray does not start {'at ' + address if address else 'here'}: {error}; "
-            'executor="processes" needs no cluster'
-        ) from None
-    try:
+        try:
+            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:
+            raise RuntimeError(
+                f"Ray does not start {'at ' + address if address else 'here'}: {error}; "
+                'executor="processes" needs no cluster'
+            ) from None
         yield
     finally:
-        ray.shutdown()
+        ray.shutdown()  # also the half of a cluster that did not start
