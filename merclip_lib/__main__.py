@@ -45,13 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _command(arguments: list[str] | None) -> int:
-    """Read the arguments and do what they say."""
+    """Read the arguments and do what they say; a command that returns nothing is fine."""
     parser = _parser()
     given, rest = parser.parse_known_args(arguments)
     if rest and not given.takes_rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     given.rest = rest
-    return given.command(given)
+    return given.command(given) or 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,6 +1,17 @@
-"""Words of the command line as values."""
+"""Options that several commands have, and words of the command line as values."""
 
+from argparse import ArgumentParser
 from typing import Any
+
+
+def add_pairs(parser: ArgumentParser, option: str, form: str, text: str) -> None:
+    """An option of A=B words, see `pairs`."""
+    parser.add_argument(option, nargs="+", default=[], metavar=form, help=text)
+
+
+def add_json(parser: ArgumentParser) -> None:
+    """The choice of JSON."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def pairs(words: list[str], option: str, form: str) -> dict[str, str]:
