@@ -64,8 +64,6 @@ def recipe(name: str, protocol: str = "honest", **changes: Any) -> Config:
     """
     for key, value in changes.items():
         if protocol == "reference" and key in REFERENCE and value != REFERENCE[key]:
-            raise ValueError(
-                f"protocol 'reference' sets {key} to {REFERENCE[key]!r}; leave {key} out, or take "
-                "protocol 'honest'"
-            )
+            fixed = f"protocol 'reference' sets {key} to {REFERENCE[key]!r}"
+            raise ValueError(f"{fixed}; leave {key} out, or take protocol 'honest'")
     return config_from({**values_of(name), "protocol": protocol, **changes})

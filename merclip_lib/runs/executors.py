@@ -71,10 +71,9 @@ def check_execution(execution: Execution, device: str = "cpu", memory: float = 0
         raise ValueError('device is "cuda", but this machine has no GPU that torch can use')
     free = psutil.virtual_memory().available
     if workers is not None and workers > 1 and executor != "serial" and workers * memory > free:
-        raise ValueError(
-            f"{workers} workers need about {workers * memory / GIB:.1f} GiB of memory, "
-            f"{free / GIB:.1f} GiB are free; choose workers={max(1, int(free / memory))}"
-        )
+        need = f"{workers} workers need about {workers * memory / GIB:.1f} GiB of memory"
+        remedy = f"choose workers={max(1, int(free / memory))}"
+        raise ValueError(f"{need}, {free / GIB:.1f} GiB are free; {remedy}")
 
 
 def _check_address(address: str) -> None:
@@ -87,10 +86,8 @@ def _check_address(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as error:
-        raise ValueError(
-            f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, or "
-            "leave `address` empty"
-        ) from None
+        remedy = "start one with `ray start --head`, or leave `address` empty"
+        raise ValueError(f"no Ray cluster answers at {address} ({error}); {remedy}") from None
 
 
 def workers_for(jobs: int, execution: Execution, device: str, memory: float) -> int:
@@ -200,10 +197,8 @@ def _ray(
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except ray.exceptions.RayError as error:
-            raise RuntimeError(
-                f"Ray lost the worker of one job {LOST_WORKERS + 1} times, most often for want of "
-                f"memory; finished epochs and folds are kept ({error})"
-            ) from None
+            lost = f"Ray lost the worker of one job {LOST_WORKERS + 1} times ({error}), most often"
+            raise RuntimeError(f"{lost} for want of memory; what is finished is kept") from None
         finally:
             for job in waiting:
                 ray.cancel(job, force=True)
@@ -222,10 +217,8 @@ def _ray_session(ray, workers: int, address: str) -> Iterator[None]:
         try:
             ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
-            raise RuntimeError(
-                f"Ray does not start {'at ' + address if address else 'here'}: {error}; "
-                'executor="processes" needs no cluster'
-            ) from None
+            failed = f"Ray does not start {'at ' + address if address else 'here'}: {error}"
+            raise RuntimeError(f'{failed}; executor="processes" needs no cluster') from None
         yield
     finally:
         ray.shutdown()  # also the half of a cluster that did not start

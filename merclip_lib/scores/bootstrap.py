@@ -262,15 +262,11 @@ def _check_same_clips(first: pd.DataFrame, other: pd.DataFrame, same: Sequence[s
     """ValueError unless both tables, sorted by clip id, are of the same clips."""
     differ = set(first["clip_id"]) ^ set(other["clip_id"])
     if differ:
-        raise ValueError(
-            f"{len(differ)} clip(s), such as {min(differ)!r}, are not in both sets of predictions; "
-            "compare runs over the same clips"
-        )
+        missing = f"{len(differ)} clip(s), such as {min(differ)!r}, are not in both sets"
+        raise ValueError(f"{missing} of predictions; compare runs over the same clips")
     for column in same:
         unequal = first[column] != other[column]
         if unequal.any():
             clip = first.loc[unequal, "clip_id"].iloc[0]
-            raise ValueError(
-                f"clip {clip!r} has another {column} in the second set of predictions; compare "
-                "runs of the same task and clip table"
-            )
+            other_one = f"clip {clip!r} has another {column} in the second set of predictions"
+            raise ValueError(f"{other_one}; compare runs of the same task and clip table")

@@ -169,8 +169,6 @@ def _source(content: dict, entry: dict, where: str, figures: Sequence[float | No
         if not 0 <= value <= 1:
             raise ValueError(f"{where}: {value} is no share of 1; write 78.3 % as 0.783")
     if given and entry.get("source") not in content["sources"]:
-        raise ValueError(
-            f"{where}: source {entry.get('source')!r} is not among the sources; a figure "
-            "without a source is left out"
-        )
+        unknown = f"{where}: source {entry.get('source')!r} is not among the sources"
+        raise ValueError(f"{unknown}; a figure without a source is left out")
     return content["sources"][entry["source"]] if given else ""

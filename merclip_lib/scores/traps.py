@@ -138,10 +138,8 @@ def read_epochs(run_folder: str | Path) -> pd.DataFrame:
     for fold in json.loads((folder / "run.json").read_text(encoding="utf-8"))["folds"]:
         path = folder / fold / "epochs.csv"
         if not path.is_file():
-            raise ValueError(
-                f"{path}: this run did not record its epochs; delete the folder {folder.name} of "
-                "the run store and train it again"
-            )
+            remedy = f"delete the folder {folder.name} of the run store and train it again"
+            raise ValueError(f"{path}: this run did not record its epochs; {remedy}")
         text = dict.fromkeys(("clip_id", "prediction"), str)
         parts.append(pd.read_csv(path, dtype=text, keep_default_na=False).assign(fold=fold))
     return pd.concat(parts, ignore_index=True)[["fold", "epoch", "clip_id", "prediction"]]

@@ -112,10 +112,8 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
         try:
             defaults[key] = ast.literal_eval(entry["default"])
         except (ValueError, SyntaxError):
-            raise ValueError(
-                f"{name}: the default of parameter {key!r} is {entry['default']!r}; write a plain "
-                "literal"
-            ) from None
+            unread = f"{name}: the default of parameter {key!r} is {entry['default']!r}"
+            raise ValueError(f"{unread}; write a plain literal") from None
     return defaults
 
 
@@ -148,10 +146,9 @@ def check_values(
             continue
         hint = _as_float(value) if kind is float and isinstance(value, str) else ""
         written = reprlib.repr(value)[:80]
-        raise ValueError(
-            f"{name}: parameter {key!r} is {written} ({type(value).__name__}) but should be "
-            f"{kind.__name__}, as in the default {defaults[key]!r}{hint}"
-        )
+        wrong = f"{name}: parameter {key!r} is {written} ({type(value).__name__})"
+        right = f"{kind.__name__}, as in the default {defaults[key]!r}{hint}"
+        raise ValueError(f"{wrong} but should be {right}")
     return {**defaults, **parameters}
 
 

@@ -42,20 +42,17 @@ def fetch(name: str, size: str) -> Path:
         ValueError: the name is unknown, or the download fails; then the message says what to
             fetch by hand.
     """
+    absent = f"weights {name!r}: no such file, and no"
     if size not in MODELS:
-        raise ValueError(
-            f"weights {name!r}: no such file, and no weights are published for size {size}; "
-            f"published sizes: {', '.join(MODELS)}"
-        )
+        sizes = ", ".join(MODELS)
+        raise ValueError(f"{absent} weights are published for size {size}; known sizes: {sizes}")
     from open_clip import list_pretrained_tags_by_model
     from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 
     tags = list_pretrained_tags_by_model(MODELS[size])
     if name not in tags:
-        raise ValueError(
-            f"weights {name!r}: no such file, and no open_clip name of a {size} with QuickGELU; "
-            f"known names: {', '.join(tags)}"
-        )
+        names = f"open_clip name of a {size} with QuickGELU; known names: {', '.join(tags)}"
+        raise ValueError(f"{absent} {names}")
     source = get_pretrained_cfg(MODELS[size], name)
     try:
         # The plain address first: OpenAI's holds the checksum, and fails at once without network.
