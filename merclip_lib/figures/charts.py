@@ -16,9 +16,7 @@ from merclip_lib.figures.style import BLUE, GREY, INK, ORANGE, SERIES, WIDTH, YE
 MARKERS = "osD^v"
 
 
-def results_bars(
-    table: pd.DataFrame, title: str = "Results on SynthME", chance: float | None = None
-) -> Figure:
+def results_bars(table: pd.DataFrame, title: str = "Results on SynthME") -> Figure:
     """Bars with intervals, a panel per metric; table [name, metric, value, low, high]."""
     metrics = list(dict.fromkeys(table.metric))
     names = table.name.nunique()
@@ -31,7 +29,6 @@ def results_bars(
         panel.barh(rows.name, rows.value, xerr=spread, color="#9CC5E0", height=0.65, error_kw=line)
         panel.set(title=metric, xlim=(0, 1), ylim=(-0.6, names - 0.4))
         panel.set(xticks=np.linspace(0, 1, 5), xticklabels=ticks)
-        _chance(panel.axvline, chance)
     axes[0, 0].invert_yaxis()
     return figure
 
@@ -112,9 +109,8 @@ def courses(
     spans: Sequence[tuple[float, float, float]],
     title: str,
     label: str,
-    coloured: int = 5,
 ) -> Figure:
-    """Courses over time; the highest in colour, the others grey.
+    """Courses over time; the five highest in colour, the others grey.
 
     Args:
         times: (T,) seconds.
@@ -122,14 +118,13 @@ def courses(
         spans: stretches to shade, each with a moment to mark within: onset, apex, offset.
         title: of the figure.
         label: of the values.
-        coloured: how many are in colour.
     """
     figure, grid = panels(title, WIDTH, 2.6)
     axes = grid[0, 0]
     ranked = courses.max().sort_values(ascending=False).index
-    for name in reversed(ranked[coloured:]):
+    for name in reversed(ranked[5:]):
         axes.plot(times, courses[name], color="#CCCCCC", lw=0.7)
-    for name, colour in zip(ranked[:coloured], SERIES, strict=False):
+    for name, colour in zip(ranked[:5], SERIES, strict=False):
         axes.plot(times, courses[name], color=colour, label=name)
     for onset, apex, offset in spans:
         axes.axvspan(onset, offset, color=YELLOW, alpha=0.15, lw=0)

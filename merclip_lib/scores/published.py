@@ -142,11 +142,9 @@ def ledger_of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:
     # ours may stand there several times: runs of other settings are told apart by their source
     keys = ["method", "protocol", "selection", "source"]
     named = rows[keys].fillna("")
-    wide = named.assign(part=rows["part"], text=text).pivot(
-        index=keys, columns="part", values="text"
-    )
+    wide = named.assign(part=rows["part"], text=text).set_index([*keys, "part"])["text"]
+    wide = wide.unstack(sort=False, fill_value="")
     parts = [name for name in ("all", *task_named(task).databases) if name in wide]
-    wide = wide.fillna("").loc[pd.MultiIndex.from_frame(named.drop_duplicates()), parts]
     return wide.reset_index("source")[[*parts, "source"]].rename_axis(columns="")
 
 

@@ -19,9 +19,8 @@ from merclip_lib.recipes import SYNTHME, values_of
 from merclip_lib.study import notebooks
 from merclip_lib.study.checkout import root_with
 
-ARTEFACTS: dict[str, dict[str, Any]] = yaml.safe_load(
-    Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8")
-)
+_TABLE = Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8")
+ARTEFACTS: dict[str, dict[str, Any]] = yaml.safe_load(_TABLE)
 GRID = "06_ablations"  # takes days at the paper's size: never started here
 MADE = "made"  # below the folder of a task: all that its notebooks write
 

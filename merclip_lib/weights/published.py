@@ -67,14 +67,11 @@ def _by_hand(source: dict) -> str:
     """How to get a file of open_clip's table without open_clip."""
     from open_clip.constants import HF_SAFE_WEIGHTS_NAME
 
-    ways, file = [], HF_SAFE_WEIGHTS_NAME
-    if url := source.get("url"):
-        file = url.rsplit("/", 1)[-1]
-        checksum = _checksum_in(url)
-        ways.append(f"{file} from {url}" + (f" (SHA-256 {checksum})" if checksum else ""))
-    if repository := source.get("hf_hub"):
-        ways.append(f"{HF_SAFE_WEIGHTS_NAME} from the model repository {repository.rstrip('/')}")
-    return f"By hand: fetch {', or '.join(ways)}, copy it here and name it: weights=/path/to/{file}"
+    url, repository = source["url"], source["hf_hub"].rstrip("/")
+    of_hub = f"{HF_SAFE_WEIGHTS_NAME} of the model repository {repository}" if repository else ""
+    name = url.rsplit("/", 1)[-1] or HF_SAFE_WEIGHTS_NAME
+    places = ", or ".join(filter(None, (url, of_hub)))
+    return f"By hand: fetch {places}, and name it: weights=/path/to/{name}"
 
 
 def _checksum_in(url: str) -> str:

@@ -92,7 +92,7 @@ DRAWINGS = {
     ),
     "confusion": lambda: confusion_matrix(np.diag([3, 0, 5]), CLASSES),
     "folds": lambda: loso_split(SUBJECTS, LABELS, np.arange(12).reshape(3, 4)),
-    "results": lambda: results_bars(INTERVALS, chance=1 / 3),
+    "results": lambda: results_bars(INTERVALS),
     "ablation": lambda: ablation_forest(INTERVALS),
     "t-SNE": lambda: tsne_panels(
         {"z": RNG.random((12, 2)), "o": RNG.random((12, 2))},
