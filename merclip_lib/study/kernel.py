@@ -1,7 +1,6 @@
 """What every notebook does in its first cell and in its last."""
 
 import ast
-import contextlib
 import math
 import os
 import platform
@@ -91,9 +90,11 @@ def _assigned(cell: str) -> dict[str, Any]:
     values = {}
     for statement in ast.parse(cell).body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            values[name := statement.targets[0].id] = math.nan
-            with contextlib.suppress(ValueError):
-                values[name] = ast.literal_eval(statement.value)
+            try:
+                value = ast.literal_eval(statement.value)
+            except ValueError:
+                value = math.nan
+            values[statement.targets[0].id] = value
     return values
 
 
