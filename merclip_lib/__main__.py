@@ -70,10 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function, takes_rest=False)
         return sub
 
-    for add in (data.add_describe, data.add_tables, data.add_clips, look.add_look):
+    for add in (data.add_data, look.add_look, study.add_trainings, study.add_study):
         add(command)
-    study.add_trainings(command)
-    study.add_study(command)
     reports.add_reports(command)
     return parser
 

@@ -6,86 +6,20 @@ A command imports what it needs when it is called, so that `merclip --help` answ
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
-from merclip_lib.cli.options import add_json, add_pairs, pairs
-from merclip_lib.text.sentences import STYLES, describe
+from merclip_lib.cli.options import add_command, pairs
+from merclip_lib.text.sentences import describe
 
 
-def add_describe(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip describe`: annotations as sentences."""
-    parser = command(_describe, "describe", "say an action-unit annotation as a sentence")
-    parser.add_argument("annotation", nargs="?", help='for example "4+7+L10"')
-    parser.add_argument("--table", type=Path, help="say those of a whole clip table instead")
-    parser.add_argument("--out", type=Path, help="with --table: the sentences to write (CSV)")
-    _add_force(parser)
-    parser.add_argument("--style", choices=STYLES, default="phrases")
-    parser.add_argument("--emotion", help="the class name, for the style emotion_only")
-    parser.add_argument("--phrases", default="", help="your own: a csv action_unit,phrase")
-    parser.add_argument("--templates", default="", help="your own: a text file, one a line")
-
-
-def add_tables(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip manifest` and `merclip task`: clip tables and what a task makes of them."""
-    parser = command(_manifest, "manifest", "make a clip table of a set's own annotation file")
-    known = "casme2, samm, smic, casme3, dfme, mmew, 4dme, casme, casme2sq"
-    parser.add_argument("dataset", help=f"{known}, or your own")
-    parser.add_argument("--annotations", type=Path, nargs="+", default=[], help="xlsx or csv")
-    parser.add_argument("--data-root", type=Path, help="its pictures: looked up, used for repairs")
-    parser.add_argument("--out", type=Path, required=True, help="the clip table to write (CSV)")
-    heading = "a heading that your release names otherwise; of a set of your own, all"
-    add_pairs(parser, "--columns", "FIELD=HEADING", heading)
-    parser.add_argument("--fps", type=float, help="of a set of your own: frames per second")
-    parser.add_argument("--pictures", help="of your own: where clips lie, such as {subject}/{clip}")
-    add_pairs(parser, "--emotions", "YOURS=OURS", "such as joy=happiness")
-    parser.add_argument("--split", default="", help="value of the column split (DFME)")
-    _add_report_options(parser)
-
-    parser = command(_task, "task", "say which clips of clip tables a task takes, and check totals")
-    parser.add_argument("task", help="for example casme2-5 or megc2019-3")
-    parser.add_argument("--table", type=Path, action="append", required=True, help="repeatable")
-    parser.add_argument("--out", type=Path, help="write the clips it takes, with their class (CSV)")
-    _add_report_options(parser)
-
-
-def add_clips(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip prepare` and `merclip synth`: clip stores, decoded or drawn."""
-    parser = command(_prepare, "prepare", "decode your own copy of a set into a clip store")
-    parser.add_argument("--table", type=Path, required=True, help="the clip table (CSV)")
-    parser.add_argument("--data-root", type=Path, required=True, help="where its frames lie")
-    parser.add_argument("--out", type=Path, required=True, help="the store to write")
-    parser.add_argument("--size", type=int, default=224, help="pixels of both sides")
-    parser.add_argument("--frames", type=int, default=32, help="frames kept of each clip")
-    cropped = "none for the cropped version of a set, mesh for whole pictures"
-    parser.add_argument("--align", choices=("none", "mesh"), default="none", help=cropped)
-    parser.add_argument("--margin", type=float, default=0.15, help="share around aligned faces")
-    parser.add_argument("--stabilise", action="store_true", help="take rigid head motion out")
-    parser.add_argument("--grey", action="store_true", help="take colour away")
-    parser.add_argument("--workers", type=int, help="processes (default: all cores)")
-    parser.add_argument("--skip-bad", action="store_true", help="leave unreadable clips out")
-
-    parser = command(_synth, "synth", "draw a population of synthetic faces, or move a photograph")
-    parser.add_argument("--preset", default="", help="such as casme3-like (default: the example's)")
-    parser.add_argument("--seed", type=int, help="another population (default: the example's)")
-    parser.add_argument("--people", type=int, help="how many (default: as in the real set)")
-    parser.add_argument("--clips", type=int, help="of all people (default: as in the real set)")
-    parser.add_argument("--face", type=Path, metavar="PHOTO", help="move this face instead")
-    parser.add_argument("--units", default="4+7+L10", help="with --face: what it shows")
-    parser.add_argument("--intensity", type=float, default=0.3, help="with --face: 1 = strongest")
-    parser.add_argument("--out", type=Path, help="folder of the clip store (default: below runs)")
-    parser.add_argument("--workers", type=int, help="processes (default: all cores)")
-
-
-def _add_force(parser: ArgumentParser) -> None:
-    """The choice to lose a file."""
-    parser.add_argument("--force", action="store_true", help="replace a file of another kind")
-
-
-def _add_report_options(parser: ArgumentParser) -> None:
-    """What may be lost, how a report is printed, and what its differences mean."""
-    _add_force(parser)
-    add_json(parser)
-    parser.add_argument("--strict", action="store_true", help="unexpected totals are an error")
+def add_data(command: Callable[..., ArgumentParser]) -> None:
+    """`merclip describe`, `manifest`, `task`, `prepare` and `synth`."""
+    add_command(command, "describe", _describe)
+    add_command(command, "manifest", _manifest)
+    add_command(command, "task", _task)
+    add_command(command, "prepare", _prepare)
+    add_command(command, "synth", _synth)
 
 
 def _describe(given: Namespace) -> None:
@@ -192,10 +126,8 @@ def _prepare(given: Namespace) -> None:
     from merclip_lib.files import output_place
 
     output_place(given.out, STORE, [given.table], given.data_root)
-    alike = {
-        name: getattr(given, name) for name in ("size", "align", "margin", "grey", "stabilise")
-    }
-    settings = PictureSettings(length=given.frames, **alike)
+    names = [field.name for field in fields(PictureSettings)]
+    settings = PictureSettings(**{name: getattr(given, name) for name in names})
     table = read_table(given.table)
     store = prepare(table, given.data_root, given.out, settings, given.workers, given.skip_bad)
     print(prepare_report(store.meta))

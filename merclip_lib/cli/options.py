@@ -1,17 +1,33 @@
-"""Options that several commands have, and words of the command line as values."""
+"""The options of the commands, and words of the command line as values."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import yaml
 
-def add_pairs(parser: ArgumentParser, option: str, form: str, text: str) -> None:
-    """An option of A=B words, see `pairs`."""
-    parser.add_argument(option, nargs="+", default=[], metavar=form, help=text)
+TYPES = {"path": Path, "int": int, "float": float}
+Command = Callable[[Namespace], int | None]  # the exit code, or nothing where all is well
 
 
-def add_json(parser: ArgumentParser) -> None:
-    """The choice of JSON."""
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+@cache
+def _commands() -> dict[str, Any]:
+    """What stands in commands.yaml."""
+    return yaml.safe_load(Path(__file__).with_name("commands.yaml").read_text(encoding="utf-8"))
+
+
+def add_command(
+    command: Callable[..., ArgumentParser], name: str, function: Command
+) -> ArgumentParser:
+    """A command as commands.yaml describes it; `command` makes its parser."""
+    told = _commands()[name]
+    parser = command(function, name, told["help"])
+    for option, said in told["options"].items():
+        kind = {"type": TYPES[said["type"]]} if "type" in said else {}
+        parser.add_argument(option, **said | kind)
+    return parser
 
 
 def pairs(words: list[str], option: str, form: str) -> dict[str, str]:
@@ -28,6 +44,4 @@ def pairs(words: list[str], option: str, form: str) -> dict[str, str]:
 
 def yaml_value(text: str) -> Any:
     """A value as YAML reads it."""
-    import yaml
-
     return yaml.safe_load(text)

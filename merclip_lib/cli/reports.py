@@ -10,49 +10,18 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from merclip_lib.cli.options import add_json, add_pairs, pairs, yaml_value
+from merclip_lib.cli.options import add_command, pairs, yaml_value
 
 
 def add_reports(command: Callable[..., ArgumentParser]) -> None:
     """`merclip score`, `weights`, `recipe`, `runs`, `why`, `cost`, `test`: what tells or checks."""
-    parser = command(_score, "score", "score a file of predictions and warn of visible traps")
-    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS.csv")
-    parser.add_argument("--classes", default="", metavar="A,B,C", help="all classes of the task")
-    add_json(parser)
-
-    parser = command(_weights, "weights", "say what a weights file holds and where it fits")
-    parser.add_argument("action", choices=("inspect",))
-    parser.add_argument("file", metavar="FILE", help="a file, or with --size a name like openai")
-    parser.add_argument("--size", default="", help="report loading into it, for example ViT-B-16")
-    add_json(parser)
-
-    parser = command(_recipe, "recipe", "print the values that belong together for a task")
-    parser.add_argument("name", nargs="?", help="for example casme3-7; without it, the list")
-    parser.add_argument("--protocol", choices=("honest", "reference"), default="honest")
-    add_json(parser)
-
-    parser = command(_runs, "runs", "list, show or compare what the run store holds, or clean")
-    parser.add_argument("action", choices=("list", "show", "compare", "clean"))
-    parser.add_argument("run", nargs="*", help="show: a run's name, or how it begins; compare: two")
-    parser.add_argument("--sort", choices=("date", "uf1", "task"), default="date", help="of list")
-    parser.add_argument("--runs-dir", type=Path, help="the run store (default: runs)")
-    parser.add_argument("--yes", action="store_true", help="clean: remove what is listed")
-
-    parser = command(_why, "why", "write a page about one clip: what a run predicted, and why")
-    parser.add_argument("run", help="a finished run that kept its networks, or how it begins")
-    parser.add_argument("clip", help="a clip id, or how it begins")
-    parser.add_argument("--runs-dir", type=Path, help="the run store (default: runs)")
-    parser.add_argument("--store", type=Path, help="its clips (default: where they were)")
-
-    parser = command(_cost, "cost", "estimate hours and memory of a run before it starts")
-    parser.add_argument("recipe", nargs="?", default="", help="for example casme3-7")
-    add_pairs(parser, "--set", "KEY=VALUE", "other values")
-    parser.add_argument("--clips", type=int, help="of the task (default: as its card says)")
-    parser.add_argument("--folds", type=int, help="trainings (default: one for each subject)")
-    parser.add_argument("--clips-per-second", type=float, help="training speed; else measured here")
-
-    parser = command(_test, "test", "run the tests; further arguments go to pytest")
-    parser.set_defaults(takes_rest=True)
+    add_command(command, "score", _score)
+    add_command(command, "weights", _weights)
+    add_command(command, "recipe", _recipe)
+    add_command(command, "runs", _runs)
+    add_command(command, "why", _why)
+    add_command(command, "cost", _cost)
+    add_command(command, "test", _test).set_defaults(takes_rest=True)
 
 
 def _score(given: Namespace) -> None:
