@@ -6,7 +6,9 @@ import os
 import sys
 
 from merclip_lib.cli import data, look, reports, study
+from merclip_lib.cli.options import add_options, read_commands
 
+COMMANDS = data.COMMANDS | look.COMMANDS | study.COMMANDS | reports.COMMANDS
 STOPPED = "stopped; start the same command again: what is finished stays, and it goes on from there"
 
 
@@ -64,15 +66,11 @@ def _parser() -> argparse.ArgumentParser:
         parents=[debug],
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(function, name: str, text: str) -> argparse.ArgumentParser:
+    for name, told in read_commands().items():
+        text = told["help"]
         sub = commands.add_parser(name, help=text, description=text, parents=[debug])
-        sub.set_defaults(command=function, takes_rest=False)
-        return sub
-
-    for add in (data.add_data, look.add_look, study.add_trainings, study.add_study):
-        add(command)
-    reports.add_reports(command)
+        sub.set_defaults(command=COMMANDS[name], takes_rest=name == "test")
+        add_options(sub, told["options"])
     return parser
 
 

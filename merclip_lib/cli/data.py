@@ -4,22 +4,12 @@ A command imports what it needs when it is called, so that `merclip --help` answ
 """
 
 import json
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from argparse import Namespace
 from dataclasses import fields
 from pathlib import Path
 
-from merclip_lib.cli.options import add_command, pairs
+from merclip_lib.cli.options import Commands, pairs
 from merclip_lib.text.sentences import describe
-
-
-def add_data(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip describe`, `manifest`, `task`, `prepare` and `synth`."""
-    add_command(command, "describe", _describe)
-    add_command(command, "manifest", _manifest)
-    add_command(command, "task", _task)
-    add_command(command, "prepare", _prepare)
-    add_command(command, "synth", _synth)
 
 
 def _describe(given: Namespace) -> None:
@@ -159,3 +149,12 @@ def _move(given: Namespace, out: Path) -> None:
 
     frames = write_moved(given.face, out, Moved(given.units, given.intensity))
     print(f"{given.face.name} shows {given.units}: {len(frames)} frames, GIF and table in {out}")
+
+
+COMMANDS: Commands = {
+    "describe": _describe,
+    "manifest": _manifest,
+    "task": _task,
+    "prepare": _prepare,
+    "synth": _synth,
+}

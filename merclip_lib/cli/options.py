@@ -2,32 +2,28 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 TYPES = {"path": Path, "int": int, "float": float}
-Command = Callable[[Namespace], int | None]  # the exit code, or nothing where all is well
+# What a command does, by its name: it returns an exit code, or nothing where all is well.
+Commands = dict[str, Callable[[Namespace], int | None]]
 
 
-@cache
-def _commands() -> dict[str, Any]:
+def read_commands() -> dict[str, Any]:
     """What stands in commands.yaml."""
     return yaml.safe_load(Path(__file__).with_name("commands.yaml").read_text(encoding="utf-8"))
 
 
-def add_command(
-    command: Callable[..., ArgumentParser], name: str, function: Command
-) -> ArgumentParser:
-    """A command as commands.yaml describes it; `command` makes its parser."""
-    told = _commands()[name]
-    parser = command(function, name, told["help"])
-    for option, said in told["options"].items():
-        kind = {"type": TYPES[said["type"]]} if "type" in said else {}
-        parser.add_argument(option, **said | kind)
-    return parser
+def add_options(parser: ArgumentParser, options: dict[str, Any]) -> None:
+    """The options of a command, as commands.yaml says them."""
+    for name, said in options.items():
+        values: dict[str, Any] = {"type": TYPES[said["type"]]} if "type" in said else {}
+        if said.get("nargs") == 2:  # a name for each of the two words
+            values["metavar"] = tuple(said["metavar"])
+        parser.add_argument(name, **said | values)
 
 
 def pairs(words: list[str], option: str, form: str) -> dict[str, str]:

@@ -6,22 +6,10 @@ A command imports what it needs when it is called, so that `merclip --help` answ
 import json
 import subprocess
 import sys
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from argparse import Namespace
 from pathlib import Path
 
-from merclip_lib.cli.options import add_command, pairs, yaml_value
-
-
-def add_reports(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip score`, `weights`, `recipe`, `runs`, `why`, `cost`, `test`: what tells or checks."""
-    add_command(command, "score", _score)
-    add_command(command, "weights", _weights)
-    add_command(command, "recipe", _recipe)
-    add_command(command, "runs", _runs)
-    add_command(command, "why", _why)
-    add_command(command, "cost", _cost)
-    add_command(command, "test", _test).set_defaults(takes_rest=True)
+from merclip_lib.cli.options import Commands, pairs, yaml_value
 
 
 def _score(given: Namespace) -> None:
@@ -127,3 +115,14 @@ def _test(given: Namespace) -> int:
 
     command = [sys.executable, "-m", "pytest", *given.rest]
     return subprocess.call(command, cwd=root_with("tests"))
+
+
+COMMANDS: Commands = {
+    "score": _score,
+    "weights": _weights,
+    "recipe": _recipe,
+    "runs": _runs,
+    "why": _why,
+    "cost": _cost,
+    "test": _test,
+}
