@@ -1,6 +1,7 @@
 """Commands about data: from a student's own copy of a set to clips, and the synthetic faces.
 
-A command imports what it needs when it is called, so that `merclip --help` answers at once.
+What a command takes stands in commands.yaml. It imports what it needs when it is called, so that
+`merclip --help` answers at once.
 """
 
 import json

@@ -1,6 +1,7 @@
 """Commands that tell and check: scores, weights, recipes, runs, one clip, costs, tests.
 
-A command imports what it needs when it is called, so that `merclip --help` answers at once.
+What a command takes stands in commands.yaml. It imports what it needs when it is called, so that
+`merclip --help` answers at once.
 """
 
 import json

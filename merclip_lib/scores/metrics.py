@@ -142,8 +142,9 @@ def check_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> None
         unknown = predictions.loc[~predictions[column].isin(classes), ["clip_id", column]]
         if len(unknown):
             clip, label = unknown.iloc[0]
-            wrong, names = f"clip {clip!r} has {column} {label!r}", ", ".join(map(str, classes))
-            raise ValueError(f"{wrong}, which is no class of the task ({names}); is it another's?")
+            names = ", ".join(map(str, classes))
+            wrong = f"clip {clip!r} has {column} {label!r}, which is no class of the task ({names})"
+            raise ValueError(f"{wrong}; were the predictions made for another task?")
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
