@@ -26,6 +26,7 @@ EXECUTORS = ("serial", "processes", "ray")
 LOST_WORKERS = 3  # how often Ray tries a job again when its worker is lost
 GIB = 2**30
 Result = TypeVar("Result")
+Done = Iterator[tuple[int, Any]]  # position and result of every job, as they come
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,7 @@ def gpu_share(execution: Execution, device: str) -> float:
     return min(1.0, torch.cuda.device_count() / (execution.workers or 1))
 
 
-def run_jobs(
-    function: Callable, jobs: Sequence, execution: Execution, gpus: float = 0.0
-) -> Iterator[tuple[int, Any]]:
+def run_jobs(function: Callable, jobs: Sequence, execution: Execution, gpus: float = 0.0) -> Done:
     """Call a function with every job, and give the results as they come.
 
     A worker that Ray loses is replaced and its job tried again.
@@ -151,9 +150,7 @@ def in_one_thread(function: Callable[..., Result], *arguments: object) -> Result
         torch.set_num_threads(threads)
 
 
-def _processes(
-    function: Callable, jobs: Sequence, workers: int, gpus: float
-) -> Iterator[tuple[int, Any]]:
+def _processes(function: Callable, jobs: Sequence, workers: int, gpus: float) -> Done:
     count = multiprocessing.get_context("spawn").Value("i", 0)
     visible = _visible_gpus() if gpus else []
     with pool(workers, _take_gpu, (count, visible)) as processes:
@@ -182,9 +179,7 @@ def _visible_gpus() -> list[str]:
     return named.split(",") if named else [str(k) for k in range(torch.cuda.device_count())]
 
 
-def _ray(
-    function: Callable, jobs: Sequence, workers: int, address: str, gpus: float
-) -> Iterator[tuple[int, Any]]:
+def _ray(function: Callable, jobs: Sequence, workers: int, address: str, gpus: float) -> Done:
     import ray
 
     with _ray_session(ray, workers, address):
