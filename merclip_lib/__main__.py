@@ -6,7 +6,9 @@ import os
 import sys
 
 from merclip_lib.cli import data, look, reports, study
+from merclip_lib.cli.options import add_options, read_commands
 
+COMMANDS = data.COMMANDS | look.COMMANDS | study.COMMANDS | reports.COMMANDS
 STOPPED = "stopped; start the same command again: what is finished stays, and it goes on from there"
 
 
@@ -45,13 +47,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _command(arguments: list[str] | None) -> int:
-    """Read the arguments and do what they say."""
+    """Read the arguments and do what they say; a command that returns nothing is fine."""
     parser = _parser()
     given, rest = parser.parse_known_args(arguments)
     if rest and not given.takes_rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     given.rest = rest
-    return given.command(given)
+    return given.command(given) or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,17 +66,11 @@ def _parser() -> argparse.ArgumentParser:
         parents=[debug],
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(function, name: str, text: str) -> argparse.ArgumentParser:
+    for name, told in read_commands().items():
+        text = told["help"]
         sub = commands.add_parser(name, help=text, description=text, parents=[debug])
-        sub.set_defaults(command=function, takes_rest=False)
-        return sub
-
-    for add in (data.add_describe, data.add_tables, data.add_clips, look.add_look):
-        add(command)
-    study.add_trainings(command)
-    study.add_study(command)
-    reports.add_reports(command)
+        sub.set_defaults(command=COMMANDS[name], takes_rest=name == "test")
+        add_options(sub, told["options"])
     return parser
 
 

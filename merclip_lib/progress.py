@@ -8,7 +8,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import TypeVar
 
 FILE = "MERCLIP_PROGRESS"
@@ -24,7 +23,7 @@ def say(line: str) -> None:
         file.write(line + "\n")
 
 
-class Progress:
+class Progress(contextlib.AbstractContextManager):
     """Steps of a computation, counted as they are done; used in a `with` block.
 
     Args:
@@ -46,15 +45,7 @@ class Progress:
             self.bar.update(1 if done is None else done - self.bar.n)
             self.bar.set_postfix_str(line)
 
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self.bar is not None:
             self.bar.close()
 

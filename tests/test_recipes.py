@@ -14,11 +14,11 @@ from merclip_lib.data.tasks import TASKS
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.recipes import (
     FILES,
+    MOST,
     PRETRAINING,
     RECIPES,
     RELEASED,
     SYNTHME,
-    Released,
     recipe,
     released,
 )
@@ -35,8 +35,10 @@ each = pytest.mark.parametrize("name", RECIPES)
 
 def test_every_task_has_its_recipe():
     assert {*FILES, *SYNTHME} == set(TASKS)
-    assert {row.task for row in RELEASED.values()} == {task for task, file in FILES.items() if file}
-    assert all(RELEASED[file].task == task for task, file in FILES.items() if file)
+    assert {row["task"] for row in RELEASED.values()} == {
+        task for task, file in FILES.items() if file
+    }
+    assert all(RELEASED[file]["task"] == task for task, file in FILES.items() if file)
 
 
 def test_synthme_takes_the_defaults_of_the_library():
@@ -108,10 +110,10 @@ def test_what_is_no_setting_is_told():
 @each
 def test_a_recipe_differs_from_the_base_where_its_row_says_so(name):
     found = recipe_report.differences(name, recipe(name))
-    most, row = Released(""), released(name)
-    wanted = {key for key in Config.__dataclass_fields__ if key in row._fields and key != "task"}
-    differ = {key: getattr(row, key) for key in wanted if getattr(row, key) != getattr(most, key)}
-    if row.task == "dfme-7":
+    row = released(name)
+    wanted = {key for key in Config.__dataclass_fields__ if key in row and key != "task"}
+    differ = {key: row[key] for key in wanted if row[key] != MOST[key]}
+    if row["task"] == "dfme-7":
         differ["held_out"] = "split"
     assert {key: here for key, (_, here) in found.items()} == differ
 

@@ -1,107 +1,19 @@
 """Commands about data: from a student's own copy of a set to clips, and the synthetic faces.
 
-A command imports what it needs when it is called, so that `merclip --help` answers at once.
+What a command takes stands in commands.yaml. It imports what it needs when it is called, so that
+`merclip --help` answers at once.
 """
 
 import json
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from argparse import Namespace
+from dataclasses import fields
 from pathlib import Path
 
-from merclip_lib.cli.options import pairs
-from merclip_lib.text.sentences import STYLES, describe
+from merclip_lib.cli.options import Commands, pairs
+from merclip_lib.text.sentences import describe
 
 
-def add_describe(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip describe`: annotations as sentences."""
-    parser = command(_describe, "describe", "say an action-unit annotation as a sentence")
-    parser.add_argument("annotation", nargs="?", help='for example "4+7+L10"')
-    parser.add_argument("--table", type=Path, help="say those of a whole clip table instead")
-    parser.add_argument("--out", type=Path, help="with --table: the sentences to write (CSV)")
-    _add_force(parser)
-    parser.add_argument("--style", choices=STYLES, default="phrases")
-    parser.add_argument("--emotion", help="the class name, for the style emotion_only")
-    parser.add_argument("--phrases", default="", help="your own: a csv action_unit,phrase")
-    parser.add_argument("--templates", default="", help="your own: a text file, one a line")
-
-
-def add_tables(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip manifest` and `merclip task`: clip tables and what a task makes of them."""
-    parser = command(_manifest, "manifest", "make a clip table of a set's own annotation file")
-    parser.add_argument(
-        "dataset", help="casme2, samm, smic, casme3, dfme, mmew, 4dme, casme, casme2sq, or your own"
-    )
-    parser.add_argument("--annotations", type=Path, nargs="+", default=[], help="xlsx or csv")
-    parser.add_argument("--data-root", type=Path, help="its pictures: looked up, used for repairs")
-    parser.add_argument("--out", type=Path, required=True, help="the clip table to write (CSV)")
-    parser.add_argument(
-        "--columns",
-        nargs="+",
-        default=[],
-        metavar="FIELD=HEADING",
-        help="a heading that your release names otherwise; of a set of your own, all",
-    )
-    parser.add_argument("--fps", type=float, help="of a set of your own: frames per second")
-    parser.add_argument("--pictures", help="of your own: where clips lie, such as {subject}/{clip}")
-    parser.add_argument(
-        "--emotions", nargs="+", default=[], metavar="YOURS=OURS", help="such as joy=happiness"
-    )
-    parser.add_argument("--split", default="", help="value of the column split (DFME)")
-    _add_force(parser)
-    _add_report_options(parser)
-
-    parser = command(_task, "task", "say which clips of clip tables a task takes, and check totals")
-    parser.add_argument("task", help="for example casme2-5 or megc2019-3")
-    parser.add_argument("--table", type=Path, action="append", required=True, help="repeatable")
-    parser.add_argument("--out", type=Path, help="write the clips it takes, with their class (CSV)")
-    _add_force(parser)
-    _add_report_options(parser)
-
-
-def add_clips(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip prepare` and `merclip synth`: clip stores, decoded or drawn."""
-    parser = command(_prepare, "prepare", "decode your own copy of a set into a clip store")
-    parser.add_argument("--table", type=Path, required=True, help="the clip table (CSV)")
-    parser.add_argument("--data-root", type=Path, required=True, help="where its frames lie")
-    parser.add_argument("--out", type=Path, required=True, help="the store to write")
-    parser.add_argument("--size", type=int, default=224, help="pixels of both sides")
-    parser.add_argument("--frames", type=int, default=32, help="frames kept of each clip")
-    parser.add_argument(
-        "--align",
-        choices=("none", "mesh"),
-        default="none",
-        help="none for the cropped version of a set, mesh for whole pictures",
-    )
-    parser.add_argument("--margin", type=float, default=0.15, help="share around aligned faces")
-    parser.add_argument("--stabilise", action="store_true", help="take rigid head motion out")
-    parser.add_argument("--grey", action="store_true", help="take colour away")
-    parser.add_argument("--workers", type=int, help="processes (default: all cores)")
-    parser.add_argument("--skip-bad", action="store_true", help="leave unreadable clips out")
-
-    parser = command(_synth, "synth", "draw a population of synthetic faces, or move a photograph")
-    parser.add_argument("--preset", default="", help="such as casme3-like (default: the example's)")
-    parser.add_argument("--seed", type=int, help="another population (default: the example's)")
-    parser.add_argument("--people", type=int, help="how many (default: as in the real set)")
-    parser.add_argument("--clips", type=int, help="of all people (default: as in the real set)")
-    parser.add_argument("--face", type=Path, metavar="PHOTO", help="move this face instead")
-    parser.add_argument("--units", default="4+7+L10", help="with --face: what it shows")
-    parser.add_argument("--intensity", type=float, default=0.3, help="with --face: 1 = strongest")
-    parser.add_argument("--out", type=Path, help="folder of the clip store (default: below runs)")
-    parser.add_argument("--workers", type=int, help="processes (default: all cores)")
-
-
-def _add_force(parser: ArgumentParser) -> None:
-    """The choice to lose a file."""
-    parser.add_argument("--force", action="store_true", help="replace a file of another kind")
-
-
-def _add_report_options(parser: ArgumentParser) -> None:
-    """How a report is printed, and what its differences mean."""
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--strict", action="store_true", help="unexpected totals are an error")
-
-
-def _describe(given: Namespace) -> int:
+def _describe(given: Namespace) -> None:
     if (given.annotation is None) == (given.table is None):
         raise ValueError("give one annotation, or a clip table with --table, not both")
     from merclip_lib.data.prompts import read_prompts
@@ -110,7 +22,7 @@ def _describe(given: Namespace) -> int:
     if given.table is None:
         words = describe(given.annotation, given.style, given.emotion, phrases=phrases)
         print("\n".join(t.format(words) for t in templates) if given.templates else words)
-        return 0
+        return
     if given.out is None:
         raise ValueError("--table needs --out SENTENCES.csv")
     from merclip_lib.data.annotations.report import SENTENCES, sentences_of, unsaid_text
@@ -122,14 +34,12 @@ def _describe(given: Namespace) -> int:
     write_csv(sentences_of(table, given.style, str(given.table), phrases), place)
     print(unsaid_text(table))
     print(f"{len(table)} sentences in {given.out}")
-    return 0
 
 
-def _manifest(given: Namespace) -> int:
+def _manifest(given: Namespace) -> None:
     import yaml
 
-    from merclip_lib.data.annotations.own_release import own_release, own_values
-    from merclip_lib.data.annotations.read import join, read_annotations, read_folders
+    from merclip_lib.data.annotations import own_release, read
     from merclip_lib.data.annotations.releases import RELEASES
     from merclip_lib.data.annotations.report import manifest_report
     from merclip_lib.data.table import TABLE, write_table
@@ -143,13 +53,13 @@ def _manifest(given: Namespace) -> int:
     if known and any(own.values()):
         raise ValueError("--fps, --pictures and --emotions are for a set of your own")
     if not known:
-        own = own_values(file, own | {"columns": columns})
+        own = own_release.own_values(file, own | {"columns": columns})
     if given.annotations:
-        release = given.dataset if known else own_release(file, own)
+        release = given.dataset if known else own_release.own_release(file, own)
         options = release, columns if known else {}, given.split, given.data_root
-        reading = join([read_annotations(path, *options) for path in given.annotations])
+        reading = read.join([read.read_annotations(path, *options) for path in given.annotations])
     elif given.data_root and known:
-        reading = read_folders(given.data_root, given.dataset)
+        reading = read.read_folders(given.data_root, given.dataset)
     else:
         raise ValueError("give --annotations FILE (for smic alone --data-root DIR is enough)")
     report = manifest_report(reading, given.dataset, given.data_root)
@@ -160,10 +70,9 @@ def _manifest(given: Namespace) -> int:
         write_text(file, yaml.safe_dump(own, sort_keys=False, allow_unicode=True))
         written += f"; what you named is in {file} and found again there"
     _print_report(given, report, written)
-    return 0
 
 
-def _task(given: Namespace) -> int:
+def _task(given: Namespace) -> None:
     import pandas as pd
 
     from merclip_lib.data.annotations.report import task_report
@@ -179,7 +88,6 @@ def _task(given: Namespace) -> int:
     if given.out:
         write_table(chosen, place)
     _print_report(given, report, f"{len(chosen)} clips in {given.out}" if given.out else "")
-    return 0
 
 
 def _refuse_differences(given: Namespace, report: dict) -> None:
@@ -201,31 +109,23 @@ def _print_report(given: Namespace, report: dict, written: str) -> None:
         print("\n".join(line for line in (manifest_text(report), written) if line))
 
 
-def _prepare(given: Namespace) -> int:
+def _prepare(given: Namespace) -> None:
     from merclip_lib.data.frames.decode import PictureSettings
     from merclip_lib.data.frames.prepare import prepare, prepare_report
     from merclip_lib.data.store import STORE
     from merclip_lib.data.table import read_table
     from merclip_lib.files import output_place
 
-    inputs = [given.table]
-    output_place(given.out, STORE, inputs, given.data_root)
-    settings = PictureSettings(
-        size=given.size,
-        length=given.frames,
-        align=given.align,
-        margin=given.margin,
-        grey=given.grey,
-        stabilise=given.stabilise,
-    )
+    output_place(given.out, STORE, [given.table], given.data_root)
+    names = [field.name for field in fields(PictureSettings)]
+    settings = PictureSettings(**{name: getattr(given, name) for name in names})
     table = read_table(given.table)
     store = prepare(table, given.data_root, given.out, settings, given.workers, given.skip_bad)
     print(prepare_report(store.meta))
     print(f"{len(store)} clips in {given.out}")
-    return 0
 
 
-def _synth(given: Namespace) -> int:
+def _synth(given: Namespace) -> None:
     from merclip_lib.study.checkout import default_runs
     from merclip_lib.synthme.draw import draw_population
     from merclip_lib.synthme.populations import EXAMPLE, population
@@ -240,10 +140,9 @@ def _synth(given: Namespace) -> int:
     folder = given.out or default_runs() / name
     store = draw_population(people, folder, workers=given.workers)
     print(f"{people.name}: {len(store.table)} clips of {people.people} people in {folder}")
-    return 0
 
 
-def _move(given: Namespace, out: Path) -> int:
+def _move(given: Namespace, out: Path) -> None:
     try:
         from merclip_lib.look.photo import Moved, write_moved
     except ModuleNotFoundError as error:
@@ -251,4 +150,12 @@ def _move(given: Namespace, out: Path) -> int:
 
     frames = write_moved(given.face, out, Moved(given.units, given.intensity))
     print(f"{given.face.name} shows {given.units}: {len(frames)} frames, GIF and table in {out}")
-    return 0
+
+
+COMMANDS: Commands = {
+    "describe": _describe,
+    "manifest": _manifest,
+    "task": _task,
+    "prepare": _prepare,
+    "synth": _synth,
+}

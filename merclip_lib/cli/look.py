@@ -3,25 +3,9 @@
 A command imports what it needs when it is called, so that `merclip --help` answers at once.
 """
 
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
-from pathlib import Path
+from argparse import Namespace
 
-
-def add_look(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip look`: a video in, a page out."""
-    parser = command(_look, "look", "look at a video of a face: a page, a GIF and an MP4")
-    parser.add_argument(
-        "source", help="a video, a folder of pictures, STORE:CLIP or synthme:PERSON/CLIP"
-    )
-    parser.add_argument("--out", type=Path, help="folder of the page (default: runs/look)")
-    parser.add_argument(
-        "--align", choices=("mesh", "none"), default="", help="none for faces cropped already"
-    )
-    parser.add_argument("--factor", type=float, default=8.0, help="of the magnified motion")
-    parser.add_argument("--fps", type=float, default=30.0, help="of a folder of pictures")
-    parser.add_argument("--run", default="", help="a run, or run/fold, whose network reads")
-    parser.add_argument("--no-network", action="store_true", help="measure only")
+from merclip_lib.cli.options import Commands
 
 
 def _look(given: Namespace) -> int:
@@ -50,3 +34,6 @@ def _look(given: Namespace) -> int:
         print(seen.stamp)
     print(page)
     return 0
+
+
+COMMANDS: Commands = {"look": _look}

@@ -4,79 +4,9 @@ A command imports what it needs when it is called, so that `merclip --help` answ
 """
 
 import sys
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
-from pathlib import Path
+from argparse import Namespace
 
-from merclip_lib.cli.options import pairs, yaml_value
-
-
-def add_trainings(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip run`, `sweep`, `figures`, `figure` and `pretrain`: what trains."""
-    parser = command(_run, "run", "execute all notebooks in order")
-    parser.add_argument("--profile", default="standard", help="smoke, quick, standard or paper")
-    parser.add_argument("--in-place", action="store_true", help="write the executed notebooks back")
-    parser.add_argument("--only", default="", metavar="NN", help="just the notebooks that begin so")
-
-    parser = command(_sweep, "sweep", "run the training notebook over a grid of parameters")
-    parser.add_argument("grid", type=Path, metavar="GRID.yaml")
-    parser.add_argument("--seeds", type=int, nargs="+", help="instead of the grid's seeds")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="just these entries")
-    parser.add_argument(
-        "-p", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help="for all entries"
-    )
-    parser.add_argument("--runs-dir", type=Path, help="the run store (default: runs)")
-    parser.add_argument("--executor", default="serial", help="processes, ray: side by side")
-    parser.add_argument("--workers", type=int, help="entries side by side (default: one per core)")
-    parser.add_argument("--address", default="", help="of a Ray cluster, host:port or auto")
-
-    parser = command(_figures, "figures", "list what the paper shows, or make all of it")
-    parser.add_argument("--paper", action="store_true", help="run the notebooks and collect")
-    _add_paper(parser)
-    parser = command(_figures, "figure", "make one table or figure of the paper")
-    parser.add_argument("name", help="as `merclip figures` lists it")
-    _add_paper(parser)
-
-    parser = command(_pretrain, "pretrain", "make the tiny starts again, as they come with us")
-    parser.add_argument("--part", choices=("text", "motion", "dfme"), default="motion")
-    parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
-    parser.add_argument("--force", action="store_true", help="replace files of another kind")
-    parser.add_argument("--seed", type=int, default=0, help="random seed")
-    parser.add_argument("--steps", type=int, help="text, motion: training steps")
-    parser.add_argument("--frames", type=int, help="motion: frames of a clip (default: 8)")
-    parser.add_argument(
-        "--no-temporal",
-        dest="temporal",
-        action="store_false",
-        default=None,
-        help="motion: CLIP's image encoder frame by frame, without temporal modules",
-    )
-    parser.add_argument(
-        "--no-text", dest="use_text", action="store_false", help="dfme: without sentences"
-    )
-    parser.add_argument("--no-eim", dest="use_eim", action="store_false", help="dfme: linear head")
-    parser.add_argument("--no-mix", dest="mix", action="store_false", help="dfme: faces not mixed")
-
-
-def _add_paper(parser: ArgumentParser) -> None:
-    """Where clips come from and where tables and figures go."""
-    help_ = "the clip store of a task, such as samm-5=stores/samm (default: SynthME)"
-    parser.add_argument("--store", nargs="+", default=[], metavar="TASK=FOLDER", help=help_)
-    parser.add_argument("--out", type=Path, default=Path("paper"), help="folder to write (paper)")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="other values")
-
-
-def add_study(command: Callable[..., ArgumentParser]) -> None:
-    """`merclip study`: the frozen study."""
-    parser = command(_study, "study", "plan, run, score or verify the frozen study")
-    parser.add_argument("action", choices=("plan", "run", "status", "score", "verify"))
-    parser.add_argument("--block", type=int, help="run: which block, counted from 1")
-    parser.add_argument("--sample", type=int, default=3, help="verify: how many trainings")
-    parser.add_argument("--seed", type=int, default=0, help="verify: draws them")
-    parser.add_argument("--design", type=Path, help="its blocks are in a folder beside it")
-    parser.add_argument("--device", choices=("cpu", "cuda", "auto"), default="cpu")
-    parser.add_argument("--figures-dir", type=Path, help="score: where its tables go")
-    parser.add_argument("--runs-dir", type=Path, help="populations and unfinished blocks")
+from merclip_lib.cli.options import Commands, pairs, yaml_value
 
 
 def _run(given: Namespace) -> int:
@@ -202,9 +132,20 @@ def _pretrain_dfme(given: Namespace) -> None:
         draw_population(STARTS[name], default_runs() / "starts" / name)
         for name in ("dfme", "dfme-fresh")
     )
-    make_dfme_start(store, fresh, given.out, **_given(given, "seed", "use_text", "use_eim", "mix"))
+    changes = _given(given, "seed", "use_text", "use_eim", "mix", "device")
+    make_dfme_start(store, fresh, given.out, **changes)
 
 
 def _given(given: Namespace, *names: str) -> dict:
     """Those options that were given."""
     return {name: value for name in names if (value := getattr(given, name)) is not None}
+
+
+COMMANDS: Commands = {
+    "run": _run,
+    "sweep": _sweep,
+    "figures": _figures,
+    "figure": _figures,
+    "pretrain": _pretrain,
+    "study": _study,
+}

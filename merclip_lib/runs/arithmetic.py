@@ -63,10 +63,9 @@ def as_recorded(folder: Path, config: Config) -> contextlib.AbstractContextManag
     """
     name = read_record(folder).get("arithmetic", "torch")
     if ARITHMETICS[name] != "none" and not is_exact(trials(config), name):
-        raise ValueError(
-            f"{folder}: the run began with {name!r} products, which this processor rounds to "
-            "bfloat16; finish it on a machine like the first, or delete the folder and start again"
-        )
+        begun = f"{folder}: the run began with {name!r} products, which this processor rounds to"
+        remedy = "finish it on a machine like the first, or delete the folder and start again"
+        raise ValueError(f"{begun} bfloat16; {remedy}")
     return arithmetic(name)
 
 

@@ -26,6 +26,7 @@ EXECUTORS = ("serial", "processes", "ray")
 LOST_WORKERS = 3  # how often Ray tries a job again when its worker is lost
 GIB = 2**30
 Result = TypeVar("Result")
+Done = Iterator[tuple[int, Any]]  # position and result of every job, as they come
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,9 @@ def check_execution(execution: Execution, device: str = "cpu", memory: float = 0
         raise ValueError('device is "cuda", but this machine has no GPU that torch can use')
     free = psutil.virtual_memory().available
     if workers is not None and workers > 1 and executor != "serial" and workers * memory > free:
-        raise ValueError(
-            f"{workers} workers need about {workers * memory / GIB:.1f} GiB of memory, "
-            f"{free / GIB:.1f} GiB are free; choose workers={max(1, int(free / memory))}"
-        )
+        need = f"{workers} workers need about {workers * memory / GIB:.1f} GiB of memory"
+        remedy = f"choose workers={max(1, int(free / memory))}"
+        raise ValueError(f"{need}, {free / GIB:.1f} GiB are free; {remedy}")
 
 
 def _check_address(address: str) -> None:
@@ -87,10 +87,8 @@ def _check_address(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as error:
-        raise ValueError(
-            f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, or "
-            "leave `address` empty"
-        ) from None
+        remedy = "start one with `ray start --head`, or leave `address` empty"
+        raise ValueError(f"no Ray cluster answers at {address} ({error}); {remedy}") from None
 
 
 def workers_for(jobs: int, execution: Execution, device: str, memory: float) -> int:
@@ -113,9 +111,7 @@ def gpu_share(execution: Execution, device: str) -> float:
     return min(1.0, torch.cuda.device_count() / (execution.workers or 1))
 
 
-def run_jobs(
-    function: Callable, jobs: Sequence, execution: Execution, gpus: float = 0.0
-) -> Iterator[tuple[int, Any]]:
+def run_jobs(function: Callable, jobs: Sequence, execution: Execution, gpus: float = 0.0) -> Done:
     """Call a function with every job, and give the results as they come.
 
     A worker that Ray loses is replaced and its job tried again.
@@ -136,16 +132,12 @@ def run_jobs(
     """
     workers = execution.workers or 1
     if execution.executor == "serial":
-        yield from _serial(function, jobs)
+        for k, job in enumerate(jobs):
+            yield k, in_one_thread(function, job)
     elif execution.executor == "processes":
         yield from _processes(function, jobs, workers, gpus)
     else:
         yield from _ray(function, jobs, workers, execution.address, gpus)
-
-
-def _serial(function: Callable, jobs: Sequence) -> Iterator[tuple[int, Any]]:
-    for k, job in enumerate(jobs):
-        yield k, in_one_thread(function, job)
 
 
 def in_one_thread(function: Callable[..., Result], *arguments: object) -> Result:
@@ -158,9 +150,7 @@ def in_one_thread(function: Callable[..., Result], *arguments: object) -> Result
         torch.set_num_threads(threads)
 
 
-def _processes(
-    function: Callable, jobs: Sequence, workers: int, gpus: float
-) -> Iterator[tuple[int, Any]]:
+def _processes(function: Callable, jobs: Sequence, workers: int, gpus: float) -> Done:
     count = multiprocessing.get_context("spawn").Value("i", 0)
     visible = _visible_gpus() if gpus else []
     with pool(workers, _take_gpu, (count, visible)) as processes:
@@ -189,9 +179,7 @@ def _visible_gpus() -> list[str]:
     return named.split(",") if named else [str(k) for k in range(torch.cuda.device_count())]
 
 
-def _ray(
-    function: Callable, jobs: Sequence, workers: int, address: str, gpus: float
-) -> Iterator[tuple[int, Any]]:
+def _ray(function: Callable, jobs: Sequence, workers: int, address: str, gpus: float) -> Done:
     import ray
 
     with _ray_session(ray, workers, address):
@@ -204,10 +192,8 @@ def _ray(
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except ray.exceptions.RayError as error:
-            raise RuntimeError(
-                f"Ray lost the worker of one job {LOST_WORKERS + 1} times, most often for want of "
-                f"memory; finished epochs and folds are kept ({error})"
-            ) from None
+            lost = f"Ray lost the worker of one job {LOST_WORKERS + 1} times ({error}), most often"
+            raise RuntimeError(f"{lost} for want of memory; what is finished is kept") from None
         finally:
             for job in waiting:
                 ray.cancel(job, force=True)
@@ -220,19 +206,14 @@ def _ray_session(ray, workers: int, address: str) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    small = {"address": "local", "num_cpus": workers, "include_dashboard": False}
+    where = {"address": address} if address else small
     try:
-        if address:
-            ray.init(address=address, **quiet)
-        else:
-            ray.init(address="local", num_cpus=workers, include_dashboard=False, **quiet)
-    except Exception as error:
-        ray.shutdown()  # else half of a cluster stays behind
-        raise RuntimeError(
-            f"Ray does not start {'at ' + address if address else 'here'}: {error}; "
-            'executor="processes" needs no cluster'
-        ) from None
-    try:
+        try:
+            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:
+            failed = f"Ray does not start {'at ' + address if address else 'here'}: {error}"
+            raise RuntimeError(f'{failed}; executor="processes" needs no cluster') from None
         yield
     finally:
-        ray.shutdown()
+        ray.shutdown()  # also the half of a cluster that did not start

@@ -11,18 +11,9 @@ import pandas as pd
 from merclip_lib.config import Config, config_from
 from merclip_lib.data.tasks import task_named
 from merclip_lib.files import remove, writing
+from merclip_lib.runs import store
 from merclip_lib.runs.code import fingerprint
-from merclip_lib.runs.store import (
-    WHOLE,
-    damage,
-    hold,
-    is_done,
-    is_held,
-    read_json,
-    read_record,
-    seconds_of,
-)
-from merclip_lib.scores.metrics import read_predictions, score
+from merclip_lib.scores.metrics import Score, read_predictions, score
 
 COLUMNS = "run date task seed stamp code arithmetic folds uf1 seconds differs".split()
 ORDERS = {"date": ["date"], "uf1": ["task", "uf1"], "task": ["task", "date"]}
@@ -53,9 +44,9 @@ def list_runs(runs_dir: str | Path, order: str = "date") -> pd.DataFrame:
 
 def _row(folder: Path) -> dict:
     """The row of one run."""
-    record = read_record(folder)
+    record = store.read_record(folder)
     config = config_from(record["config"])
-    done = [fold for fold in record["folds"] if is_done(folder, fold)]
+    done = [fold for fold in record["folds"] if store.is_done(folder, fold)]
     row = {
         "run": folder.name,
         "date": _date(folder),
@@ -65,13 +56,18 @@ def _row(folder: Path) -> dict:
         "code": "" if record.get("code") == fingerprint() else "other",
         "arithmetic": record.get("arithmetic", ""),
         "folds": f"{len(done)}/{len(record['folds'])}",
-        "seconds": sum(seconds_of(folder / fold) for fold in done),
+        "seconds": sum(store.seconds_of(folder / fold) for fold in done),
         "differs": differs(config),
     }
-    if (folder / "predictions.csv").is_file():
-        predictions = read_predictions(folder / "predictions.csv")
-        row["uf1"] = score(predictions, task_named(config.task).classes).uf1
+    if pooled := _pooled(folder, config.task):
+        row["uf1"] = pooled.uf1
     return row
+
+
+def _pooled(folder: Path, task: str) -> Score | None:
+    """The figures of a finished run."""
+    path = folder / "predictions.csv"
+    return score(read_predictions(path), task_named(task).classes) if path.is_file() else None
 
 
 def _date(folder: Path) -> str:
@@ -107,8 +103,8 @@ def find_run(runs_dir: str | Path, name: str) -> Path:
     Raises:
         ValueError: unless there is just one.
     """
-    folders = [path.parent for path in Path(runs_dir).glob("*/run.json")]
-    folders = [folder for folder in folders if folder.name.startswith(name)]
+    runs = [path.parent for path in Path(runs_dir).glob("*/run.json")]
+    folders = [folder for folder in runs if folder.name.startswith(name)]
     if len(folders) != 1:
         raise ValueError(
             f"{len(folders)} runs in {runs_dir} begin with {name!r}; `merclip runs list` names them"
@@ -118,9 +114,8 @@ def find_run(runs_dir: str | Path, name: str) -> Path:
 
 def run_text(folder: Path) -> str:
     """Configuration, environment and folds of a run, for the terminal."""
-    record = read_record(folder)
-    data = record["data"]
-    lines = [f"run {folder.name} on {data.get('name')} ({data.get('hash')})"]
+    record = store.read_record(folder)
+    lines = [f"run {folder.name} on {record['data']['name']} ({record['data']['hash']})"]
     if record.get("stamp"):
         lines.append(f"NOTE: {record['stamp']}")
     if loading := record.get("loading"):
@@ -130,14 +125,11 @@ def run_text(folder: Path) -> str:
     for key, value in record["config"].items():
         changed = "" if value == default.get(key) else f"   (default {default.get(key)!r})"
         lines.append(f"  {key} = {value!r}{changed}")
-    environments = [folder / fold / "environment.json" for fold in record["folds"]]
-    texts = [_environment(path) for path in environments if path.is_file()]
-    lines += dict.fromkeys(texts)
+    places = [folder / fold / "environment.json" for fold in record["folds"]]
+    lines += dict.fromkeys(_environment(path) for path in places if path.is_file())
     folds = [_fold_row(folder, fold) for fold in record["folds"]]
     lines.append(pd.DataFrame(folds).to_string(index=False))
-    if (folder / "predictions.csv").is_file():
-        predictions = read_predictions(folder / "predictions.csv")
-        pooled = score(predictions, task_named(record["config"]["task"]).classes)
+    if pooled := _pooled(folder, record["config"]["task"]):
         lines.append(f"UF1 {pooled.uf1:.4f}, UAR {pooled.uar:.4f}, accuracy {pooled.accuracy:.4f}")
     return "\n".join(lines)
 
@@ -145,7 +137,7 @@ def run_text(folder: Path) -> str:
 def _environment(path: Path) -> str:
     """Where a fold was trained, in a line."""
     try:
-        return ", ".join(f"{key} {value}" for key, value in read_json(path, dict).items())
+        return ", ".join(f"{key} {value}" for key, value in store.read_json(path, dict).items())
     except (OSError, ValueError) as error:
         return f"damaged: {error}"
 
@@ -153,14 +145,15 @@ def _environment(path: Path) -> str:
 def _fold_row(folder: Path, fold: str) -> dict:
     """What became of one fold: clips, right predictions, seconds."""
     row: dict[str, object] = {"fold": fold, "clips": "", "right": "", "seconds": ""}
-    if is_done(folder, fold):
+    if store.is_done(folder, fold):
         try:
+            seconds = store.seconds_of(folder / fold)
             predictions = read_predictions(folder / fold / "predictions.csv")
             right = int((predictions["truth"] == predictions["prediction"]).sum())
-            row |= {"clips": len(predictions), "right": right, "seconds": seconds_of(folder / fold)}
+            row |= {"clips": len(predictions), "right": right, "seconds": seconds}
         except (OSError, ValueError) as error:
             row["seconds"] = f"damaged: {error}"
-    elif is_held(folder, fold):
+    elif store.is_held(folder, fold):
         row["seconds"] = "in training"
     return row
 
@@ -171,25 +164,25 @@ def leftovers(runs_dir: str | Path) -> list[tuple[Path, str]]:
     Checkpoints of interrupted folds, files half written, what is damaged, and runs without one
     finished fold. Finished folds of an unfinished run stay.
     """
-    folders = sorted(path.parent for path in Path(runs_dir).glob("*/run.json"))
-    return [item for folder in folders for item in _leftovers_of(folder)]
+    records = sorted(Path(runs_dir).glob("*/run.json"))
+    return [item for record in records for item in _leftovers_of(record.parent)]
 
 
 def _leftovers_of(folder: Path) -> list[tuple[Path, str]]:
     """The leftovers of one run."""
     parts = sorted(folder.glob(".*.part"))
-    idle = [path for path in parts if not is_held(folder, _lock_of(path))]
+    idle = [path for path in parts if not store.is_held(folder, _lock_of(path))]
     left = [(path, "left by a process that was interrupted") for path in idle]
     left += [(path, "damaged, set aside") for path in sorted(folder.glob(".*.damaged"))]
     try:
-        folds = read_record(folder)["folds"]
+        folds = store.read_record(folder)["folds"]
     except ValueError as error:
         return [*left, (folder / "run.json", f"damaged: {error}")]
     done = [fold for fold in folds if (folder / fold).is_dir()]
-    if not done and idle == parts and not is_held(folder, WHOLE):
+    if not done and idle == parts and not store.is_held(folder, store.WHOLE):
         return [(folder, "a run without a finished fold")]
-    bad = [(folder / fold, why) for fold in done if (why := damage(folder / fold))]
-    if (folder / "predictions.csv").is_file() and (why := damage(folder, whole=True)):
+    bad = [(folder / fold, why) for fold in done if (why := store.damage(folder / fold))]
+    if (folder / "predictions.csv").is_file() and (why := store.damage(folder, whole=True)):
         bad.append((folder / "predictions.csv", why))
     return left + [(path, f"damaged: {why}") for path, why in bad]
 
@@ -210,7 +203,7 @@ def remove_leftover(path: Path) -> bool:
     """Delete what `leftovers` named; False when a process has begun to work on it meanwhile."""
     if (path / "run.json").is_file():
         return _remove_run(path)
-    with hold(path.parent, _lock_of(path)) as mine:
+    with store.hold(path.parent, _lock_of(path)) as mine:
         if mine:
             remove(path)
         return mine
@@ -218,10 +211,10 @@ def remove_leftover(path: Path) -> bool:
 
 def _remove_run(folder: Path) -> bool:
     """Delete a run without a finished fold, under all its locks; False when one is in use."""
-    folds = read_record(folder)["folds"]
+    folds = store.read_record(folder)["folds"]
     with contextlib.ExitStack() as locks:
-        mine = [locks.enter_context(hold(folder, name)) for name in (WHOLE, *folds)]
-        if not all(mine) or any(is_done(folder, fold) for fold in folds):
+        mine = [locks.enter_context(store.hold(folder, name)) for name in (store.WHOLE, *folds)]
+        if not all(mine) or any(store.is_done(folder, fold) for fold in folds):
             return False
         aside = folder.with_name(f".{folder.name}.removed")
         with writing(folder):
@@ -233,7 +226,5 @@ def _remove_run(folder: Path) -> bool:
 
 def _lock_of(path: Path) -> str:
     """The lock that guards a path of a run folder: its fold's, or that of the whole run."""
-    name = path.name
-    if path.is_dir():
-        return name.removeprefix(".").removesuffix(".part").removesuffix(".damaged")
-    return WHOLE
+    name = path.name.removeprefix(".").removesuffix(".part").removesuffix(".damaged")
+    return name if path.is_dir() else store.WHOLE

@@ -10,7 +10,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "metrics": ["confusion", "score", "score_by"],
+        "metrics": ["confusion", "score"],
         "bootstrap": (
             "Resampling bootstrap_interval clip_differences holm paired_difference subject_interval"
         ).split(),

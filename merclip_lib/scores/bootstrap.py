@@ -14,6 +14,8 @@ import pandas as pd
 from merclip_lib.scores import metrics
 from merclip_lib.scores.metrics import METRICS, confusion_by_subject
 
+Tables = Sequence[pd.DataFrame]  # predictions of the same clips, one table per seed
+Classes = Sequence[str]  # all classes of the task
 # A rule that makes a number of predictions: confusion counts (S, C, C) of S subjects and the
 # weight of every subject in each of B resamples (B, S) -> (B,).
 ScoringRule = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -62,8 +64,7 @@ class Estimate(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """Score of a minus score of b: observed mean over seeds, interval over subjects, p-value."""
 
     mean: float
@@ -73,10 +74,7 @@ class Difference:
 
 
 def bootstrap_interval(
-    predictions: pd.DataFrame,
-    classes: Sequence[str],
-    metric: str = "uf1",
-    resampling: Resampling = DEFAULT,
+    table: pd.DataFrame, classes: Classes, metric: str = "uf1", resampling: Resampling = DEFAULT
 ) -> tuple[float, float]:
     """Percentile interval (low, high) of a metric when subjects are drawn with replacement.
 
@@ -86,15 +84,12 @@ def bootstrap_interval(
     Raises:
         ValueError: for an unknown metric, or as `score`.
     """
-    _, low, high = mean_and_interval([predictions], classes, metric, resampling)
+    _, low, high = mean_and_interval([table], classes, metric, resampling)
     return low, high
 
 
 def mean_and_interval(
-    tables: Sequence[pd.DataFrame],
-    classes: Sequence[str],
-    metric: str = "uf1",
-    resampling: Resampling = DEFAULT,
+    tables: Tables, classes: Classes, metric: str = "uf1", resampling: Resampling = DEFAULT
 ) -> Estimate:
     """Mean over seeds of a metric, and its interval, the same subjects drawn for all seeds.
 
@@ -109,11 +104,7 @@ def mean_and_interval(
 
 
 def paired_difference(
-    a: Sequence[pd.DataFrame],
-    b: Sequence[pd.DataFrame],
-    classes: Sequence[str],
-    metric: str = "uf1",
-    resampling: Resampling = DEFAULT,
+    a: Tables, b: Tables, classes: Classes, metric: str = "uf1", resampling: Resampling = DEFAULT
 ) -> Difference:
     """Does a beat b on the same clips? Every resample draws the same subjects for all tables.
 
@@ -242,10 +233,7 @@ def estimate(values: np.ndarray, resampling: Resampling) -> Estimate:
 
 
 def paired_counts(
-    a: Sequence[pd.DataFrame],
-    b: Sequence[pd.DataFrame],
-    classes: Sequence[str],
-    same: Sequence[str],
+    a: Tables, b: Tables, classes: Classes, same: Sequence[str]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Confusion counts by subject (S, C, C) of each table of a and of b, subjects in one order.
 
@@ -274,15 +262,11 @@ def _check_same_clips(first: pd.DataFrame, other: pd.DataFrame, same: Sequence[s
     """ValueError unless both tables, sorted by clip id, are of the same clips."""
     differ = set(first["clip_id"]) ^ set(other["clip_id"])
     if differ:
-        raise ValueError(
-            f"{len(differ)} clip(s), such as {min(differ)!r}, are not in both sets of predictions; "
-            "compare runs over the same clips"
-        )
+        missing = f"{len(differ)} clip(s), such as {min(differ)!r}, are not in both sets"
+        raise ValueError(f"{missing} of predictions; compare runs over the same clips")
     for column in same:
         unequal = first[column] != other[column]
         if unequal.any():
             clip = first.loc[unequal, "clip_id"].iloc[0]
-            raise ValueError(
-                f"clip {clip!r} has another {column} in the second set of predictions; compare "
-                "runs of the same task and clip table"
-            )
+            other_one = f"clip {clip!r} has another {column} in the second set of predictions"
+            raise ValueError(f"{other_one}; compare runs of the same task and clip table")

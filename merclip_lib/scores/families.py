@@ -110,14 +110,9 @@ def p_value(values: np.ndarray, mean: float, alternative: Alternative, rules: Ru
         return float(apart == 0 or apart == {"two-sided": 0, "less": 1, "greater": -1}[alternative])
     if rules.statistic == "t":
         return float(stats.ttest_1samp(values, mean, alternative=alternative).pvalue)
-    flipped = stats.permutation_test(
-        (values - mean,),
-        np.mean,
-        permutation_type="samples",
-        alternative=alternative,
-        n_resamples=2**16,
-        rng=np.random.default_rng(rules.populations.seed),
-    )
+    how = {"permutation_type": "samples", "n_resamples": 2**16, "alternative": alternative}
+    rng = np.random.default_rng(rules.populations.seed)
+    flipped = stats.permutation_test((values - mean,), np.mean, rng=rng, **how)
     return float(flipped.pvalue)
 
 

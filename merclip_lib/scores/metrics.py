@@ -74,17 +74,6 @@ def score(predictions: pd.DataFrame, classes: Sequence[str]) -> Score:
     return Score(uf1, uar, accuracy, per_class, absent)
 
 
-def score_by(predictions: pd.DataFrame, column: str, classes: Sequence[str]) -> dict[str, Score]:
-    """A score for each value of a column: the databases of MEGC2019, the two tests of DFME.
-
-    Raises:
-        ValueError: where the column is missing, or as `score`.
-    """
-    if column not in predictions:
-        raise ValueError(f"the predictions have no column {column!r}; add it from the clip table")
-    return {name: score(part, classes) for name, part in predictions.groupby(column, sort=True)}
-
-
 def confusion(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     """Confusion counts (C, C), int: rows are the truth, columns the prediction.
 
@@ -147,18 +136,15 @@ def check_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> None
         raise ValueError("there are no predictions to score; did every fold finish?")
     twice = predictions.loc[predictions["clip_id"].duplicated(), "clip_id"]
     if len(twice):
-        raise ValueError(
-            f"clip {twice.iloc[0]!r} is predicted more than once; score each run (seed) by "
-            "itself, and each clip in the one fold that holds it out"
-        )
+        again = f"clip {twice.iloc[0]!r} is predicted more than once; score each run (seed)"
+        raise ValueError(f"{again} by itself, and each clip in the one fold that holds it out")
     for column in ("truth", "prediction"):
         unknown = predictions.loc[~predictions[column].isin(classes), ["clip_id", column]]
         if len(unknown):
             clip, label = unknown.iloc[0]
-            raise ValueError(
-                f"clip {clip!r} has {column} {label!r}, which is no class of the task "
-                f"({', '.join(map(str, classes))}); were the predictions made for another task?"
-            )
+            names = ", ".join(map(str, classes))
+            wrong = f"clip {clip!r} has {column} {label!r}, which is no class of the task ({names})"
+            raise ValueError(f"{wrong}; were the predictions made for another task?")
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -170,7 +156,5 @@ def _check_columns(predictions: pd.DataFrame, where: str = "") -> None:
     """ValueError for a column that is missing."""
     missing = [name for name in COLUMNS if name not in predictions]
     if missing:
-        raise ValueError(
-            f"{where}the predictions lack the column(s) {', '.join(missing)}; "
-            f"needed are {', '.join(COLUMNS)}"
-        )
+        lacking = f"{where}the predictions lack the column(s) {', '.join(missing)}"
+        raise ValueError(f"{lacking}; needed are {', '.join(COLUMNS)}")

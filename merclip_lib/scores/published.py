@@ -43,10 +43,8 @@ def read_published(path: str | Path = PUBLISHED) -> pd.DataFrame:
             for part, (uf1, uar) in parts.items():
                 if part not in known:
                     raise ValueError(f"{where}: {task} has no part {part!r}")
-                _check_shares((uf1, uar), where)
-                method, selection = entry["method"], entry["selection"]
-                source = _source(content, entry, where) if uf1 or uar else ""
-                rows.append((task, part, method, selection, uf1, uar, source))
+                source = _source(content, entry, where, (uf1, uar))
+                rows.append((task, part, entry["method"], entry["selection"], uf1, uar, source))
     columns = "task part method selection uf1 uar source".split()
     return pd.DataFrame(rows, columns=columns).astype({"uf1": float, "uar": float})
 
@@ -57,12 +55,11 @@ def read_published_traps(path: str | Path = PUBLISHED) -> pd.DataFrame:
     Raises:
         ValueError: as `read_published`.
     """
-    content = _content(path)
-    rows = []
+    content, rows = _content(path), []
     for entry in content["traps"]:
-        where = f"{path}, {entry['trap']}"
-        _check_shares((entry["honest"], entry["trapped"]), where)
-        rows.append(entry | {"source": _source(content, entry, where)})
+        figures = entry["honest"], entry["trapped"]
+        source = _source(content, entry, f"{path}, {entry['trap']}", figures)
+        rows.append(entry | {"source": source})
     table = pd.DataFrame(rows)
     table.insert(5, "change", (table["trapped"] - table["honest"]).round(4))
     return table
@@ -86,7 +83,8 @@ def comparable_runs(runs: Sequence, data_hash: str, task: str, protocol: str) ->
         trapped = config.selection == "best_on_test" and protocol == "honest"
         if (config.task, config.protocol, config.subjects, config.folds) != (task, protocol, 0, 0):
             continue
-        if trapped or config.held_out != "subject" or _data_hash(run.folder) != data_hash:
+        data = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))["data"]
+        if trapped or config.held_out != "subject" or data["hash"] != data_hash:
             continue
         groups.setdefault(dataclasses.replace(config, seed=0), []).append(run)
     return list(groups.values())
@@ -144,11 +142,9 @@ def ledger_of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:
     # ours may stand there several times: runs of other settings are told apart by their source
     keys = ["method", "protocol", "selection", "source"]
     named = rows[keys].fillna("")
-    wide = named.assign(part=rows["part"], text=text).pivot(
-        index=keys, columns="part", values="text"
-    )
+    wide = named.assign(part=rows["part"], text=text).set_index([*keys, "part"])["text"]
+    wide = wide.unstack(sort=False, fill_value="")
     parts = [name for name in ("all", *task_named(task).databases) if name in wide]
-    wide = wide.fillna("").loc[pd.MultiIndex.from_frame(named.drop_duplicates()), parts]
     return wide.reset_index("source")[[*parts, "source"]].rename_axis(columns="")
 
 
@@ -160,23 +156,17 @@ def _content(path: str | Path) -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def _source(content: dict, entry: dict, where: str) -> str:
-    """Where an entry was read, in words; ValueError for an unknown source."""
-    if entry.get("source") not in content["sources"]:
-        raise ValueError(
-            f"{where}: source {entry.get('source')!r} is not among the sources; a figure "
-            "without a source is left out"
-        )
-    return content["sources"][entry["source"]]
+def _source(content: dict, entry: dict, where: str, figures: Sequence[float | None]) -> str:
+    """Where figures were read, in words; "" if none (None) was published.
 
-
-def _check_shares(values: Sequence[float | None], where: str) -> None:
-    """ValueError for a value outside [0, 1]; None is a figure that was not published."""
-    for value in values:
-        if value is not None and not 0 <= value <= 1:
+    Raises:
+        ValueError: a figure outside [0, 1], or an unknown source.
+    """
+    given = [value for value in figures if value is not None]
+    for value in given:
+        if not 0 <= value <= 1:
             raise ValueError(f"{where}: {value} is no share of 1; write 78.3 % as 0.783")
-
-
-def _data_hash(run_folder: Path) -> str:
-    """The hash of the clip store that a run was trained on."""
-    return json.loads((run_folder / "run.json").read_text(encoding="utf-8"))["data"]["hash"]
+    if given and entry.get("source") not in content["sources"]:
+        unknown = f"{where}: source {entry.get('source')!r} is not among the sources"
+        raise ValueError(f"{unknown}; a figure without a source is left out")
+    return content["sources"][entry["source"]] if given else ""

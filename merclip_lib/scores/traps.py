@@ -7,17 +7,16 @@ Varanka et al. 2023 (epoch, fold averages, split) and the programs named in
 data/cards/published.yaml.
 """
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from merclip_lib.scores import bootstrap
-from merclip_lib.scores.bootstrap import DEFAULT, Resampling, ScoringRule, pooled
+from merclip_lib.scores.bootstrap import DEFAULT, Classes, Resampling, ScoringRule, Tables, pooled
 from merclip_lib.scores.metrics import metric_of
 from merclip_lib.scores.verdicts import claims, in_numbers, side_of_change, side_of_zero
 
@@ -26,8 +25,7 @@ pooled_uar = pooled("uar")
 VERDICTS = {1: "inflates", -1: "deflates", 0: "no clear change"}
 
 
-@dataclass(frozen=True)
-class TrapEffect:
+class TrapEffect(NamedTuple):
     """A number counted honestly and with a trap: each with its interval, and their difference.
 
     Values are means over seeds; all intervals come from the same resamples of subjects. `change`
@@ -59,9 +57,9 @@ class TrapEffect:
 
 
 def measure_trap(
-    honest: Sequence[pd.DataFrame],
-    trapped: Sequence[pd.DataFrame],
-    classes: Sequence[str],
+    honest: Tables,
+    trapped: Tables,
+    classes: Classes,
     right: ScoringRule = pooled_uf1,
     wrong: ScoringRule = pooled_uf1,
     resampling: Resampling = DEFAULT,
@@ -96,13 +94,12 @@ def measured_together(effects: Mapping[str, TrapEffect]) -> pd.DataFrame:
         A row per effect: name, its numbers, p_holm, verdict (by p_holm) and a sentence that says
         it all.
     """
-    table = pd.DataFrame([{"name": name, **dataclasses.asdict(e)} for name, e in effects.items()])
+    table = pd.DataFrame([{"name": name, **e._asdict()} for name, e in effects.items()])
     table["p_holm"] = bootstrap.holm(table["p"])
     sides = [side_of_change(*pair) for pair in zip(table["change"], table["p_holm"], strict=True)]
     table["verdict"] = [VERDICTS[side] for side in sides]
     changes = table[["name", "change", "low", "high", "p", "p_holm"]]
-    changes = changes.assign(name=changes["name"] + ":")
-    table["sentence"] = claims(changes, *(VERDICTS[side] for side in (1, -1, 0)))
+    table["sentence"] = claims(changes.assign(name=table["name"] + ":"), *VERDICTS.values())
     return table
 
 
@@ -141,13 +138,10 @@ def read_epochs(run_folder: str | Path) -> pd.DataFrame:
     for fold in json.loads((folder / "run.json").read_text(encoding="utf-8"))["folds"]:
         path = folder / fold / "epochs.csv"
         if not path.is_file():
-            raise ValueError(
-                f"{path}: this run did not record its epochs; delete the folder {folder.name} of "
-                "the run store and train it again"
-            )
-        text = {"clip_id": str, "prediction": str}
-        part = pd.read_csv(path, dtype=text, keep_default_na=False)
-        parts.append(part.assign(fold=fold))
+            remedy = f"delete the folder {folder.name} of the run store and train it again"
+            raise ValueError(f"{path}: this run did not record its epochs; {remedy}")
+        text = dict.fromkeys(("clip_id", "prediction"), str)
+        parts.append(pd.read_csv(path, dtype=text, keep_default_na=False).assign(fold=fold))
     return pd.concat(parts, ignore_index=True)[["fold", "epoch", "clip_id", "prediction"]]
 
 
@@ -178,15 +172,11 @@ def best_on_test(predictions: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFram
             raise ValueError(f"epoch {epoch} of fold {fold!r} does not predict each clip once")
     if set(epochs["clip_id"]) != set(clips.index):
         raise ValueError("the epochs are of other clips than the predictions")
-    truth = clips["truth"].loc[epochs["clip_id"]].to_numpy()
-    right = epochs.assign(right=epochs["prediction"].to_numpy() == truth)
-    count = right.groupby(["fold", "epoch"])["right"].sum()
-    best = {fold: rows.droplevel("fold").idxmax() for fold, rows in count.groupby("fold")}
-    chosen = epochs[epochs["epoch"] == epochs["fold"].map(best)]
-    chosen = chosen.set_index("clip_id").loc[clips.index]
-    return clips.assign(
-        prediction=chosen["prediction"], epoch=chosen["epoch"], selection="best_on_test"
-    ).reset_index()
+    right = epochs["prediction"] == epochs["clip_id"].map(clips["truth"])
+    best = right.groupby([epochs["fold"], epochs["epoch"]]).sum().groupby("fold").idxmax()
+    chosen = epochs.set_index(["fold", "epoch"]).loc[list(best)].reset_index("epoch")
+    clips[["prediction", "epoch"]] = chosen.set_index("clip_id")[["prediction", "epoch"]]
+    return clips.assign(selection="best_on_test").reset_index()
 
 
 def matched_by_row_order(predictions: pd.DataFrame, listed: Sequence[str]) -> pd.DataFrame:

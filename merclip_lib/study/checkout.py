@@ -27,10 +27,8 @@ def root_with(folder: str) -> Path:
     root = find_root()
     if root and (root / folder).is_dir():
         return root
-    raise ValueError(
-        f"{folder}/ is not installed with the package: call this in a copy of the repository "
-        f"(there is none from {Path.cwd()} upwards)"
-    )
+    nowhere = f"there is none from {Path.cwd()} upwards"
+    raise ValueError(f"{folder}/ is only in a copy of the repository: call this in one ({nowhere})")
 
 
 def default_runs() -> Path:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from merclip_lib.config import Config
@@ -59,9 +60,10 @@ def run(
     if in_place and profile != "standard":
         raise ValueError("--in-place is for the standard profile: it rewrites the notebooks")
     root = Path(root or root_with("notebooks"))
-    paths = [path for path in notebook_paths(root / "notebooks") if path.name.startswith(only)]
+    numbered = sorted(root.glob("notebooks/[0-9][0-9]_*.ipynb"))
+    paths = [path for path in numbered if path.name.startswith(only)]
     if not paths:
-        raise ValueError(f"no notebook begins with {only!r}")
+        raise ValueError(f"no numbered notebook in {root / 'notebooks'} begins with {only!r}")
     output = root / "runs" / "notebooks" / profile
     figures = root / "figures" if in_place else root / "runs" / "figures" / profile
     common = {"figures_dir": str(figures)}
@@ -82,24 +84,10 @@ def run(
             say.finish()
     for name in ("results.csv", "ablations.csv"):
         if (figures / name).is_file():
-            say(f"\n{name}\n{_table(figures / name)}")
+            table = pd.read_csv(figures / name).round(3)
+            say(f"\n{name}\n{table.to_string(index=False)}")
     say(f"\nnotebooks: {root / 'notebooks' if in_place else output}\nfigures:   {figures}")
     return output
-
-
-def _table(path: Path) -> str:
-    """A CSV for the terminal."""
-    import pandas as pd
-
-    return pd.read_csv(path).round(3).to_string(index=False)
-
-
-def notebook_paths(folder: Path) -> list[Path]:
-    """The numbered notebooks of a folder, in order; ValueError where there are none."""
-    paths = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
-    if not paths:
-        raise ValueError(f"no numbered notebooks in {folder}; run this in a copy of the repository")
-    return paths
 
 
 def parameters_of(notebook: Path) -> dict[str, Any]:
@@ -124,10 +112,8 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
         try:
             defaults[key] = ast.literal_eval(entry["default"])
         except (ValueError, SyntaxError):
-            raise ValueError(
-                f"{name}: the default of parameter {key!r} is {entry['default']!r}; write a plain "
-                "literal"
-            ) from None
+            unread = f"{name}: the default of parameter {key!r} is {entry['default']!r}"
+            raise ValueError(f"{unread}; write a plain literal") from None
     return defaults
 
 
@@ -160,10 +146,9 @@ def check_values(
             continue
         hint = _as_float(value) if kind is float and isinstance(value, str) else ""
         written = reprlib.repr(value)[:80]
-        raise ValueError(
-            f"{name}: parameter {key!r} is {written} ({type(value).__name__}) but should be "
-            f"{kind.__name__}, as in the default {defaults[key]!r}{hint}"
-        )
+        wrong = f"{name}: parameter {key!r} is {written} ({type(value).__name__})"
+        right = f"{kind.__name__}, as in the default {defaults[key]!r}{hint}"
+        raise ValueError(f"{wrong} but should be {right}")
     return {**defaults, **parameters}
 
 
@@ -197,26 +182,19 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     Path(output).parent.mkdir(parents=True, exist_ok=True)
+    cell = {"kernel_name": "python3", "execution_timeout": CELL_SECONDS}
+    silent: dict[str, Any] = {"progress_bar": False, "extra_arguments": ["--log-level=ERROR"]}
+    paths = {"input_path": str(notebook), "output_path": str(output), "cwd": str(notebook.parent)}
     try:
         with environment(QUIET):
-            papermill.execute_notebook(
-                str(notebook),
-                str(output),
-                parameters,
-                cwd=str(Path(notebook).parent),
-                kernel_name="python3",
-                execution_timeout=CELL_SECONDS,
-                progress_bar=False,
-                extra_arguments=["--log-level=ERROR"],
-            )
+            papermill.execute_notebook(**paths, parameters=parameters, **cell, **silent)
         return
     except papermill.PapermillExecutionError as error:
         where, kind, text = f"cell [{error.exec_count}]", error.ename, error.evalue
     except (CellTimeoutError, DeadKernelError) as error:
         where, kind, text = "a cell", type(error).__name__, str(error)
     why = f"{kind}: {(text.strip().splitlines() or [''])[-1]}"
-    name = Path(notebook).name
-    raise NotebookError(f"{name} failed in {where}: {why} (partial output: {output})")
+    raise NotebookError(f"{notebook.name} failed in {where}: {why} (partial output: {output})")
 
 
 def write_clean(executed: Path, target: Path) -> None:
@@ -228,11 +206,8 @@ def write_clean(executed: Path, target: Path) -> None:
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata["kernelspec"] = kernel
     notebook.metadata["language_info"] = {"name": "python"}  # its version is the machine's
-    notebook.cells = [
-        cell
-        for cell in notebook.cells
-        if "injected-parameters" not in cell.metadata.get("tags", [])
-    ]
+    cells = notebook.cells
+    notebook.cells = [c for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
     executed_cells = [cell for cell in notebook.cells if cell.get("execution_count")]
     for number, cell in enumerate(executed_cells, 1):  # the injected cell had counted
         for counted in (cell, *cell.outputs):

@@ -19,9 +19,8 @@ from merclip_lib.recipes import SYNTHME, values_of
 from merclip_lib.study import notebooks
 from merclip_lib.study.checkout import root_with
 
-ARTEFACTS: dict[str, dict[str, Any]] = yaml.safe_load(
-    Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8")
-)
+_TABLE = Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8")
+ARTEFACTS: dict[str, dict[str, Any]] = yaml.safe_load(_TABLE)
 GRID = "06_ablations"  # takes days at the paper's size: never started here
 MADE = "made"  # below the folder of a task: all that its notebooks write
 
@@ -107,24 +106,22 @@ def _run(notebook: Path, given: dict[str, Any], options: dict[str, Any]) -> str:
 
 def _collect(name: str, artefact: Mapping[str, Any], folder: Path) -> list[str]:
     """Copy the files of an artefact; says what is not there."""
-    missing = []
-    for figure in artefact.get("figures", ()):
-        file = folder / MADE / f"{figure}.pdf"
+    figures = [f"{figure}.pdf" for figure in artefact.get("figures", ())]
+    tables = [f"{artefact['table']}.csv"] if "table" in artefact else []
+    missing, rows = [], artefact.get("rows", ())
+    for name_of_file in (*figures, *tables):
+        file = folder / MADE / name_of_file
         if not file.is_file():
-            missing.append(f"{artefact['notebook']} made no {figure}.pdf of this set")
-            continue
-        with replacing(folder / file.name) as temporary:
-            shutil.copyfile(file, temporary)
-    if "table" in artefact:
-        file = folder / MADE / f"{artefact['table']}.csv"
-        if not file.is_file():
-            return [*missing, f"{artefact['notebook']} made no {file.name} of this set"]
-        table, rows = pd.read_csv(file), artefact.get("rows")
-        if rows:
+            missing.append(f"{artefact['notebook']} made no {file.name} of this set")
+        elif file.suffix == ".pdf":
+            with replacing(folder / file.name) as temporary:
+                shutil.copyfile(file, temporary)
+        else:
+            table = pd.read_csv(file)
             missing += [f"no run of {row}" for row in rows if row not in set(table["name"])]
-            table = table[table["name"].isin(rows)]
-        write_csv(table, folder / f"{name}.csv", "%.7g")
-        write_text(folder / f"{name}.tex", as_latex(table, artefact["shows"]))
+            table = table[table["name"].isin(rows)] if rows else table
+            write_csv(table, folder / f"{name}.csv", "%.7g")
+            write_text(folder / f"{name}.tex", as_latex(table, artefact["shows"]))
     return missing
 
 

@@ -1,22 +1,11 @@
 """Recipes in words, and the commands that run them."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from merclip_lib import recipes
 from merclip_lib.config import REFERENCE, Config, stamp
-from merclip_lib.recipes import (
-    FILES,
-    PAPER,
-    PRETRAINING,
-    PROGRAM,
-    RELEASED,
-    SYNTHME,
-    Released,
-    recipe,
-    released,
-    values_of,
-)
 from merclip_lib.study.checkout import MARK as NOTEBOOK
 from merclip_lib.study.notebooks import papermill_command, parameters_of
 
@@ -33,37 +22,34 @@ def sources(name: str, config: Config) -> dict[str, str]:
         none was released for the task; "program", what all of them do; "ours", a default of this
         library; or "given", a change by the caller.
     """
-    base, default, source = values_of(name), Config(), {}
-    for field in fields(Config):
-        key, value = field.name, getattr(config, field.name)
-        if config.protocol == "reference" and key in {**REFERENCE, "protocol": ""}:
+    values, source = recipes.values_of(name), {}
+    base = asdict(Config()) | values
+    for key, value in asdict(config).items():
+        if config.protocol == "reference" and key in (*REFERENCE, "protocol"):
             source[key] = "program"
-        elif value != base.get(key, getattr(default, key)):
+        elif value != base[key]:
             source[key] = "given"
-        elif key not in base or name in SYNTHME:
+        elif key not in values or name in recipes.SYNTHME:
             source[key] = "ours"
-        elif key in Released._fields:
+        elif key in recipes.MOST:
             source[key] = file_of(name) or "most"
         else:
-            source[key] = "program" if key in PROGRAM else "paper"
-    source["task"] = "ours" if name in SYNTHME else "paper"
-    return source
+            source[key] = "program" if key in recipes.PROGRAM else "paper"
+    return source | {"task": "ours" if name in recipes.SYNTHME else "paper"}
 
 
 def file_of(name: str) -> str:
     """The released configuration that a recipe follows, "" where there is none."""
-    return name if name in RELEASED else FILES.get(name, "")
+    return name if name in recipes.RELEASED else recipes.FILES.get(name, "")
 
 
 def differences(name: str, config: Config) -> dict[str, tuple]:
     """(value in the base, value here) of every field that differs; the base is the honest PAPER
     with what most released configurations have, for SynthME the library's defaults."""
-    base = asdict(Config()) | {"task": config.task}
-    if name not in SYNTHME:
-        most = Released(config.task)._asdict()
-        base |= PAPER | PROGRAM | {key: most[key] for key in most if key in base}
-    here = asdict(config)
-    return {key: (base[key], value) for key, value in here.items() if value != base[key]}
+    base = asdict(Config(task=config.task))
+    if name not in recipes.SYNTHME:
+        base |= recipes.MOST | recipes.PAPER | recipes.PROGRAM
+    return {key: (base[key], here) for key, here in asdict(config).items() if here != base[key]}
 
 
 def commands(name: str, config: Config) -> list[str]:
@@ -72,26 +58,23 @@ def commands(name: str, config: Config) -> list[str]:
     Paths inside the notebook start at notebooks/. Words in capitals are to be filled in: the clip
     store, the weights file, and RUN, the folder that the first line makes in runs/dfme.
     """
-    if name in SYNTHME:
+    if name in recipes.SYNTHME:
         return [_papermill(name, config, {})]
     files: dict[str, Any] = {"weights": "WEIGHTS", "store_dir": "STORE", "extra_seeds": []}
-    if config.task == PRETRAINING:
+    if config.task == recipes.PRETRAINING:
         return [_papermill(name, config, files)]
-    start = recipe(PRETRAINING, config.protocol)
+    start = recipes.recipe(recipes.PRETRAINING, config.protocol)
     first = {**files, "store_dir": "DFME_STORE", "runs_dir": "../runs/dfme", "keep_network": True}
     second = {**files, "init_from": "../runs/dfme/RUN"}
-    return [_papermill(PRETRAINING, start, first), _papermill(name, config, second)]
+    return [_papermill(recipes.PRETRAINING, start, first), _papermill(name, config, second)]
 
 
 def _papermill(name: str, config: Config, files: dict[str, Any]) -> str:
     """The line with what differs from the notebook's own parameters."""
     default = asdict(Config()) | (parameters_of(NOTEBOOK) if NOTEBOOK.is_file() else {})
-    switched = REFERENCE if config.protocol == "reference" else {}
-    changed = {
-        key: value
-        for key, value in asdict(config).items()
-        if value != default[key] and key not in switched
-    }
+    if config.protocol == "reference":
+        default |= REFERENCE
+    changed = {key: value for key, value in asdict(config).items() if value != default[key]}
     return papermill_command(NOTEBOOK, Path(f"{name}.ipynb"), {**changed, **files})
 
 
@@ -99,7 +82,7 @@ def as_dict(name: str, config: Config) -> dict[str, Any]:
     """All about a recipe in plain values: fields with sources, differences, stamp, commands."""
     source, values = sources(name, config), asdict(config)
     differ = differences(name, config)
-    row = {} if name in SYNTHME else released(name)._asdict()
+    row = {} if name in recipes.SYNTHME else recipes.released(name)
     return {
         "recipe": name,
         "configuration": file_of(name),
@@ -114,22 +97,17 @@ def as_dict(name: str, config: Config) -> dict[str, Any]:
 
 def as_text(name: str, config: Config) -> str:
     """The same for reading."""
-    report, synthetic = as_dict(name, config), name in SYNTHME
-    lines = [f"{name}, protocol {config.protocol}"]
-    if not synthetic:
-        lines.append(
-            f"after the released configuration {report['configuration']}"
-            if report["configuration"]
-            else "no configuration was released for this task: its values are what most have"
-        )
-    lines.append("")
+    report, ours = as_dict(name, config), name in recipes.SYNTHME
+    followed = "no configuration was released for this task: its values are what most have"
+    if report["configuration"]:
+        followed = f"after the released configuration {report['configuration']}"
+    lines = [f"{name}, protocol {config.protocol}", *([] if ours else [followed]), ""]
     for key, entry in report["values"].items():
         lines.append(f"{key:<20}{str(entry['value']) or '(empty)':<20}{entry['source']}")
-    if not synthetic:
+    if not ours:
         lines += ["", "no settings here"]
         lines += [f"  {key:<18}{value}" for key, value in report["not_settings"].items()]
-        lines.append("  augmentation      AugMix of magnitude 1 besides; ours has its jitter alone")
-    base = "the library's defaults" if synthetic else "what most of the paper's recipes have"
+    base = "the library's defaults" if ours else "what most of the paper's recipes have"
     lines += ["", f"differs from {base} in"]
     for key, entry in report["differences"].items():
         lines.append(f"  {key:<18}{entry['base']!s} -> {entry['here']!s}")

@@ -61,15 +61,11 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
             length = int.from_bytes(file.read(8), "little")
             is_safetensors = file.read(1) == b"{" and length < path.stat().st_size
     except OSError as error:
-        raise ValueError(
-            f"{str(path)[:200]}: no such weights file ({error.strerror}); leave `weights` empty "
-            "for the tiny ones"
-        ) from None
+        absent = f"{str(path)[:200]}: no such weights file ({error.strerror})"
+        raise ValueError(f"{absent}; leave `weights` empty for the tiny ones") from None
     if part := _PART.search(path.name):
-        raise ValueError(
-            f"{path}: is number {part[1]} of {part[2]} files that belong together; save all their "
-            "tensors in one file and name that"
-        )
+        number = f"{path}: is number {part[1]} of {part[2]} files that belong together"
+        raise ValueError(f"{number}; save all their tensors in one file and name that")
     if not is_safetensors:  # whatever the ending says
         state = key_layouts.unwrap(published.read_torch_file(path), str(path))
         if any(tensor.is_meta for tensor in state.values()):

@@ -42,20 +42,17 @@ def fetch(name: str, size: str) -> Path:
         ValueError: the name is unknown, or the download fails; then the message says what to
             fetch by hand.
     """
+    absent = f"weights {name!r}: no such file, and no"
     if size not in MODELS:
-        raise ValueError(
-            f"weights {name!r}: no such file, and no weights are published for size {size}; "
-            f"published sizes: {', '.join(MODELS)}"
-        )
+        sizes = ", ".join(MODELS)
+        raise ValueError(f"{absent} weights are published for size {size}; known sizes: {sizes}")
     from open_clip import list_pretrained_tags_by_model
     from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 
     tags = list_pretrained_tags_by_model(MODELS[size])
     if name not in tags:
-        raise ValueError(
-            f"weights {name!r}: no such file, and no open_clip name of a {size} with QuickGELU; "
-            f"known names: {', '.join(tags)}"
-        )
+        names = f"open_clip name of a {size} with QuickGELU; known names: {', '.join(tags)}"
+        raise ValueError(f"{absent} {names}")
     source = get_pretrained_cfg(MODELS[size], name)
     try:
         # The plain address first: OpenAI's holds the checksum, and fails at once without network.
@@ -70,14 +67,11 @@ def _by_hand(source: dict) -> str:
     """How to get a file of open_clip's table without open_clip."""
     from open_clip.constants import HF_SAFE_WEIGHTS_NAME
 
-    ways, file = [], HF_SAFE_WEIGHTS_NAME
-    if url := source.get("url"):
-        file = url.rsplit("/", 1)[-1]
-        checksum = _checksum_in(url)
-        ways.append(f"{file} from {url}" + (f" (SHA-256 {checksum})" if checksum else ""))
-    if repository := source.get("hf_hub"):
-        ways.append(f"{HF_SAFE_WEIGHTS_NAME} from the model repository {repository.rstrip('/')}")
-    return f"By hand: fetch {', or '.join(ways)}, copy it here and name it: weights=/path/to/{file}"
+    url, repository = source["url"], source["hf_hub"].rstrip("/")
+    of_hub = f"{HF_SAFE_WEIGHTS_NAME} of the model repository {repository}" if repository else ""
+    name = url.rsplit("/", 1)[-1] or HF_SAFE_WEIGHTS_NAME
+    places = ", or ".join(filter(None, (url, of_hub)))
+    return f"By hand: fetch {places}, and name it: weights=/path/to/{name}"
 
 
 def _checksum_in(url: str) -> str:

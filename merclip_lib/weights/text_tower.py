@@ -29,14 +29,13 @@ from merclip_lib.text.bank import build_text_bank, text_tower, tokenizer
 from merclip_lib.text.facs import parse
 from merclip_lib.text.sentences import PHRASES, is_mentioned
 from merclip_lib.weights.files import TOKENS, save_weights
-from merclip_lib.weights.load import BUNDLED, load_text_tower
+from merclip_lib.weights.load import load_text_tower
 from merclip_lib.weights.wordings import WHATEVER, Example, pair_items, training_text
 
 SIZE = SIZES["merclip-tiny"]
 UNKNOWN = 512  # embeddings that the words outside the training text share
 SIDE = 0.7  # length of a side's direction, where the unit's is 1
 DATA = "text alone: text_words.yaml and the sentences of the library; no picture, no emotion"
-BUNDLED_TEXT = BUNDLED.with_name("text-tiny.safetensors")
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,7 @@ def material(text: list[Example], seed: int) -> Material:
     square = nn.init.orthogonal_(torch.empty(SIZE.embed_dim, SIZE.embed_dim), generator=generator)
     unknown = torch.randn(UNKNOWN, SIZE.embed_dim, generator=generator)[word]
     alone = torch.tensor([example.annotation == WHATEVER for example in text])[:, None]
-    weights = [
-        meaning("" if example.annotation == WHATEVER else example.annotation) for example in text
-    ]
+    weights = [meaning(example.annotation.replace(WHATEVER, "")) for example in text]
     units = torch.stack(weights) @ square[: len(weights[0])]
     return Material(places, tokens, F.normalize(torch.where(alone, unknown, units), dim=-1))
 
@@ -126,24 +123,22 @@ def train(tower: nn.Module, data: Material, settings: TextSettings) -> list[floa
     return curve
 
 
-def make_text_tower(out: Path = BUNDLED_TEXT, settings: TextSettings | None = None) -> dict:
+def make_text_tower(out: Path, settings: TextSettings) -> dict:
     """Train the text tower and write weights and card.
 
     Args:
         out: the weights file; the card stands beside it.
-        settings: how; by default as the bundled one was made.
+        settings: how; the defaults are those of the bundled one.
 
     Returns:
         The card: settings, curve, and the test of the file as it is loaded.
 
     Raises:
-        ValueError: fewer than 10 steps, no safetensors file, or it cannot be written.
+        ValueError: fewer than 10 steps, or it cannot be written.
     """
-    settings, started = settings or TextSettings(), time.monotonic()
+    started = time.monotonic()
     if settings.steps < 10:
         raise ValueError(f"steps is {settings.steps}; the learning rate needs 10 to rise and fall")
-    if out.suffix != ".safetensors":
-        raise ValueError(f"{out}: the text tower is a safetensors file; name it {out}.safetensors")
     count = min(settings.sentences, settings.steps * settings.batch_size)
     data = material(training_text(count, settings.seed), settings.seed)
     torch.manual_seed(settings.seed)

@@ -90,9 +90,8 @@ def _annotation(rng: random.Random, doubt: float) -> str:
 def _library_example(rng: random.Random) -> Example:
     """A sentence as the study says it."""
     annotation = _annotation(rng, doubt=0.03)
-    return Example(
-        rng.choice(TEMPLATES).format(describe(annotation, rng.choice(STYLES))), annotation
-    )
+    sentence = rng.choice(TEMPLATES).format(describe(annotation, rng.choice(STYLES)))
+    return Example(sentence, annotation)
 
 
 def _free_example(rng: random.Random) -> Example:

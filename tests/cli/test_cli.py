@@ -1,12 +1,15 @@
 """The command line as a student calls it."""
 
 import dataclasses
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from merclip_lib.__main__ import main
+from merclip_lib.__main__ import COMMANDS, main
+from merclip_lib.cli.options import read_commands
 from merclip_lib.data.store import open_store
 from merclip_lib.study import notebooks, sweeps
 from merclip_lib.study.notebooks import NotebookError
@@ -82,3 +85,16 @@ def test_test_command_passes_arguments_and_exit_code_through():
     assert merclip("test", "--collect-only", "-q", "tests/cli/test_cli.py").returncode == 0
     assert merclip("test", "tests/no_such_file.py").returncode == 4
     assert merclip("describe", "4", "--banana").returncode == 2
+
+
+def test_the_page_of_commands_names_what_there_is_and_what_the_readme_shows():
+    assert set(read_commands()) == set(COMMANDS)
+    readme = Path(__file__).resolve().parents[2] / "README.md"
+    shown = re.findall(r"^merclip (\w+)", readme.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(shown) > 10 and set(shown) <= set(COMMANDS)
+
+
+def test_help_names_both_words_of_a_setting(capsys):
+    with pytest.raises(SystemExit):
+        main(["sweep", "--help"])
+    assert "-p KEY VALUE" in capsys.readouterr().out

@@ -15,20 +15,7 @@ import merclip_lib
 from merclip_lib.augment import REGIONS
 from merclip_lib.config import Config, config_hash
 from merclip_lib.data.tasks import TASKS
-from merclip_lib.figures.charts import (
-    ablation_forest,
-    au_emotion_map,
-    confusion_matrix,
-    counts,
-    curves,
-    interval_dots,
-    lines,
-    loso_split,
-    motion_plot,
-    results_bars,
-    similarity_matrix,
-    tsne_panels,
-)
+from merclip_lib.figures.charts import ablation_forest, interval_dots, lines, results_bars
 from merclip_lib.figures.faces import (
     animation,
     clip_strip,
@@ -38,6 +25,16 @@ from merclip_lib.figures.faces import (
     montage,
     overview,
     relevance_overlay,
+)
+from merclip_lib.figures.steps import (
+    au_emotion_map,
+    confusion_matrix,
+    counts,
+    curves,
+    loso_split,
+    motion_plot,
+    similarity_matrix,
+    tsne_panels,
 )
 from merclip_lib.figures.style import CLASS_COLOURS, REGION_COLOURS, Provenance, save_figure
 
@@ -95,7 +92,7 @@ DRAWINGS = {
     ),
     "confusion": lambda: confusion_matrix(np.diag([3, 0, 5]), CLASSES),
     "folds": lambda: loso_split(SUBJECTS, LABELS, np.arange(12).reshape(3, 4)),
-    "results": lambda: results_bars(INTERVALS, chance=1 / 3),
+    "results": lambda: results_bars(INTERVALS),
     "ablation": lambda: ablation_forest(INTERVALS),
     "t-SNE": lambda: tsne_panels(
         {"z": RNG.random((12, 2)), "o": RNG.random((12, 2))},

@@ -18,7 +18,7 @@ from merclip_lib.protocol.loso import FoldJob, run_fold
 from merclip_lib.protocol.one_fold import best_epoch, merit_of, train_fold
 from merclip_lib.protocol.plan import RunPlan, is_finished
 from merclip_lib.runs import store as run_store
-from merclip_lib.scores.metrics import score, score_by
+from merclip_lib.scores.metrics import score
 from merclip_lib.scores.traps import best_on_test, read_epochs
 from merclip_lib.text.bank import bank_of_clips
 from merclip_lib.training import loop
@@ -134,8 +134,8 @@ def test_split_carries_its_column(tmp_path):
     config = dataclasses.replace(FAST, held_out="split", folds=0)
     predictions = serial(config, store, tmp_path).predictions
     assert predictions["split"].value_counts().to_dict() == {"test A": 7, "test B": 7}
-    scores = score_by(predictions, "split", TASKS[config.task].classes)
-    assert list(scores) == ["test A", "test B"]
+    for _, part in predictions.groupby("split"):
+        assert 0 <= score(part, TASKS[config.task].classes).uf1 <= 1
 
 
 @pytest.fixture(scope="module")

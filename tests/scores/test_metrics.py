@@ -17,7 +17,7 @@ from merclip_lib.scores.bootstrap import (
     paired_difference,
     subject_interval,
 )
-from merclip_lib.scores.metrics import METRICS, confusion, read_predictions, score, score_by
+from merclip_lib.scores.metrics import METRICS, confusion, read_predictions, score
 from merclip_lib.scores.verdicts import claims, p_in_words
 
 CLASSES = ("anger", "disgust", "others")
@@ -84,15 +84,6 @@ def test_precision_is_not_recall():
     rows = score(table([0, 0, 1], [0, 1, 1]), CLASSES).per_class.set_index("class")
     assert rows.loc["anger", ["precision", "recall"]].tolist() == [1, 0.5]
     assert rows.loc["disgust", ["precision", "recall"]].tolist() == [0.5, 1]
-
-
-def test_score_by_database():
-    predictions = table([0, 1, 2, 0, 1, 2], [0, 1, 2, 1, 2, 0])
-    predictions["database"] = ["SMIC"] * 3 + ["SAMM"] * 3
-    scores = score_by(predictions, "database", CLASSES)
-    assert {name: value.uf1 for name, value in scores.items()} == {"SMIC": 1, "SAMM": 0}
-    with pytest.raises(ValueError, match="'fold'"):
-        score_by(predictions, "fold", CLASSES)
 
 
 def test_row_order_does_not_matter():

@@ -1,6 +1,5 @@
 """The traps on tables small enough to work out by hand, and what must hold on any table."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -233,7 +232,7 @@ def test_figure_of_two_ways_says_the_change(intervals):
     measured = traps.measure_trap(
         [HAND], [HAND.assign(prediction=HAND.truth)], CLASSES, resampling=Resampling(20)
     )
-    rows = pd.DataFrame([{"name": "copied truth", **dataclasses.asdict(measured)}])
+    rows = pd.DataFrame([{"name": "copied truth", **measured._asdict()}])
     rows = rows if intervals else rows[["name", "honest", "trapped", "change"]]
     axes = two_ways(rows, "SynthME: two ways").axes[0]
     written = " ".join(text.get_text() for text in axes.texts).replace("\N{MINUS SIGN}", "-")

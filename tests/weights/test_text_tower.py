@@ -16,9 +16,8 @@ from merclip_lib.text.bank import bank_of_clips, build_text_bank, clip_sentences
 from merclip_lib.text.facs import parse
 from merclip_lib.text.sentences import PHRASES, TEMPLATES, describe
 from merclip_lib.weights.files import read_weights, save_weights
-from merclip_lib.weights.load import build_model, load_text_tower
+from merclip_lib.weights.load import build_model, bundled, load_text_tower
 from merclip_lib.weights.text_tower import (
-    BUNDLED_TEXT,
     TextSettings,
     make_text_tower,
     meaning,
@@ -26,6 +25,7 @@ from merclip_lib.weights.text_tower import (
 )
 from merclip_lib.weights.wordings import WHATEVER, four_words, pair_items, training_text
 
+BUNDLED_TEXT = bundled("text-tiny")
 SHIPPED = Config(text_weights="text-tiny")
 FEW = TextSettings(sentences=400, steps=12, batch_size=32)
 FEELINGS = """amused angry annoyed anxious ashamed afraid bored contemptuous cheerful delighted
