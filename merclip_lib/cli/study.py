@@ -105,11 +105,11 @@ def _study(given: Namespace) -> int:
     from merclip_lib.study import blocks, design, notebooks
     from merclip_lib.study.checkout import default_runs, root_with
     from merclip_lib.study.progress import Clock, progress_file
-    from merclip_lib.study.tables import write_tables
+    from merclip_lib.study.tables import archive_of, score_archive, write_tables
 
     folder, runs = root_with("notebooks") / "notebooks", given.runs_dir or default_runs()
     study = design.read_study(given.design or folder / "design.yaml")
-    place = blocks.Workplace(study.path.resolve().parent / "study", runs.resolve() / "study")
+    place = blocks.Workplace(archive_of(study.path), runs.resolve() / "study")
     if (given.action == "run") != (given.block is not None):
         raise ValueError("name a block with --block for `run`, and only for it")
     if given.action == "plan":
@@ -120,7 +120,7 @@ def _study(given: Namespace) -> int:
         print(blocks.verify(study, place, given.sample, given.seed).to_string(index=False))
     elif given.action == "score":
         figures = given.figures_dir or folder.parent / "figures"
-        print(*write_tables(study, place.archive, figures), sep="\n")
+        print(*write_tables(score_archive(study, place.archive), figures), sep="\n")
     else:
         blocks.check_block(study, given.block)
         parameters = {"block": given.block, "design": str(study.path.resolve())}

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,35 +12,108 @@ from merclip_lib.files import write_csv
 from merclip_lib.scores.bootstrap import pooled, resampled
 from merclip_lib.scores.families import Finding, judge_family, two_way_interval
 from merclip_lib.scores.metrics import confusion_by_subject
-from merclip_lib.study.archive import predictions_of, read_blocks
+from merclip_lib.study.archive import MADE_BY, predictions_of, read_blocks
 from merclip_lib.study.blocks import plan_blocks
-from merclip_lib.study.design import Cell, Comparison, Entry, Study, cells_of
+from merclip_lib.study.design import (
+    Cell,
+    Comparison,
+    Design,
+    Entry,
+    Study,
+    cells_of,
+    read_study,
+)
 
 PARTS = {"use_text": "text", "use_eim": "eim", "mix": "mix"}
-DIFFERENCES = ["family", "preset", "start", "change", "difference", "low", "high", "p_holm"]
-DIFFERENCES += ["smallest_findable", "equivalent"]
-CONTROLS = ["control", "kind", "preset", "start", "difference", "low", "high", "passed"]
-WHEN = ["factor", "level", "part", "difference", "low", "high"]
+ESTIMATE = ["difference", "low", "high"]
+COLUMNS = {
+    "parts": ["preset", "start", *PARTS.values(), "uf1", "low", "high"],
+    "differences": ["family", "preset", "start", "change", *ESTIMATE]
+    + ["p_holm", "smallest_findable", "equivalent"],
+    "controls": ["control", "kind", "preset", "start", *ESTIMATE, "passed"],
+    "when": ["factor", "level", "part", *ESTIMATE],
+}  # of the files
+HELD = COLUMNS | {
+    "differences": [*COLUMNS["differences"], "verdict"],
+    "controls": [*COLUMNS["controls"], "verdict"],
+    "when": [*COLUMNS["when"], "family", "verdict"],
+}  # of the tables
 
 
-def write_tables(study: Study, archive: Path, figures: Path) -> list[Path]:
-    """Score the archive and write `parts`, `differences`, `controls` and `when` as CSV.
+class Results(NamedTuple):
+    """What a study has to say.
+
+    Attributes:
+        tables: `parts`, `differences`, `controls` and `when`, as `score_archive` makes them;
+            without rows where nothing may be scored yet.
+        sentence: what made them, or what is missing and how to make it.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    sentence: str
+
+
+def archive_of(design: Path) -> Path:
+    """The folder of a design's blocks: `study` beside design.yaml, else one of the same name."""
+    return design.resolve().parent / ("study" if design.stem == "design" else design.stem)
+
+
+def read_results(design: str | Path) -> Results:
+    """The tables of a study if all its blocks are there, and a sentence about it in any case.
+
+    Raises:
+        ValueError: the design is at fault, or a block is damaged.
+    """
+    design, empty = Path(design), {name: pd.DataFrame(columns=c) for name, c in HELD.items()}
+    if not design.is_file():
+        return Results(empty, f"There is no {design.name} here, so this part has nothing to show.")
+    study, archive = read_study(design), archive_of(design)
+    rows, number = _read_all(study, archive)
+    if missing := _missing(rows, number):
+        return Results(
+            empty,
+            f"{len(missing)} of {number} blocks of {design.name} are not in {archive.name}/ yet, "
+            "and nothing is scored before all are there. For each of them: `merclip study run "
+            f"--design notebooks/{design.name} --block N`.",
+        )
+    made = [f"{name} {', '.join(sorted(set(rows[name])))}" for name in MADE_BY]
+    return Results(
+        score_archive(study, archive),
+        f"{len(rows)} trainings in {number} blocks, made by: {'; '.join(made)}.",
+    )
+
+
+def score_archive(study: Study, archive: Path) -> dict[str, pd.DataFrame]:
+    """Score the archive: the columns of COLUMNS, and the `verdict` of every difference.
 
     Raises:
         ValueError: blocks are missing (then nothing is scored), or one is damaged.
     """
-    number = len(plan_blocks(study))
-    rows = read_blocks(study, archive, number)
-    if missing := sorted(set(range(1, number + 1)) - set(rows["block"])):
+    rows, number = _read_all(study, archive)
+    if missing := _missing(rows, number):
         raise ValueError(
             f"{archive}: block {', '.join(map(str, missing))} of {number} is missing; nothing is "
             "scored before all are there: `merclip study run --block N`"
         )
     uf1 = _resampled_uf1(study, rows, archive)
-    tables = {"parts": _parts(study, uf1), **_judged(study, uf1)}
+    return {"parts": _parts(study, uf1), **_judged(study, uf1)}
+
+
+def write_tables(tables: dict[str, pd.DataFrame], figures: Path) -> list[Path]:
+    """Write the tables of `score_archive` as CSV."""
     for name, table in tables.items():
-        write_csv(table, figures / f"{name}.csv", "%.7g")
+        write_csv(table[COLUMNS[name]], figures / f"{name}.csv", "%.7g")
     return [figures / f"{name}.csv" for name in tables]
+
+
+def _read_all(study: Study, archive: Path) -> tuple[pd.DataFrame, int]:
+    """All archived trainings, and how many blocks there must be."""
+    number = len(plan_blocks(study))
+    return read_blocks(study, archive, number), number
+
+
+def _missing(rows: pd.DataFrame, number: int) -> list[int]:
+    return sorted(set(range(1, number + 1)) - set(rows["block"]))
 
 
 def _resampled_uf1(study: Study, rows: pd.DataFrame, archive: Path) -> dict[Cell, np.ndarray]:
@@ -56,19 +130,27 @@ def _at(uf1: dict[Cell, np.ndarray], entry: str, place: tuple[str, str], number:
     return np.column_stack([uf1[Cell(entry, *place, k)] for k in range(number)])
 
 
+def parts_of(design: Design, entry: Entry) -> dict[str, bool]:
+    """Which parts of the method an entry has."""
+    config = design.config | entry.config
+    return {name: bool(config.get(key, True)) for key, name in PARTS.items()}
+
+
 def _parts(study: Study, uf1: dict[Cell, np.ndarray]) -> pd.DataFrame:
     """UF1 of every entry that leaves out parts of the method and changes nothing else."""
-    rows = []
-    for (entry, preset, start), number in sorted(Counter(cell[:3] for cell in uf1).items()):
-        made = study.design.entries[entry]
+    rows, design = [], study.design
+    places = Counter(cell[:3] for cell in uf1)
+    presets, starts = list(design.presets), list(design.starts)
+    for entry, preset, start in sorted(
+        places, key=lambda at: (presets.index(at[1]), starts.index(at[2]), at[0])
+    ):
+        made = design.entries[entry]
         if set(made.config) - set(PARTS) or made != Entry(made.config, made.budget):
             continue
-        config = study.design.config | made.config
-        present = {name: bool(config.get(key, True)) for key, name in PARTS.items()}
-        interval = two_way_interval(_at(uf1, entry, (preset, start), number), study.design.rules)
-        score = dict(zip(("uf1", "low", "high"), interval, strict=True))
-        rows.append({"preset": preset, "start": start, **present, **score})
-    return pd.DataFrame(rows)
+        values = _at(uf1, entry, (preset, start), places[entry, preset, start])
+        score = dict(zip(("uf1", "low", "high"), two_way_interval(values, design.rules)))
+        rows.append({"preset": preset, "start": start, **parts_of(design, made), **score})
+    return pd.DataFrame(rows, columns=HELD["parts"])
 
 
 def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame]:
@@ -91,11 +173,8 @@ def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame
                 controls.append(row | kind)
             for factor, level in c.points.items():
                 when.append(row | {"factor": factor, "level": level, "part": c.part})
-    return {
-        "differences": pd.DataFrame(differences, columns=DIFFERENCES),
-        "controls": pd.DataFrame(controls, columns=CONTROLS),
-        "when": pd.DataFrame(when, columns=WHEN),
-    }
+    made = {"differences": differences, "controls": controls, "when": when}
+    return {name: pd.DataFrame(rows, columns=HELD[name]) for name, rows in made.items()}
 
 
 def passed(control: Comparison, finding: Finding) -> bool:
