@@ -69,12 +69,14 @@ def _add_paper(parser: ArgumentParser) -> None:
 def add_study(command: Callable[..., ArgumentParser]) -> None:
     """`merclip study`: the frozen study."""
     parser = command(_study, "study", "plan, run, score or verify the frozen study")
-    parser.add_argument("action", choices=("plan", "run", "status", "score", "verify"))
+    parser.add_argument(
+        "action", choices=("plan", "run", "status", "score", "references", "readme", "verify")
+    )
     parser.add_argument("--block", type=int, help="run: which block, counted from 1")
     parser.add_argument("--sample", type=int, default=3, help="verify: how many trainings")
     parser.add_argument("--seed", type=int, default=0, help="verify: draws them")
-    parser.add_argument("--design", type=Path, help="its blocks are beside it, in study/")
-    parser.add_argument("--figures-dir", type=Path, help="score: where its tables go")
+    parser.add_argument("--design", type=Path, help="its blocks are beside it (default: in study/)")
+    parser.add_argument("--figures-dir", type=Path, help="score, references: where tables go")
     parser.add_argument("--runs-dir", type=Path, help="populations and unfinished blocks")
 
 
@@ -103,13 +105,16 @@ def _sweep(given: Namespace) -> int:
 
 def _study(given: Namespace) -> int:
     from merclip_lib.study import blocks, design, notebooks
+    from merclip_lib.study.answers import write_readme
     from merclip_lib.study.checkout import default_runs, root_with
     from merclip_lib.study.progress import Clock, progress_file
+    from merclip_lib.study.reference_lines import write_references
     from merclip_lib.study.tables import archive_of, score_archive, write_tables
 
     folder, runs = root_with("notebooks") / "notebooks", given.runs_dir or default_runs()
+    figures = given.figures_dir or folder.parent / "figures"
     study = design.read_study(given.design or folder / "design.yaml")
-    place = blocks.Workplace(archive_of(study.path), runs.resolve() / "study")
+    place = blocks.Workplace(archive_of(study.path.resolve()), runs.resolve() / "study")
     if (given.action == "run") != (given.block is not None):
         raise ValueError("name a block with --block for `run`, and only for it")
     if given.action == "plan":
@@ -118,8 +123,11 @@ def _study(given: Namespace) -> int:
         print(blocks.status(study, place).to_string(index=False))
     elif given.action == "verify":
         print(blocks.verify(study, place, given.sample, given.seed).to_string(index=False))
+    elif given.action == "references":
+        print(write_references(study, place, figures))
+    elif given.action == "readme":
+        print(write_readme(folder.parent / "README.md", figures))
     elif given.action == "score":
-        figures = given.figures_dir or folder.parent / "figures"
         print(*write_tables(score_archive(study, place.archive), figures), sep="\n")
     else:
         blocks.check_block(study, given.block)

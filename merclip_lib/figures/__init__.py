@@ -1,6 +1,6 @@
 """Figures: arrays in, a matplotlib Figure out, one style for all notebooks (paper, experiments).
 
-`charts` draws numbers, `faces` draws clips, `style` holds colours and saves figures with their
+`charts` draws numbers, `effects` a study's, `faces` draws clips, `style` holds colours and saves figures with their
 provenance. A notebook may use the names below.
 """
 
@@ -10,10 +10,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "charts": (
-            "ablation_forest au_emotion_map confusion_matrix counts courses curves heat_map "
-            "interval_dots lines loso_split motion_plot results_bars "
-            "similarity_matrix tsne_panels two_ways"
+            "au_emotion_map confusion_matrix counts courses curves heat_map interval_dots "
+            "loso_split motion_plot results_bars similarity_matrix tsne_panels two_ways"
         ).split(),
+        "effects": ["build_up", "effect_curves", "verdict_forest"],
         "faces": (
             "animation clip_strip difference gif heated image_grid mix_grid montage overview "
             "relevance_overlay"

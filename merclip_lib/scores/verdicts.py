@@ -5,7 +5,12 @@ show a difference. Where several questions are asked at once, a p-value correcte
 decides in the place of the interval.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
+
+from merclip_lib.scores.families import Rules
 
 CLEAR = 0.05  # below it a p-value says that a difference is there
 WORDS = {1: "helps", -1: "hurts", 0: "does not show a difference"}
@@ -33,6 +38,24 @@ def verdict(name: str, mean: float, low: float, high: float, measure: str = "UF1
         raise ValueError(f"{name}: {mean} lies outside its interval [{low}, {high}]")
     word = WORDS[side_of_zero(low, high)]
     return f"{name} {word} ({measure} {in_numbers(mean, low, high)})"
+
+
+def finding_in_words(name: str, finding: Mapping[str, Any], rules: Rules) -> str:
+    """One sentence on a difference of a family: its verdict (Holm, equivalence), and the numbers.
+
+    Args:
+        name: what a has and b has not, and where; the sentence begins with it.
+        finding: the fields of `families.Finding`.
+        rules: of the study.
+    """
+    numbers = in_numbers(finding["difference"], finding["low"], finding["high"], finding["p_holm"])
+    numbers = f"(UF1 {numbers} after Holm's correction)"
+    if finding["verdict"] in ("helps", "hurts"):
+        return f"{name} {finding['verdict']} {numbers}"
+    if finding["verdict"] == "equivalent":
+        return f"{name} makes no difference of {rules.exclude:g} or more {numbers}"
+    found = f"found an effect of {finding['smallest_findable']:.3f}"
+    return f"{name}: the study cannot tell {numbers}; it would most likely have {found}"
 
 
 def side_of_change(change: float, p: float) -> int:

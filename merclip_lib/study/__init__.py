@@ -3,8 +3,8 @@
 Not in the paper. `notebooks` runs them, `kernel` sets them up, `sweeps` runs a grid, `paper`
 collects tables and figures, `cost` says what a run will take, `progress` shows how far it is,
 `checkout` knows where the notebooks are. The frozen study: `design` says what is trained and
-compared, `blocks` trains it, `archive` keeps what was predicted, `tables` scores it. A notebook
-may use the names below.
+compared, `blocks` trains it, `archive` keeps what was predicted, `tables` scores it, `answers` says it
+in words, `own` trains beside it. A notebook may use the names below.
 """
 
 import lazy_loader
@@ -14,9 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "checkout": ["NOTEBOOKS"],
         "kernel": ["given", "setup", "versions"],
-        "notebooks": ["papermill_command"],
-        "grids": ["read_grid"],
-        "sweeps": ["Selection", "sweep"],
+        "sweeps": ["compared"],
         "design": ["read_study"],
         "blocks": [
             "Workplace",
@@ -27,7 +25,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "verify",
         ],
         "archive": ["predictions_of", "read_blocks"],
-        "tables": ["write_tables"],
+        "tables": ["read_results", "write_tables"],
+        "reference_lines": ["read_references"],
+        "own": ["Here", "own_trials", "train_here"],
+        "answers": (
+            "answer_controls answer_curves answer_differences answer_here answer_parts named "
+            "with_full"
+        ).split(),
         "cost": ["estimate", "flops", "growth"],
     },
 )

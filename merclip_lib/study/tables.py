@@ -12,7 +12,7 @@ from merclip_lib.files import write_csv
 from merclip_lib.scores.bootstrap import pooled, resampled
 from merclip_lib.scores.families import Finding, judge_family, two_way_interval
 from merclip_lib.scores.metrics import confusion_by_subject
-from merclip_lib.study.archive import MADE_BY, predictions_of, read_blocks
+from merclip_lib.study.archive import MADE_BY, block_file, predictions_of, read_blocks
 from merclip_lib.study.blocks import plan_blocks
 from merclip_lib.study.design import (
     Cell,
@@ -33,19 +33,13 @@ COLUMNS = {
     "controls": ["control", "kind", "preset", "start", *ESTIMATE, "passed"],
     "when": ["factor", "level", "part", *ESTIMATE],
 }  # of the files
-HELD = COLUMNS | {
-    "differences": [*COLUMNS["differences"], "verdict"],
-    "controls": [*COLUMNS["controls"], "verdict"],
-    "when": [*COLUMNS["when"], "family", "verdict"],
-}  # of the tables
 
 
 class Results(NamedTuple):
     """What a study has to say.
 
     Attributes:
-        tables: `parts`, `differences`, `controls` and `when`, as `score_archive` makes them;
-            without rows where nothing may be scored yet.
+        tables: as `score_archive` makes them; without rows where nothing may be scored yet.
         sentence: what made them, or what is missing and how to make it.
     """
 
@@ -55,7 +49,7 @@ class Results(NamedTuple):
 
 def archive_of(design: Path) -> Path:
     """The folder of a design's blocks: `study` beside design.yaml, else one of the same name."""
-    return design.resolve().parent / ("study" if design.stem == "design" else design.stem)
+    return design.parent / ("study" if design.stem == "design" else design.stem)
 
 
 def read_results(design: str | Path) -> Results:
@@ -64,37 +58,29 @@ def read_results(design: str | Path) -> Results:
     Raises:
         ValueError: the design is at fault, or a block is damaged.
     """
-    design, empty = Path(design), {name: pd.DataFrame(columns=c) for name, c in HELD.items()}
+    design, empty = Path(design), {name: _table(name, []) for name in COLUMNS}
     if not design.is_file():
-        return Results(empty, f"There is no {design.name} here, so this part has nothing to show.")
+        return Results(empty, f"There is no {design}: write a design of this name and run it.")
     study, archive = read_study(design), archive_of(design)
-    rows, number = _read_all(study, archive)
-    if missing := _missing(rows, number):
-        return Results(
-            empty,
-            f"{len(missing)} of {number} blocks of {design.name} are not in {archive.name}/ yet, "
-            "and nothing is scored before all are there. For each of them: `merclip study run "
-            f"--design notebooks/{design.name} --block N`.",
-        )
-    made = [f"{name} {', '.join(sorted(set(rows[name])))}" for name in MADE_BY]
-    return Results(
-        score_archive(study, archive),
-        f"{len(rows)} trainings in {number} blocks, made by: {'; '.join(made)}.",
-    )
+    if missing := _missing(study, archive):
+        return Results(empty, f"{missing}.")
+    rows = read_blocks(study, archive, len(plan_blocks(study)))
+    made = "; ".join(f"{name} {', '.join(sorted(set(rows[name])))}" for name in MADE_BY)
+    return Results(score_archive(study, archive), f"{len(rows)} trainings, made by: {made}.")
 
 
 def score_archive(study: Study, archive: Path) -> dict[str, pd.DataFrame]:
-    """Score the archive: the columns of COLUMNS, and the `verdict` of every difference.
+    """Score the archive: `parts`, `differences`, `controls` and `when`.
+
+    Returns:
+        Tables with the columns of COLUMNS and, for all differences, the `verdict`.
 
     Raises:
         ValueError: blocks are missing (then nothing is scored), or one is damaged.
     """
-    rows, number = _read_all(study, archive)
-    if missing := _missing(rows, number):
-        raise ValueError(
-            f"{archive}: block {', '.join(map(str, missing))} of {number} is missing; nothing is "
-            "scored before all are there: `merclip study run --block N`"
-        )
+    if missing := _missing(study, archive):
+        raise ValueError(missing)
+    rows = read_blocks(study, archive, len(plan_blocks(study)))
     uf1 = _resampled_uf1(study, rows, archive)
     return {"parts": _parts(study, uf1), **_judged(study, uf1)}
 
@@ -106,14 +92,17 @@ def write_tables(tables: dict[str, pd.DataFrame], figures: Path) -> list[Path]:
     return [figures / f"{name}.csv" for name in tables]
 
 
-def _read_all(study: Study, archive: Path) -> tuple[pd.DataFrame, int]:
-    """All archived trainings, and how many blocks there must be."""
+def _table(name: str, rows: list) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=[*COLUMNS[name], "verdict"])
+
+
+def _missing(study: Study, archive: Path) -> str:
+    """Which blocks are not in the archive, and how to make them; empty if all are there."""
     number = len(plan_blocks(study))
-    return read_blocks(study, archive, number), number
-
-
-def _missing(rows: pd.DataFrame, number: int) -> list[int]:
-    return sorted(set(range(1, number + 1)) - set(rows["block"]))
+    gone = [str(k) for k in range(1, number + 1) if not block_file(archive, k).is_file()]
+    command = f"merclip study run --design {study.path} --block N"
+    text = f"{archive}: block {', '.join(gone)} of {number} is missing; nothing is scored before "
+    return f"{text}all are there: `{command}`" if gone else ""
 
 
 def _resampled_uf1(study: Study, rows: pd.DataFrame, archive: Path) -> dict[Cell, np.ndarray]:
@@ -136,21 +125,24 @@ def parts_of(design: Design, entry: Entry) -> dict[str, bool]:
     return {name: bool(config.get(key, True)) for key, name in PARTS.items()}
 
 
+def changes_parts_alone(entry: Entry) -> bool:
+    """Whether an entry leaves out parts of the method and changes nothing else."""
+    return set(entry.config) <= set(PARTS) and entry == Entry(entry.config, entry.budget)
+
+
 def _parts(study: Study, uf1: dict[Cell, np.ndarray]) -> pd.DataFrame:
     """UF1 of every entry that leaves out parts of the method and changes nothing else."""
     rows, design = [], study.design
     places = Counter(cell[:3] for cell in uf1)
-    presets, starts = list(design.presets), list(design.starts)
-    for entry, preset, start in sorted(
-        places, key=lambda at: (presets.index(at[1]), starts.index(at[2]), at[0])
-    ):
+    order = [*design.presets, *design.starts]
+    for entry, preset, start in sorted(places, key=lambda at: [*map(order.index, at[1:]), at[0]]):
         made = design.entries[entry]
-        if set(made.config) - set(PARTS) or made != Entry(made.config, made.budget):
+        if not changes_parts_alone(made):
             continue
         values = _at(uf1, entry, (preset, start), places[entry, preset, start])
-        score = dict(zip(("uf1", "low", "high"), two_way_interval(values, design.rules)))
-        rows.append({"preset": preset, "start": start, **parts_of(design, made), **score})
-    return pd.DataFrame(rows, columns=HELD["parts"])
+        interval = two_way_interval(values, design.rules)
+        rows.append([preset, start, *parts_of(design, made).values(), *interval, ""])
+    return _table("parts", rows)
 
 
 def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame]:
@@ -174,7 +166,7 @@ def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame
             for factor, level in c.points.items():
                 when.append(row | {"factor": factor, "level": level, "part": c.part})
     made = {"differences": differences, "controls": controls, "when": when}
-    return {name: pd.DataFrame(rows, columns=HELD[name]) for name, rows in made.items()}
+    return {name: _table(name, rows) for name, rows in made.items()}
 
 
 def passed(control: Comparison, finding: Finding) -> bool:
