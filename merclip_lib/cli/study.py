@@ -68,10 +68,9 @@ def _add_paper(parser: ArgumentParser) -> None:
 
 def add_study(command: Callable[..., ArgumentParser]) -> None:
     """`merclip study`: the frozen study."""
-    parser = command(_study, "study", "plan, run, score or verify the frozen study")
-    parser.add_argument(
-        "action", choices=("plan", "run", "status", "score", "references", "readme", "verify")
-    )
+    parser = command(_study, "study", "plan, run, score, show or verify the frozen study")
+    actions = "plan run status score references readme verify".split()
+    parser.add_argument("action", choices=actions)
     parser.add_argument("--block", type=int, help="run: which block, counted from 1")
     parser.add_argument("--sample", type=int, default=3, help="verify: how many trainings")
     parser.add_argument("--seed", type=int, default=0, help="verify: draws them")

@@ -1,7 +1,7 @@
 """Figures: arrays in, a matplotlib Figure out, one style for all notebooks (paper, experiments).
 
-`charts` draws numbers, `effects` a study's, `faces` draws clips, `style` holds colours and saves figures with their
-provenance. A notebook may use the names below.
+`charts` draws numbers, `effects` those of a study, `faces` draws clips, `style` holds colours and
+saves figures with their provenance. A notebook may use the names below.
 """
 
 import lazy_loader

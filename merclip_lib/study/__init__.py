@@ -3,8 +3,9 @@
 Not in the paper. `notebooks` runs them, `kernel` sets them up, `sweeps` runs a grid, `paper`
 collects tables and figures, `cost` says what a run will take, `progress` shows how far it is,
 `checkout` knows where the notebooks are. The frozen study: `design` says what is trained and
-compared, `blocks` trains it, `archive` keeps what was predicted, `tables` scores it, `answers` says it
-in words, `own` trains beside it. A notebook may use the names below.
+compared, `blocks` trains it, `archive` keeps what was predicted, `tables` scores it,
+`answers` says it in words, `reference_lines` stand beside it, `own` trains beside it. A notebook
+may use the names below.
 """
 
 import lazy_loader
@@ -16,14 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "kernel": ["given", "setup", "versions"],
         "sweeps": ["compared"],
         "design": ["read_study"],
-        "blocks": [
-            "Workplace",
-            "plan_blocks",
-            "plan_text",
-            "run_block",
-            "train_and_test",
-            "verify",
-        ],
+        "blocks": "Workplace plan_blocks plan_text run_block train_and_test verify".split(),
         "archive": ["predictions_of", "read_blocks"],
         "tables": ["read_results", "write_tables"],
         "reference_lines": ["read_references"],

@@ -132,9 +132,7 @@ def write_readme(readme: Path, figures: Path) -> Path:
     begin, end = MARKS
     text = readme.read_text(encoding="utf-8")
     if not 0 <= text.find(begin) < text.find(end):
-        raise ValueError(
-            f"{readme}: the results go between the lines {begin} and {end}; write them"
-        )
+        raise ValueError(f"{readme} has no lines {begin} and {end}, between which results go")
     before, after = text.split(begin)[0], text.split(end)[1]
     table = results_table(pd.read_csv(figures / "parts.csv"))
     write_text(readme, f"{before}{begin}\n\n{table}\n\n{end}{after}")

@@ -1,7 +1,7 @@
 """Trainings of one's own beside the frozen ones, on a development population or on another set."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ class Here:
     """What is trained here, on whom, and where it starts.
 
     Attributes:
-        task: of the configuration.
+        task: of the configuration; empty: that of the preset.
         preset: of the development population.
         start: of the design; empty takes neither its weights nor its epochs and learning rate.
         number: of the development population.
@@ -32,7 +32,7 @@ class Here:
         sizes: people, clips, test_people, test_clips instead of those of the preset.
     """
 
-    task: str
+    task: str = ""
     preset: str = "casme2-like"
     start: str = "dfme"
     number: int = 0
@@ -59,16 +59,16 @@ def own_trials(design: Design, names: Sequence[str], entry: Any, here: Here) -> 
     if isinstance(entry, Mapping) and entry:
         entries[YOURS], entry = Entry(dict(entry)), YOURS
     wanted = [*names, *([entry] if entry else [])]
-    known = {"entry": (wanted, entries), "preset": ([here.preset], design.presets)}
-    for what, (asked, there) in (known | {"start": ([here.start], {"", *design.starts})}).items():
-        for name in asked:
-            if name not in there:
-                raise ValueError(f"the design has no {what} {name!r}{did_you_mean(name, there)}")
-    last = design.seeds["development"][1]
+    known: dict[str, Iterable[str]] = dict.fromkeys(wanted, entries)
+    known |= {here.preset: design.presets, here.start: ["", *design.starts]}
+    for name, there in known.items():
+        if name not in there:
+            raise ValueError(f"the design has no {name!r}{did_you_mean(name, there)}")
+    kind, last = design.presets[here.preset], design.seeds["development"][1]
     other = replace(
         design,
         seeds=design.seeds | {"test": [last, last]},
-        presets={here.preset: replace(design.presets[here.preset], task=here.task, **here.sizes)},
+        presets={here.preset: replace(kind, task=here.task or kind.task, **here.sizes)},
         starts=design.starts | {"": [{}]},
         budgets={name: {"": {}, **budget} for name, budget in design.budgets.items()},
         entries={

@@ -216,7 +216,7 @@ def compared(
         high], and where the clips are those of the first entry the paired difference to it with
         its interval, and its p-value corrected for all of them.
     """
-    rows, p = [], {}
+    rows, p = list[dict](), dict[int, float]()
     for entry, predictions in tables.items():
         value, low, high = mean_and_interval(predictions, classes[entry])
         row = {"entry": entry, "seeds": len(predictions), "uf1": value, "low": low, "high": high}

@@ -165,7 +165,7 @@ def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame
                 controls.append(row | kind)
             for factor, level in c.points.items():
                 when.append(row | {"factor": factor, "level": level, "part": c.part})
-    made = {"differences": differences, "controls": controls, "when": when}
+    made: dict[str, list] = {"differences": differences, "controls": controls, "when": when}
     return {name: _table(name, rows) for name, rows in made.items()}
 
 
