@@ -126,9 +126,7 @@ def invented(trial, skill: float) -> pd.DataFrame:
     table["clip_id"] = [f"{subject}/{k}" for k, subject in enumerate(table["subject"])]
     own = np.random.default_rng([trial.cell.population, *"".join(map(str, trial.cell)).encode()])
     right = own.random(len(table)) < skill
-    return table.assign(
-        prediction=np.where(right, table["truth"], own.choice(classes, len(table)))
-    )
+    return table.assign(prediction=np.where(right, table["truth"], own.choice(classes, len(table))))
 
 
 def write_archive(study, archive: Path, skill) -> None:

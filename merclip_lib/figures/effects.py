@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.textpath import TextPath
 
 from merclip_lib.figures import style
 from merclip_lib.figures.charts import MARKERS
@@ -18,7 +19,6 @@ from merclip_lib.figures.style import GREY, INK, SERIES, WIDTH, panels
 VERDICT_COLOURS = {"helps": style.BLUE, "hurts": style.VERMILION, "equivalent": style.GREEN}
 VERDICT_COLOURS |= {"cannot tell": GREY, "passed": style.BLUE, "failed": style.VERMILION}
 DASHES = ("-", "--", ":", "-.")
-CHARACTER = 4.4  # points, of a tick label
 
 
 def build_up(
@@ -116,7 +116,8 @@ def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in U
     figure, axes = panels(title, WIDTH, 0.7 + 1.8 * shape[0], *shape, sharey=True)
     for factor, panel in zip(factors, axes.flat, strict=False):
         of = table[table["factor"] == factor]
-        levels, numbers = _levels(of["level"])
+        levels = list(dict.fromkeys(map(str, of["level"])))
+        numbers = all(isinstance(level, int | float) for level in of["level"])
         for k, part in enumerate(parts):
             rows = of[of["part"] == part]
             x = np.array([levels.index(str(level)) for level in rows["level"]])
@@ -143,20 +144,12 @@ def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in U
     return figure
 
 
-def _levels(values: pd.Series) -> tuple[list[str], bool]:
-    """The levels of a factor in order, and whether they are numbers."""
-    levels = list(dict.fromkeys(map(str, values)))
-    try:
-        return sorted(levels, key=float), True
-    except ValueError:
-        return levels, False
-
-
 def _names_at_left(axes: Iterable[Axes], names: list[str]) -> None:
     """Names of rows, left-aligned."""
+    widths = [TextPath((0, 0), name, size=7.5).get_extents().width for name in names]
     for panel in axes:
         panel.set_yticks(range(len(names)), names, ha="left")
-        panel.tick_params(axis="y", length=0, pad=CHARACTER * max(map(len, names), default=0))
+        panel.tick_params(axis="y", length=0, pad=4 + max(widths, default=0))
 
 
 def _legend(figure: Figure, axes: np.ndarray) -> None:

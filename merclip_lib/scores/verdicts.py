@@ -49,13 +49,12 @@ def finding_in_words(name: str, finding: Mapping[str, Any], rules: Rules) -> str
         rules: of the study.
     """
     numbers = in_numbers(finding["difference"], finding["low"], finding["high"], finding["p_holm"])
-    numbers = f"(UF1 {numbers} after Holm's correction)"
     if finding["verdict"] in ("helps", "hurts"):
-        return f"{name} {finding['verdict']} {numbers}"
+        return f"{name} {finding['verdict']} (UF1 {numbers})"
     if finding["verdict"] == "equivalent":
-        return f"{name} makes no difference of {rules.exclude:g} or more {numbers}"
-    found = f"found an effect of {finding['smallest_findable']:.3f}"
-    return f"{name}: the study cannot tell {numbers}; it would most likely have {found}"
+        return f"{name} makes no difference of {rules.exclude:g} or more (UF1 {numbers})"
+    finds = f"{finding['smallest_findable']:.3f} with a power of {rules.power:g}"
+    return f"{name}: the study cannot tell (UF1 {numbers}); it finds {finds}"
 
 
 def side_of_change(change: float, p: float) -> int:

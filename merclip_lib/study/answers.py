@@ -34,7 +34,7 @@ def named(asked: pd.DataFrame) -> pd.DataFrame:
     """Differences or controls with a `name`: what was changed or controlled, and where."""
     control = "control" in asked
     what = asked["kind"] + " control: " + asked["control"] if control else asked["change"]
-    return asked.assign(name=what + " (" + asked["preset"] + ", from " + asked["start"] + ")")
+    return asked.assign(name=what + " (" + asked["preset"] + " from " + asked["start"] + ")")
 
 
 def with_full(parts: pd.DataFrame) -> pd.DataFrame:
@@ -68,10 +68,10 @@ def answer_differences(differences: pd.DataFrame, rules: Rules) -> str:
     if differences.empty:
         return NOTHING
     counts = differences["verdict"].value_counts()
-    told = ", ".join(f"{verdict} {number}" for verdict, number in counts.items())
+    told = ", ".join(f"{verdict}: {number}" for verdict, number in counts.items())
     rows = named(differences).to_dict("records")
     lines = [f"* {finding_in_words(row['name'], row, rules)}." for row in rows]
-    return "\n".join([f"**Answer.** {len(rows)} questions: {told}.", "", *lines])
+    return "\n".join([f"**Answer.** {told}; Holm's correction for {len(rows)}.", "", *lines])
 
 
 def answer_controls(controls: pd.DataFrame) -> str:
@@ -108,10 +108,11 @@ def answer_here(here: pd.DataFrame, loso: bool) -> str:
             verb = SIDES[side_of_change(row["difference"], row["p_holm"])] if loso else "minus"
             p = (row["p_holm"],) if loso else ()
             numbers = in_numbers(row["difference"], row["from"], row["to"], *p)
-            line += f"; it {verb} {first} ({numbers}{' after Holm' if loso else ''})"
+            line += f"; it {verb} {first} ({numbers})"
         lines.append(f"{line}.")
     one = "One training of each on one population is an illustration: the verdicts are those of "
-    head = "One subject or group held out at a time:" if loso else f"{one}the frozen study alone."
+    held_out = "People held out, p-values after Holm's correction:"
+    head = held_out if loso else f"{one}the frozen study alone."
     return "\n".join([f"**Answer.** {head}", "", *lines])
 
 

@@ -80,7 +80,7 @@ def run(
             if in_place:
                 write_clean(output / path.name, path)
             say.finish()
-    for name in ("results.csv", "ablations.csv"):
+    for name in ("results.csv", "parts.csv"):
         if (figures / name).is_file():
             say(f"\n{name}\n{_table(figures / name)}")
     say(f"\nnotebooks: {root / 'notebooks' if in_place else output}\nfigures:   {figures}")

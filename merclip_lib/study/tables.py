@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -165,8 +165,16 @@ def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame
                 controls.append(row | kind)
             for factor, level in c.points.items():
                 when.append(row | {"factor": factor, "level": level, "part": c.part})
+    factors = [row["factor"] for row in when]
+    when.sort(key=lambda row: (factors.index(row["factor"]), *_rank(row["level"])))
     made: dict[str, list] = {"differences": differences, "controls": controls, "when": when}
     return {name: _table(name, rows) for name, rows in made.items()}
+
+
+def _rank(level: Any) -> tuple[bool, float]:
+    """Numbers in their order, then words in that of the design."""
+    word = isinstance(level, str)
+    return word, 0.0 if word else float(level)
 
 
 def passed(control: Comparison, finding: Finding) -> bool:
