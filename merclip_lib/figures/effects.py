@@ -106,7 +106,7 @@ def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in U
     """Differences against the levels of each factor, a panel each; filled: after Holm not zero.
 
     Args:
-        table: [factor, level, part, difference, low, high, verdict].
+        table: [factor, level, part, difference, low, high, verdict]; levels are text, in order.
         title: of the figure.
         label: of the upright axes.
     """
@@ -116,11 +116,11 @@ def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in U
     figure, axes = panels(title, WIDTH, 0.7 + 1.8 * shape[0], *shape, sharey=True)
     for factor, panel in zip(factors, axes.flat, strict=False):
         of = table[table["factor"] == factor]
-        levels = list(dict.fromkeys(map(str, of["level"])))
-        numbers = all(isinstance(level, int | float) for level in of["level"])
+        levels = list(dict.fromkeys(of["level"]))
+        numbers = not any(map(str.isalpha, "".join(levels)))
         for k, part in enumerate(parts):
             rows = of[of["part"] == part]
-            x = np.array([levels.index(str(level)) for level in rows["level"]])
+            x = np.array([levels.index(level) for level in rows["level"]])
             rows, x = rows.iloc[np.argsort(x)], np.sort(x) + 0.16 * (k - (len(parts) - 1) / 2)
             colour, filled = SERIES[k], rows["verdict"].isin(["helps", "hurts"])
             panel.vlines(x, rows["low"], rows["high"], color=colour, lw=1.2)

@@ -92,7 +92,7 @@ def answer_curves(when: pd.DataFrame) -> str:
     lines = []
     for (factor, part), rows in when.groupby(["factor", "part"], sort=False):
         groups = rows.groupby("verdict", sort=False)["level"]
-        said = [f"{verdict} at {', '.join(map(str, levels))}" for verdict, levels in groups]
+        said = [f"{verdict} at {', '.join(levels)}" for verdict, levels in groups]
         lines.append(f"* {part}, {str(factor).replace('_', ' ')}: {'; '.join(said)}.")
     return "\n".join(["**Answer.** After Holm's correction:", "", *lines]) if lines else NOTHING
 

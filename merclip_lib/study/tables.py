@@ -167,6 +167,7 @@ def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame
                 when.append(row | {"factor": factor, "level": level, "part": c.part})
     factors = [row["factor"] for row in when]
     when.sort(key=lambda row: (factors.index(row["factor"]), *_rank(row["level"])))
+    when = [row | {"level": str(row["level"])} for row in when]
     made: dict[str, list] = {"differences": differences, "controls": controls, "when": when}
     return {name: _table(name, rows) for name, rows in made.items()}
 
