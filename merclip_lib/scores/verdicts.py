@@ -1,8 +1,7 @@
 """Sentences about differences that follow from the numbers.
 
-A difference with its interval allows three verdicts: it helps, it hurts, or this data does not
-show a difference. Where several questions are asked at once, a p-value corrected for all of them
-decides in the place of the interval.
+Where several questions are asked at once, a p-value corrected for all of them decides; an interval
+shows the size. In a study the verdict is that of its family (`families`), here it gets its words.
 """
 
 from collections.abc import Mapping
@@ -13,31 +12,11 @@ import pandas as pd
 from merclip_lib.scores.families import Rules
 
 CLEAR = 0.05  # below it a p-value says that a difference is there
-WORDS = {1: "helps", -1: "hurts", 0: "does not show a difference"}
 
 
 def side_of_zero(low: float, high: float) -> int:
     """On which side of zero an interval lies: 1 above, -1 below, 0 where it holds zero."""
     return 1 if low > 0 else -1 if high < 0 else 0
-
-
-def verdict(name: str, mean: float, low: float, high: float, measure: str = "UF1") -> str:
-    """One sentence on a paired difference (larger is better): what its interval allows, no more.
-
-    Args:
-        name: what was changed; the sentence begins with it.
-        mean: the difference.
-        low: lower end of its interval.
-        high: upper end of its interval.
-        measure: what differs.
-
-    Raises:
-        ValueError: when low <= mean <= high does not hold.
-    """
-    if not low <= mean <= high:
-        raise ValueError(f"{name}: {mean} lies outside its interval [{low}, {high}]")
-    word = WORDS[side_of_zero(low, high)]
-    return f"{name} {word} ({measure} {in_numbers(mean, low, high)})"
 
 
 def finding_in_words(name: str, finding: Mapping[str, Any], rules: Rules) -> str:
