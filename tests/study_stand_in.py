@@ -1,6 +1,7 @@
 """A small study, whose populations are noise and whose trainings take no time: not a test."""
 
 import dataclasses
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ import tiny_runs
 import yaml
 
 from merclip_lib.data.store import META, open_store
+from merclip_lib.data.tasks import task_named
 from merclip_lib.runs.executors import Execution
 from merclip_lib.study import blocks, design
-from merclip_lib.study.blocks import Workplace, run_block
+from merclip_lib.study.archive import block_file, row_of, write_block
+from merclip_lib.study.blocks import Workplace, plan_blocks, run_block
 from merclip_lib.study.design import read_study
 
 CLASSES = tiny_runs.CLASSES
@@ -111,6 +114,32 @@ def predictions(trial, skill: float) -> pd.DataFrame:
 def train(trial, populations) -> pd.DataFrame:
     """A network that knows more with LocalStaticFaceMix, and says so to nobody."""
     return predictions(trial, 0.8 if trial.config.mix else 0.3)
+
+
+def invented(trial, skill: float) -> pd.DataFrame:
+    """As `predictions`, for any task: as many clips as the test has, of classes drawn once."""
+    classes, test = task_named(trial.config.task).classes, trial.test
+    people = np.arange(test.clips) % test.people
+    table = pd.DataFrame({"subject": [f"p{person:03d}" for person in people]})
+    drawn = np.random.default_rng(test.seed)
+    table["truth"] = drawn.choice(classes, len(table))
+    table["clip_id"] = [f"{subject}/{k}" for k, subject in enumerate(table["subject"])]
+    own = np.random.default_rng([trial.cell.population, *"".join(map(str, trial.cell)).encode()])
+    right = own.random(len(table)) < skill
+    return table.assign(prediction=np.where(right, table["truth"], own.choice(classes, len(table))))
+
+
+def write_archive(study, archive: Path, skill) -> None:
+    """An archive of invented answers; `skill` says what share of them a training knows."""
+    for number, part in enumerate(plan_blocks(study), 1):
+        rows = []
+        for trial in part:
+            digest = hashlib.sha256(str(trial.test).encode()).hexdigest()[:8]
+            file = archive / f"test-{trial.test.preset}-{digest}.csv"
+            row = row_of(trial, invented(trial, skill(trial)), file)
+            made_by = {"design": study.hash, "code": "0" * 12, "commit": "c0ffee"}
+            rows.append(row | made_by | {"processor": "none", "torch": "none", "seconds": 1.0})
+        write_block(block_file(archive, number), rows)
 
 
 def place(folder: Path, train=train, execution=SERIAL) -> Workplace:

@@ -34,11 +34,14 @@ def _sweep(given: Namespace) -> int:
 
 def _study(given: Namespace) -> int:
     from merclip_lib.study import blocks, design, notebooks
+    from merclip_lib.study.answers import write_readme
     from merclip_lib.study.checkout import default_runs, root_with
     from merclip_lib.study.progress import Clock, progress_file
-    from merclip_lib.study.tables import write_tables
+    from merclip_lib.study.reference_lines import write_references
+    from merclip_lib.study.tables import score_archive, write_tables
 
     folder, runs = root_with("notebooks") / "notebooks", given.runs_dir or default_runs()
+    figures = given.figures_dir or folder.parent / "figures"
     study = design.read_study(given.design or folder / "design.yaml")
     place = blocks.Workplace(study.archive, runs.resolve() / "study", device=given.device)
     if (given.action == "run") != (given.block is not None):
@@ -49,9 +52,12 @@ def _study(given: Namespace) -> int:
         print(blocks.status(study, place).to_string(index=False))
     elif given.action == "verify":
         print(blocks.verify(study, place, given.sample, given.seed).to_string(index=False))
+    elif given.action == "references":
+        print(write_references(study, place, figures))
+    elif given.action == "readme":
+        print(write_readme(folder.parent / "README.md", figures))
     elif given.action == "score":
-        figures = given.figures_dir or folder.parent / "figures"
-        print(*write_tables(study, place.archive, figures), sep="\n")
+        print(*write_tables(score_archive(study, place.archive), figures), sep="\n")
     else:
         blocks.check_block(study, given.block)
         parameters = {"block": given.block, "design": str(study.path.resolve())}

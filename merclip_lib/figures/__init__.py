@@ -1,7 +1,7 @@
 """Figures: arrays in, a matplotlib Figure out, one style for all notebooks (paper, experiments).
 
-`steps` draws what the method does, `charts` results, `faces` clips; `style` holds colours and saves
-figures with their provenance. A notebook may use the names below.
+`steps` draws what the method does, `charts` results, `effects` those of a study, `faces` clips;
+`style` holds colours and saves figures with their provenance. A notebook may use the names below.
 """
 
 import lazy_loader
@@ -13,7 +13,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "au_emotion_map confusion_matrix counts curves heat_map loso_split motion_plot "
             "similarity_matrix tsne_panels"
         ).split(),
-        "charts": "ablation_forest courses interval_dots lines results_bars two_ways".split(),
+        "charts": "courses interval_dots results_bars two_ways".split(),
+        "effects": ["build_up", "effect_curves", "verdict_forest"],
         "faces": (
             "animation clip_strip difference gif heated image_grid mix_grid montage overview "
             "relevance_overlay"

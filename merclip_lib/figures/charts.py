@@ -33,38 +33,6 @@ def results_bars(table: pd.DataFrame, title: str = "Results on SynthME") -> Figu
     return figure
 
 
-def ablation_forest(
-    table: pd.DataFrame,
-    title: str = "SynthME: what each part is worth",
-    label: str = "difference in UF1",
-) -> Figure:
-    """Paired differences with intervals about zero, and as numbers; table [name, mean, low, high].
-
-    A row far off the others (its interval begins beyond twice their range) would squeeze them:
-    it is an arrow at the edge, and its numbers say the rest.
-    """
-    figure, grid = panels(title, WIDTH, 0.9 + 0.25 * len(table))
-    axes = grid[0, 0]
-    nearest = np.where(table.low * table.high > 0, np.minimum(abs(table.low), abs(table.high)), 0)
-    ends = np.maximum(abs(table.low), abs(table.high)).to_numpy()
-    far = nearest > 2 * np.median(ends)
-    edge = 1.15 * (ends[~far].max() if (~far).any() else ends.max())
-    axes.axvline(0, color=GREY, lw=0.8)
-    for y, (row, off) in enumerate(zip(table.itertuples(), far, strict=True)):
-        colour = BLUE if row.low > 0 or row.high < 0 else GREY
-        if off:
-            tip = edge if row.mean > 0 else -edge
-            arrow = {"arrowstyle": "-|>", "color": colour, "lw": 1.6}
-            axes.annotate("", (tip, y), (0.8 * tip, y), arrowprops=arrow)
-        else:
-            axes.hlines(y, row.low, row.high, color=colour, lw=1.6)
-            axes.scatter(row.mean, y, color=colour, s=22, zorder=3)
-        _at_right(axes, y, f"{row.mean:+.3f} [{row.low:+.3f}, {row.high:+.3f}]", fontsize=7.5)
-    axes.set(yticks=range(len(table)), yticklabels=table.name, ylim=(len(table) - 0.4, -0.6))
-    axes.set(xlabel=f"{label} (grey: interval holds zero)", xlim=(-edge, edge))
-    return figure
-
-
 def interval_dots(
     table: pd.DataFrame,
     title: str,
@@ -87,19 +55,6 @@ def interval_dots(
     axes.set(xlabel=label, xlim=limits)
     if len(groups) > 1:
         _legend_below(figure, axes, ncols=5)
-    return figure
-
-
-def lines(table: pd.DataFrame, title: str, x: str, y: str, chance: float | None = None) -> Figure:
-    """Lines with bands (intervals), one per name; table [name, x, value, low, high]."""
-    figure, grid = panels(title, WIDTH / 1.6, 2.6)
-    axes = grid[0, 0]
-    for k, (name, rows) in enumerate(table.groupby("name", sort=False)):
-        axes.plot(rows.x, rows.value, MARKERS[k % 5] + "-", ms=3.5, color=SERIES[k], label=name)
-        axes.fill_between(rows.x, rows.low, rows.high, color=SERIES[k], alpha=0.15, lw=0)
-    _chance(axes.axhline, chance)
-    axes.set(xlabel=x, ylabel=y)
-    _legend_below(figure, axes, ncols=3)
     return figure
 
 

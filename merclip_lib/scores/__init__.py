@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "bootstrap": (
             "Resampling bootstrap_interval clip_differences holm paired_difference subject_interval"
         ).split(),
-        "families": ["Finding", "Rules", "judge_family", "two_way_interval"],
+        "families": ["Finding", "Rules", "judge_family", "smallest_findable", "two_way_interval"],
         "predictions_file": ["score_file"],
         "published": (
             "NOT_HERE NOT_TRAINED comparable_runs empty_row ledger ledger_of_task our_rows "
@@ -24,6 +24,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "best_on_test matched_by_row_order mean_of_folds mean_of_folds_present measure_trap "
             "measured_together pooled_uar precision_as_uar read_epochs"
         ).split(),
-        "verdicts": ["claims", "side_of_zero", "verdict"],
+        "verdicts": ["claims", "finding_in_words", "side_of_zero"],
     },
 )

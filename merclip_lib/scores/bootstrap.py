@@ -6,6 +6,7 @@ Not in the paper, which gives no intervals.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -43,14 +44,21 @@ class Resampling:
 
     def draw(self, subjects: int) -> np.ndarray:
         """How often each subject is drawn, (samples, subjects) float; rows sum to `subjects`."""
-        generator = np.random.default_rng(self.seed)
-        share = np.full(subjects, 1 / subjects)
-        return generator.multinomial(subjects, share, size=self.samples).astype(float)
+        return _drawn(self.samples, self.seed, subjects)
 
     def interval(self, values: np.ndarray) -> tuple[float, float]:
         """Percentile interval (low, high) of resampled values (B,); NaN is left out."""
         low, high = np.nanquantile(values, [(1 - self.level) / 2, (1 + self.level) / 2])
         return float(low), float(high)
+
+
+@lru_cache(maxsize=4)  # a study asks for the same draw hundreds of times
+def _drawn(samples: int, seed: int, subjects: int) -> np.ndarray:
+    """The draw of a `Resampling`; read-only, as it is shared."""
+    share = np.full(subjects, 1 / subjects)
+    drawn = np.random.default_rng(seed).multinomial(subjects, share, size=samples).astype(float)
+    drawn.flags.writeable = False
+    return drawn
 
 
 DEFAULT = Resampling()

@@ -1,14 +1,17 @@
 """Sentences about differences that follow from the numbers.
 
-A difference with its interval allows three verdicts: it helps, it hurts, or this data does not
-show a difference. Where several questions are asked at once, a p-value corrected for all of them
-decides in the place of the interval.
+Where several questions are asked at once, a p-value corrected for all of them decides; an interval
+shows the size. In a study the verdict is that of its family (`families`), here it gets its words.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
+from merclip_lib.scores.families import Rules
+
 CLEAR = 0.05  # below it a p-value says that a difference is there
-WORDS = {1: "helps", -1: "hurts", 0: "does not show a difference"}
 
 
 def side_of_zero(low: float, high: float) -> int:
@@ -16,23 +19,21 @@ def side_of_zero(low: float, high: float) -> int:
     return 1 if low > 0 else -1 if high < 0 else 0
 
 
-def verdict(name: str, mean: float, low: float, high: float, measure: str = "UF1") -> str:
-    """One sentence on a paired difference (larger is better): what its interval allows, no more.
+def finding_in_words(name: str, finding: Mapping[str, Any], rules: Rules) -> str:
+    """One sentence on a difference of a family: its verdict (Holm, equivalence), and the numbers.
 
     Args:
-        name: what was changed; the sentence begins with it.
-        mean: the difference.
-        low: lower end of its interval.
-        high: upper end of its interval.
-        measure: what differs.
-
-    Raises:
-        ValueError: when low <= mean <= high does not hold.
+        name: what a has and b has not, and where; the sentence begins with it.
+        finding: the fields of `families.Finding`.
+        rules: of the study.
     """
-    if not low <= mean <= high:
-        raise ValueError(f"{name}: {mean} lies outside its interval [{low}, {high}]")
-    word = WORDS[side_of_zero(low, high)]
-    return f"{name} {word} ({measure} {in_numbers(mean, low, high)})"
+    numbers = in_numbers(finding["difference"], finding["low"], finding["high"], finding["p_holm"])
+    if finding["verdict"] in ("helps", "hurts"):
+        return f"{name} {finding['verdict']} (UF1 {numbers})"
+    if finding["verdict"] == "equivalent":
+        return f"{name} makes no difference of {rules.exclude:g} or more (UF1 {numbers})"
+    finds = f"{finding['smallest_findable']:.3f} with a power of {rules.power:g}"
+    return f"{name}: the study cannot tell (UF1 {numbers}); it finds {finds}"
 
 
 def side_of_change(change: float, p: float) -> int:

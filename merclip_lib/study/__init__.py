@@ -3,7 +3,8 @@
 Not in the paper. `notebooks` runs them, `kernel` sets them up, `sweeps` runs a grid, `paper`
 collects tables and figures, `cost` says what a run will take, `progress` shows how far it is,
 `checkout` knows where the notebooks are. The frozen study: `design` says what is trained and
-compared, `blocks` trains it, `archive` keeps what was predicted, `tables` scores it. A notebook
+compared, `blocks` trains it, `archive` keeps what was predicted, `tables` scores it,
+`answers` says it in words, `reference_lines` stand beside it, `own` trains beside it. A notebook
 may use the names below.
 """
 
@@ -14,20 +15,17 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "checkout": ["NOTEBOOKS"],
         "kernel": ["given", "setup", "versions"],
-        "notebooks": ["papermill_command"],
-        "grids": ["read_grid"],
-        "sweeps": ["Selection", "sweep"],
+        "sweeps": ["compared"],
         "design": ["read_study"],
-        "blocks": [
-            "Workplace",
-            "plan_blocks",
-            "plan_text",
-            "run_block",
-            "train_and_test",
-            "verify",
-        ],
+        "blocks": "Workplace plan_blocks plan_text run_block train_and_test verify".split(),
         "archive": ["predictions_of", "read_blocks"],
-        "tables": ["write_tables"],
+        "tables": ["read_results", "write_tables"],
+        "reference_lines": ["read_references"],
+        "own": ["Here", "own_trials", "train_here"],
+        "answers": (
+            "answer_controls answer_curves answer_differences answer_here answer_parts named "
+            "with_full"
+        ).split(),
         "cost": ["estimate", "flops", "growth"],
     },
 )

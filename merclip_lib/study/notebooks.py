@@ -82,7 +82,7 @@ def run(
             if in_place:
                 write_clean(output / path.name, path)
             say.finish()
-    for name in ("results.csv", "ablations.csv"):
+    for name in ("results.csv", "parts.csv"):
         if (figures / name).is_file():
             table = pd.read_csv(figures / name).round(3)
             say(f"\n{name}\n{table.to_string(index=False)}")

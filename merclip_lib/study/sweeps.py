@@ -20,7 +20,7 @@ from merclip_lib.protocol.plan import RunPlan, is_finished
 from merclip_lib.runs import executors
 from merclip_lib.runs.executors import Execution
 from merclip_lib.runs.store import is_done, is_whole, read_run
-from merclip_lib.scores.bootstrap import mean_and_interval, paired_difference
+from merclip_lib.scores.bootstrap import holm, mean_and_interval, paired_difference
 from merclip_lib.study import notebooks
 from merclip_lib.study.checkout import default_runs, find_root
 from merclip_lib.study.grids import check_parameters, check_seeds, read_grid
@@ -191,12 +191,7 @@ def _store(job: Job, runs_dir: Path) -> ClipStore:
 
 
 def results(jobs: Sequence[Job], runs_dir: Path) -> pd.DataFrame:
-    """What the finished runs of a grid are worth: a row per entry.
-
-    Returns:
-        entry, seeds, uf1 (mean over seeds) with the interval over subjects [low, high], and where
-        the clips are those of the first entry the paired difference to it with its interval.
-    """
+    """What the finished runs of a grid are worth, as `compared` says it."""
     tables: dict[str, list[pd.DataFrame]] = {}
     classes: dict[str, tuple[str, ...]] = {}
     for job in jobs:
@@ -204,15 +199,33 @@ def results(jobs: Sequence[Job], runs_dir: Path) -> pd.DataFrame:
         if is_whole(folder):
             tables.setdefault(job.entry, []).append(read_run(folder).predictions)
             classes[job.entry] = task_named(job.config.task).classes
-    rows = []
+    return compared(tables, classes)
+
+
+def compared(
+    tables: Mapping[str, list[pd.DataFrame]], classes: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
+    """Entries beside the first of them.
+
+    Args:
+        tables: predictions of each entry, one table per seed.
+        classes: of the task of each entry.
+
+    Returns:
+        A row per entry: entry, seeds, uf1 (mean over seeds) with the interval over subjects [low,
+        high], and where the clips are those of the first entry the paired difference to it with
+        its interval, and its p-value corrected for all of them.
+    """
+    rows, p = list[dict](), dict[int, float]()
     for entry, predictions in tables.items():
         value, low, high = mean_and_interval(predictions, classes[entry])
         row = {"entry": entry, "seeds": len(predictions), "uf1": value, "low": low, "high": high}
         with contextlib.suppress(ValueError):  # other clips
             won = paired_difference(predictions, next(iter(tables.values())), classes[entry])
             row |= {"difference": won.mean, "from": won.low, "to": won.high}
+            p |= {len(rows): won.p} if rows else {}
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(p_holm=pd.Series(holm(list(p.values())), list(p), float))
 
 
 def results_text(table: pd.DataFrame) -> str:

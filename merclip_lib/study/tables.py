@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,35 +12,93 @@ from merclip_lib.files import write_csv
 from merclip_lib.scores.bootstrap import pooled, resampled
 from merclip_lib.scores.families import Finding, judge_family, two_way_interval
 from merclip_lib.scores.metrics import confusion_by_subject
-from merclip_lib.study.archive import predictions_of, read_blocks
+from merclip_lib.study.archive import MADE_BY, block_file, predictions_of, read_blocks
 from merclip_lib.study.blocks import plan_blocks
-from merclip_lib.study.design import Cell, Comparison, Entry, Study, cells_of
+from merclip_lib.study.design import (
+    Cell,
+    Comparison,
+    Design,
+    Entry,
+    Study,
+    cells_of,
+    read_study,
+)
 
 PARTS = {"use_text": "text", "use_eim": "eim", "mix": "mix"}
-DIFFERENCES = ["family", "preset", "start", "change", "difference", "low", "high", "p_holm"]
-DIFFERENCES += ["smallest_findable", "equivalent"]
-CONTROLS = ["control", "kind", "preset", "start", "difference", "low", "high", "passed"]
-WHEN = ["factor", "level", "part", "difference", "low", "high"]
+ESTIMATE = ["difference", "low", "high"]
+COLUMNS = {
+    "parts": ["preset", "start", *PARTS.values(), "uf1", "low", "high"],
+    "differences": ["family", "preset", "start", "change", *ESTIMATE]
+    + ["p_holm", "smallest_findable", "equivalent"],
+    "controls": ["control", "kind", "preset", "start", *ESTIMATE, "passed"],
+    "when": ["factor", "level", "part", *ESTIMATE],
+}  # of the files
 
 
-def write_tables(study: Study, archive: Path, figures: Path) -> list[Path]:
-    """Score the archive and write `parts`, `differences`, `controls` and `when` as CSV.
+class Results(NamedTuple):
+    """What a study has to say.
+
+    Attributes:
+        tables: as `score_archive` makes them; without rows where nothing may be scored yet.
+        sentence: what made them, or what is missing and how to make it.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    sentence: str
+
+
+def read_results(design: str | Path) -> Results:
+    """The tables of a study if all its blocks are there, and a sentence about it in any case.
+
+    Raises:
+        ValueError: the design is at fault, or a block is damaged.
+    """
+    design, empty = Path(design), {name: _table(name, []) for name in COLUMNS}
+    if not design.is_file():
+        return Results(empty, f"There is no {design}: write a design of this name and run it.")
+    study = read_study(design)
+    archive = study.archive
+    if missing := _missing(study, archive):
+        return Results(empty, f"{missing}.")
+    rows = read_blocks(study, archive, len(plan_blocks(study)))
+    made = "; ".join(f"{name} {', '.join(sorted(set(rows[name])))}" for name in MADE_BY)
+    return Results(score_archive(study, archive), f"{len(rows)} trainings, made by: {made}.")
+
+
+def score_archive(study: Study, archive: Path) -> dict[str, pd.DataFrame]:
+    """Score the archive: `parts`, `differences`, `controls` and `when`.
+
+    Returns:
+        Tables with the columns of COLUMNS and, for all differences, the `verdict`.
 
     Raises:
         ValueError: blocks are missing (then nothing is scored), or one is damaged.
     """
-    number = len(plan_blocks(study))
-    rows = read_blocks(study, archive, number)
-    if missing := sorted(set(range(1, number + 1)) - set(rows["block"])):
-        raise ValueError(
-            f"{archive}: block {', '.join(map(str, missing))} of {number} is missing; nothing is "
-            "scored before all are there: `merclip study run --block N`"
-        )
+    if missing := _missing(study, archive):
+        raise ValueError(missing)
+    rows = read_blocks(study, archive, len(plan_blocks(study)))
     uf1 = _resampled_uf1(study, rows, archive)
-    tables = {"parts": _parts(study, uf1), **_judged(study, uf1)}
+    return {"parts": _parts(study, uf1), **_judged(study, uf1)}
+
+
+def write_tables(tables: dict[str, pd.DataFrame], figures: Path) -> list[Path]:
+    """Write the tables of `score_archive` as CSV."""
     for name, table in tables.items():
-        write_csv(table, figures / f"{name}.csv", "%.7g")
+        write_csv(table[COLUMNS[name]], figures / f"{name}.csv", "%.7g")
     return [figures / f"{name}.csv" for name in tables]
+
+
+def _table(name: str, rows: list) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=[*COLUMNS[name], "verdict"])
+
+
+def _missing(study: Study, archive: Path) -> str:
+    """Which blocks are not in the archive, and how to make them; empty if all are there."""
+    number = len(plan_blocks(study))
+    gone = [str(k) for k in range(1, number + 1) if not block_file(archive, k).is_file()]
+    command = f"merclip study run --design {study.path} --block N"
+    text = f"{archive}: block {', '.join(gone)} of {number} is missing; nothing is scored before "
+    return f"{text}all are there: `{command}`" if gone else ""
 
 
 def _resampled_uf1(study: Study, rows: pd.DataFrame, archive: Path) -> dict[Cell, np.ndarray]:
@@ -56,19 +115,30 @@ def _at(uf1: dict[Cell, np.ndarray], entry: str, place: tuple[str, str], number:
     return np.column_stack([uf1[Cell(entry, *place, k)] for k in range(number)])
 
 
+def parts_of(design: Design, entry: Entry) -> dict[str, bool]:
+    """Which parts of the method an entry has."""
+    config = design.config | entry.config
+    return {name: bool(config.get(key, True)) for key, name in PARTS.items()}
+
+
+def changes_parts_alone(entry: Entry) -> bool:
+    """Whether an entry leaves out parts of the method and changes nothing else."""
+    return set(entry.config) <= set(PARTS) and entry == Entry(entry.config, entry.budget)
+
+
 def _parts(study: Study, uf1: dict[Cell, np.ndarray]) -> pd.DataFrame:
     """UF1 of every entry that leaves out parts of the method and changes nothing else."""
-    rows = []
-    for (entry, preset, start), number in sorted(Counter(cell[:3] for cell in uf1).items()):
-        made = study.design.entries[entry]
-        if set(made.config) - set(PARTS) or made != Entry(made.config, made.budget):
+    rows, design = [], study.design
+    places = Counter(cell[:3] for cell in uf1)
+    order = [*design.presets, *design.starts]
+    for entry, preset, start in sorted(places, key=lambda at: [*map(order.index, at[1:]), at[0]]):
+        made = design.entries[entry]
+        if not changes_parts_alone(made):
             continue
-        config = study.design.config | made.config
-        present = {name: bool(config.get(key, True)) for key, name in PARTS.items()}
-        interval = two_way_interval(_at(uf1, entry, (preset, start), number), study.design.rules)
-        score = dict(zip(("uf1", "low", "high"), interval, strict=True))
-        rows.append({"preset": preset, "start": start, **present, **score})
-    return pd.DataFrame(rows)
+        values = _at(uf1, entry, (preset, start), places[entry, preset, start])
+        interval = two_way_interval(values, design.rules)
+        rows.append([preset, start, *parts_of(design, made).values(), *interval, ""])
+    return _table("parts", rows)
 
 
 def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame]:
@@ -91,11 +161,17 @@ def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame
                 controls.append(row | kind)
             for factor, level in c.points.items():
                 when.append(row | {"factor": factor, "level": level, "part": c.part})
-    return {
-        "differences": pd.DataFrame(differences, columns=DIFFERENCES),
-        "controls": pd.DataFrame(controls, columns=CONTROLS),
-        "when": pd.DataFrame(when, columns=WHEN),
-    }
+    factors = [row["factor"] for row in when]
+    when.sort(key=lambda row: (factors.index(row["factor"]), *_rank(row["level"])))
+    when = [row | {"level": str(row["level"])} for row in when]
+    made: dict[str, list] = {"differences": differences, "controls": controls, "when": when}
+    return {name: _table(name, rows) for name, rows in made.items()}
+
+
+def _rank(level: Any) -> tuple[bool, float]:
+    """Numbers in their order, then words in that of the design."""
+    word = isinstance(level, str)
+    return word, 0.0 if word else float(level)
 
 
 def passed(control: Comparison, finding: Finding) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
@@ -15,7 +16,13 @@ import merclip_lib
 from merclip_lib.augment import REGIONS
 from merclip_lib.config import Config, config_hash
 from merclip_lib.data.tasks import TASKS
-from merclip_lib.figures.charts import ablation_forest, interval_dots, lines, results_bars
+from merclip_lib.figures.charts import interval_dots, results_bars
+from merclip_lib.figures.effects import (
+    VERDICT_COLOURS,
+    build_up,
+    effect_curves,
+    verdict_forest,
+)
 from merclip_lib.figures.faces import (
     animation,
     clip_strip,
@@ -62,6 +69,30 @@ INTERVALS = pd.DataFrame(
         "metric": "UF1",
     }
 )
+PLACE = {"preset": "a-like", "start": "motion", "low": 0.1, "high": 0.9}
+PARTS = pd.DataFrame(
+    [
+        PLACE | {"name": "text + EIM", "uf1": 0.6},
+        PLACE | {"name": "none", "uf1": 0.2},
+        PLACE | {"name": "none", "uf1": 0.3, "start": "dfme"},
+    ]
+)
+REFERENCES = pd.DataFrame(
+    [PLACE | {"reference": "true units", "uf1": uf1} for uf1 in (0.7, 0.9)]
+    + [PLACE | {"reference": "most frequent class", "uf1": 0.1}]
+)
+VERDICTS = pd.DataFrame({"verdict": [*VERDICT_COLOURS], "difference": 0.01}).assign(
+    name=lambda table: "is " + table["verdict"], low=-0.1, high=0.2, smallest_findable=0.05
+)
+EFFECTS = pd.DataFrame(
+    [
+        ("people", "8", "text", "helps"),
+        ("people", "16", "text", "cannot tell"),
+        ("people", "16", "mix", "equivalent"),
+        ("description", "only the emotion", "text", "hurts"),
+    ],
+    columns=["factor", "level", "part", "verdict"],
+).assign(difference=0.1, low=0.0, high=0.2)
 ENERGY = pd.DataFrame(
     [
         (step, region, state, 0.1 * step)
@@ -93,16 +124,15 @@ DRAWINGS = {
     "confusion": lambda: confusion_matrix(np.diag([3, 0, 5]), CLASSES),
     "folds": lambda: loso_split(SUBJECTS, LABELS, np.arange(12).reshape(3, 4)),
     "results": lambda: results_bars(INTERVALS),
-    "ablation": lambda: ablation_forest(INTERVALS),
+    "build-up": lambda: build_up(PARTS, REFERENCES, "SynthME: parts"),
+    "verdicts": lambda: verdict_forest(VERDICTS, "SynthME: parts left out"),
+    "effects": lambda: effect_curves(EFFECTS, "SynthME: when"),
     "t-SNE": lambda: tsne_panels(
         {"z": RNG.random((12, 2)), "o": RNG.random((12, 2))},
         {"emotion": LABELS, "subject": SUBJECTS, "clip": np.arange(12)},
     ),
     "dots": lambda: interval_dots(
         INTERVALS.assign(group=["before", "after"]), "SynthME: units", "AUC", chance=0.5
-    ),
-    "lines": lambda: lines(
-        INTERVALS.assign(x=[1, 2]), "SynthME: more clips", "clips", "UF1", chance=0.1
     ),
 }
 
@@ -126,21 +156,43 @@ def test_drawing_the_data_it_was_given():
     assert [t.get_text() for t in matrix.axes[1].texts] == ["75", "25", "0", "0"]
 
 
-def test_forest_keeps_the_scale_of_the_others_when_one_row_is_far_off():
-    table = pd.DataFrame(
-        {
-            "name": list("abc"),
-            "mean": [-0.6, 0.01, -0.02],
-            "low": [-0.7, -0.02, -0.05],
-            "high": [-0.5, 0.04, 0.01],
-        }
-    )
-    axes = ablation_forest(table).axes[0]
-    assert -0.1 < axes.get_xlim()[0] < -0.05
-    written = [text.get_text() for text in axes.texts]
-    assert "\N{MINUS SIGN}0.600 [\N{MINUS SIGN}0.700, \N{MINUS SIGN}0.500]" in written
-    near = ablation_forest(table.iloc[1:]).axes[0]
-    assert near.get_xlim()[1] > 0.05 and len(near.collections) == 4
+def test_colours_are_verdicts_and_the_smallest_effect_is_a_band():
+    axes = verdict_forest(VERDICTS, "SynthME").axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [0.1] * len(VERDICTS)
+    dots = [dot for dot in axes.collections if hasattr(dot, "get_sizes")]
+    drawn = {VERDICTS["verdict"][round(d.get_offsets()[0, 1])]: d.get_facecolor()[0] for d in dots}
+    assert {name: to_hex(colour).upper() for name, colour in drawn.items()} == VERDICT_COLOURS
+    assert {text.get_text() for text in axes.texts} == {
+        "+0.010 [\N{MINUS SIGN}0.100, +0.200]",
+    }
+    assert [tick.get_ha() for tick in axes.get_yticklabels()] == ["left"] * len(VERDICTS)
+
+
+def test_build_up_has_a_panel_per_place_and_the_means_of_references():
+    here = pd.DataFrame([PLACE | {"name": "your entry", "uf1": 0.5}])
+    motion, dfme = build_up(PARTS, REFERENCES, "SynthME", here).axes
+    assert [panel.get_title() for panel in (motion, dfme)] == [
+        "a-like, from motion",
+        "a-like, from dfme",
+    ]
+    names = [tick.get_text() for tick in motion.get_yticklabels()]
+    assert names == ["none", "text + EIM", "your entry"]
+    at = {line.get_label(): line.get_xdata()[0] for line in motion.lines}
+    assert at == {"true units": pytest.approx(0.8), "most frequent class": 0.1}
+    assert not dfme.lines, "no reference was scored there"
+
+
+def test_effects_are_filled_where_holm_tells_them_from_zero():
+    people, words = effect_curves(EFFECTS, "SynthME").axes
+    filled = [
+        bool((colour[:3] != 1).any())
+        for dots in people.collections
+        if len(dots.get_offsets()) and hasattr(dots, "get_sizes")
+        for colour in dots.get_facecolor()
+    ]
+    assert filled == [True, False, False]
+    assert [tick.get_text() for tick in people.get_xticklabels()] == ["8", "16"]
+    assert words.get_xticklabels()[0].get_rotation() > 0 and words.get_xlabel() == "description"
 
 
 def test_seeds_of_a_fold_are_lines_of_their_own():

@@ -7,27 +7,31 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from merclip_lib.scores.verdicts import (
-    WORDS,
     in_numbers,
     p_in_words,
     side_of_change,
     side_of_zero,
-    verdict,
 )
+from merclip_lib.study.answers import MARKS, results_table
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SIDES = {
-    1: (WORDS[1], "raises", "rises", "beats", "is better", "falls further"),
-    -1: (WORDS[-1], "lowers", "falls", "loses", "is worse"),
-    0: (WORDS[0], "makes no difference", "cannot be told", "stays"),
+    1: ("helps", "raises", "rises", "beats", "is better", "falls further"),
+    -1: ("hurts", "lowers", "falls", "loses", "is worse"),
+    0: (
+        "does not show a difference",
+        "makes no difference",
+        "cannot tell",
+        "cannot be told",
+        "stays",
+    ),
 }
 SIDE_OF = {verb: side for side, verbs in SIDES.items() for verb in verbs}
 VERB = re.compile("|".join(rf"\b{re.escape(verb)}\b" for verb in sorted(SIDE_OF, key=len)[::-1]))
+P_VALUE = re.compile(r", p ([<=]) (0\.\d+|1\.000)")
 NUMBER = r"([+\-−]?\d+\.\d+)"
 INTERVAL = re.compile(rf"{NUMBER} \[{NUMBER}, {NUMBER}\]")
 TEXTS = [path for name in ("README.md", "MODEL_CARD.md") if (path := ROOT / name).is_file()]
@@ -37,7 +41,8 @@ def false_claims(text):
     """Sentences with a verdict's verb and a signed interval that do not agree.
 
     Looked at are lines of the form `... <verb> ... +0.030 [+0.010, +0.050]`, where the mean has a
-    sign; the last verb before the interval counts. An interval that does not hold its own mean is
+    sign; the last verb before the interval counts. Where a p-value follows, it takes the place of
+    the interval. An interval that does not hold its own mean is
     false whatever the verb says.
     """
     wrong = []
@@ -48,7 +53,10 @@ def false_claims(text):
             mean, low, high = (float(part.replace("−", "-")) for part in match.groups())
             verbs = VERB.findall(before)
             signed = match[1][0] in "+-−"
-            agrees = not verbs or SIDE_OF[verbs[-1]] == side_of_zero(low, high)
+            side = side_of_zero(low, high)
+            if p := P_VALUE.match(line, match.end()):  # corrected: it decides
+                side = side_of_change(mean, 0.0 if p[1] == "<" else float(p[2]))
+            agrees = not verbs or SIDE_OF[verbs[-1]] == side
             if not low <= mean <= high or (signed and not agrees):
                 wrong.append(line.strip())
     return wrong
@@ -61,22 +69,8 @@ def test_small_p_values_and_ends_at_zero_are_said():
         "-0.100 [-0.200, -0.000], p < 0.001, the interval touches zero"
     )
     assert in_numbers(0.1, 0.0006, 0.2, 0.04) == "+0.100 [+0.001, +0.200], p = 0.040"
-    assert verdict("it", 0.1, 0.0004, 0.2).startswith("it helps")
-    assert "the interval touches zero" in verdict("it", 0.1, 0.0004, 0.2)
     assert [side_of_change(0.1, p) for p in (0.049, 0.05)] == [1, 0]
     assert side_of_change(-0.1, 0.01) == -1
-
-
-@given(st.floats(-1, 1), st.floats(0, 0.5), st.floats(0, 0.5))
-def test_verdict_says_what_the_interval_allows_and_is_read_back_as_true(mean, below, above):
-    low, high = mean - below, mean + above
-    sentence = verdict("`part`", mean, low, high)
-    assert ("helps" in sentence) == (low > 0) and ("hurts" in sentence) == (high < 0)
-    if min(abs(low), abs(high)) > 0.0005:  # else rounding to three digits may reach zero
-        assert false_claims(sentence) == []
-        other = {"helps": "hurts", "hurts": "helps", "does not show a difference": "helps"}
-        word = next(word for word in other if word in sentence)
-        assert false_claims(sentence.replace(word, other[word]))
 
 
 @pytest.mark.parametrize(
@@ -87,6 +81,10 @@ def test_verdict_says_what_the_interval_allows_and_is_read_back_as_true(mean, be
         ("* `no_mix` makes no difference (-0.030 [-0.050, -0.010]).", 1),
         ("A helps (+0.030 [+0.010, +0.050]). B hurts (UF1 +0.030 [+0.010, +0.050]).", 1),
         ("A helps (+0.030 [-0.010, +0.050]) and B helps (+0.030 [+0.010, +0.050]).", 1),
+        ("A helps (UF1 +0.030 [-0.010, +0.050], p = 0.012).", 0),
+        ("A: the study cannot tell (UF1 +0.030 [+0.010, +0.050], p = 0.112).", 0),
+        ("A helps (UF1 +0.030 [+0.010, +0.050], p = 0.112).", 1),
+        ("A hurts (UF1 +0.030 [+0.010, +0.050], p < 0.001).", 1),
         ("UF1 0.681 [0.603, 0.752] of one seed rises with nothing.", 0),
         ("UF1 0.781 [0.603, 0.752]", 1),
         ("probe minus full method +0.075 [+0.036, +0.125]", 0),
@@ -94,11 +92,6 @@ def test_verdict_says_what_the_interval_allows_and_is_read_back_as_true(mean, be
 )
 def test_false_claims_are_found(text, false):
     assert len(false_claims(text)) == false
-
-
-def test_a_mean_outside_its_interval_is_refused():
-    with pytest.raises(ValueError, match="outside"):
-        verdict("x", 0.3, -0.1, 0.2)
 
 
 def said(path):
@@ -125,20 +118,30 @@ def test_captions_agree_with_their_intervals():
         assert false_claims(entry["caption"]) == [], name
 
 
-def test_sentences_on_ablations_give_the_numbers_of_the_table():
-    table, notebook = ROOT / "figures" / "ablations.csv", ROOT / "notebooks" / "06_ablations.ipynb"
-    if not (table.is_file() and notebook.is_file()):
-        pytest.skip("no ablations in this copy")
-    rows = pd.read_csv(table).dropna(subset=["mean"]).set_index("name")
-    found = re.findall(
-        r"^\* `(\w+)`.*?([+-]\d\.\d{3}) \[([+-]\d\.\d{3}), ([+-]\d\.\d{3})\]",
-        said(notebook),
-        flags=re.MULTILINE,
+def test_sentences_on_parts_give_the_numbers_of_the_table():
+    table, notebook = (
+        ROOT / "figures" / "differences.csv",
+        ROOT / "notebooks" / "06_ablations.ipynb",
     )
-    in_table = {name: numbers for name, *numbers in found if name in rows.index}
-    assert set(in_table) == set(rows.index)
-    for name, numbers in in_table.items():
-        assert [f"{x:+.3f}" for x in rows.loc[name, ["mean", "low", "high"]]] == numbers, name
+    if not (table.is_file() and notebook.is_file()):
+        pytest.skip("the study was not run in this copy")
+    rows = pd.read_csv(table)
+    rows = rows[rows["family"] == "primary"]
+    lines = said(notebook).splitlines()
+    for row in rows.itertuples():
+        numbers = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+        name = f"* {row.change} ({row.preset} from {row.start})"
+        assert any(line.startswith(name) and numbers in line for line in lines), name
+
+
+def test_the_results_in_the_readme_are_those_of_the_study():
+    table, readme = ROOT / "figures" / "parts.csv", (ROOT / "README.md").read_text("utf-8")
+    begin, end = MARKS
+    shown = readme.split(begin)[1].split(end)[0].strip()
+    if not table.is_file():
+        assert shown == "", "results without a table of them"
+        pytest.skip("the study was not run in this copy")
+    assert shown == results_table(pd.read_csv(table)), "`merclip study readme` writes it"
 
 
 def test_headline_figures_in_the_readme_are_those_of_the_results_table():

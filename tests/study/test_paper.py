@@ -11,7 +11,6 @@ from merclip_lib.__main__ import main
 from merclip_lib.config import Config
 from merclip_lib.study import paper
 from merclip_lib.study.checkout import NOTEBOOKS
-from merclip_lib.study.grids import read_grid
 from merclip_lib.study.paper import ARTEFACTS, as_latex, make_artefacts
 
 
@@ -28,8 +27,6 @@ def test_every_artefact_names_a_notebook_that_makes_it_by_a_library_call(name):
         stem = figure.removesuffix("_before").removesuffix("_after")
         assert f'"{stem}' in code
     assert "table" not in artefact or f"{artefact['table']}.csv" in code
-    entries = {entry["name"] for entry in read_grid(NOTEBOOKS / "ablations.yaml")["entries"]}
-    assert set(artefact.get("rows", ())) <= entries
 
 
 CELLS = {
@@ -48,7 +45,7 @@ TABLE = {
     "maps": {"shows": "Maps", "notebook": "07_tiny", "figures": ["map", "other"]},
     "words": {"shows": "Words & 100 %", "notebook": "07_tiny", "table": "words"},
     "traps": {"shows": "Traps", "notebook": "08_broken", "figures": ["traps"]},
-    "parts": {"shows": "Parts", "notebook": "06_ablations", "table": "ablations", "rows": ["full"]},
+    "parts": {"shows": "Parts", "notebook": "06_ablations", "table": "own_parts"},
 }
 
 
@@ -90,14 +87,13 @@ def test_a_task_has_its_recipe_and_what_is_missing_is_told(root, own_store):
     assert "run it first: papermill" in missing[2] and f"store_dir: {store}" in missing[2]
 
 
-def test_finished_ablations_are_collected_row_by_row(root, monkeypatch):
-    monkeypatch.setitem(paper.ARTEFACTS["parts"], "rows", ["full", "no_mix"])
-    made = root / "paper" / "synthme-7" / paper.MADE
+def test_parts_that_were_trained_on_a_store_are_collected_not_trained(root, own_store):
+    made = root / "paper" / "samm-5" / paper.MADE
     made.mkdir(parents=True)
-    (made / "ablations.csv").write_text("name,UF1\nfull,0.6\ncodes,0.5\n")
-    missing = make_artefacts({"synthme-7": ""}, root / "paper", ["parts"], root=root)
-    assert missing == ["synthme-7, parts: no run of no_mix"]
-    assert pd.read_csv(made.parent / "parts.csv").name.tolist() == ["full"]
+    (made / "own_parts.csv").write_text("entry,uf1\nfull,0.6\n")
+    store = {"samm-5": str(own_store.folder)}
+    assert make_artefacts(store, root / "paper", ["parts"], root=root) == []
+    assert pd.read_csv(made.parent / "parts.csv").entry.tolist() == ["full"]
 
 
 def test_bad_names_stop_before_anything_runs(root):

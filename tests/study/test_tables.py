@@ -9,10 +9,17 @@ from study_stand_in import CLASSES, place, write_design
 from merclip_lib.scores.bootstrap import holm
 from merclip_lib.scores.families import p_value
 from merclip_lib.scores.metrics import score
-from merclip_lib.study.archive import predictions_of, read_blocks
+from merclip_lib.study.archive import (
+    MADE_BY,
+    block_file,
+    predictions_of,
+    read_blocks,
+    row_of,
+    write_block,
+)
 from merclip_lib.study.blocks import plan_blocks, run_block
 from merclip_lib.study.design import read_study
-from merclip_lib.study.tables import write_tables
+from merclip_lib.study.tables import read_results, score_archive, write_tables
 
 R = 5
 ENTRIES = {
@@ -78,7 +85,7 @@ def done(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tables(done):
     study, folder = done
-    files = write_tables(study, folder / "study", folder / "figures")
+    files = write_tables(score_archive(study, folder / "study"), folder / "figures")
     assert [file.name for file in files] == [
         "parts.csv",
         "differences.csv",
@@ -126,7 +133,7 @@ def test_curves_hold_their_points(tables):
     when = tables["when"]
     assert list(when) == ["factor", "level", "part", "difference", "low", "high"]
     points = list(when[["factor", "level", "part"]].itertuples(index=False, name=None))
-    assert points == [("people", "3", "mix"), ("start", "tiny", "mix"), ("people", "8", "mix")]
+    assert points == [("people", "3", "mix"), ("people", "8", "mix"), ("start", "tiny", "mix")]
 
 
 def test_controls_pass_by_holm_or_by_their_bound(tables):
@@ -152,5 +159,69 @@ def test_nothing_is_scored_before_all_blocks_are_there(done, tmp_path):
             (archive / file.name).write_bytes(file.read_bytes())
     assert len(plan_blocks(study)) >= 3
     with pytest.raises(ValueError, match="block 1, 3 of .* missing; nothing is scored"):
-        write_tables(study, archive, tmp_path / "figures")
-    assert not (tmp_path / "figures").exists()
+        score_archive(study, archive)
+
+
+def test_results_are_read_with_what_made_them_or_what_is_missing(done, tables):
+    study, folder = done
+    with pytest.MonkeyPatch.context() as patch:
+        study_stand_in.install(patch.setattr)
+        whole = read_results(study.path)
+        assert f"trainings, made by: design {study.hash}; code " in whole.sentence
+        assert whole.tables["differences"]["verdict"].tolist()[:2] == ["helps", "helps"]
+        for name, table in tables.items():
+            assert list(whole.tables[name])[:-1] == list(table)
+        away = folder / "study" / "block-002.csv.gz"
+        away.rename(folder / "away")
+        partly = read_results(study.path)
+        (folder / "away").rename(away)
+        assert "block 2 of" in partly.sentence and "merclip study run --design" in partly.sentence
+        nothing = read_results(folder / "exploratory.yaml")
+        assert "There is no" in nothing.sentence
+    for empty in (partly.tables, nothing.tables):
+        assert all(table.empty for table in empty.values())
+        assert {name: list(table) for name, table in empty.items()} == {
+            name: list(table) for name, table in whole.tables.items()
+        }
+
+
+def test_tables_of_answers_counted_by_hand(tmp_path):
+    """Two entries, two populations, four people with one clip each, and all of it on paper."""
+    design = write_design(
+        tmp_path,
+        families={"primary": {**FAMILIES["primary"], "cells": {"casme2-like": {"tiny": 2}}}},
+        entries={"full": {}, "no_mix": {"config": {"mix": False}}},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        study_stand_in.install(patch.setattr)
+        study = read_study(design)
+    first, second = CLASSES[:2]
+    truth = [first, first, second, second]
+    said = {
+        ("full", 0): [first, first, second, second],  # F1 1 and 1
+        ("full", 1): [first, first, second, first],  # F1 4/5 and 2/3
+        ("no_mix", 0): [first, second, second, first],  # F1 1/2 and 1/2
+        ("no_mix", 1): [first] * 4,  # F1 2/3 and 0
+    }
+    for number, part in enumerate(plan_blocks(study), 1):
+        rows = []
+        for trial in part:
+            answers = pd.DataFrame({"subject": list("abcd"), "truth": truth}).assign(
+                clip_id=[f"c{k}" for k in range(4)],
+                prediction=said[trial.cell.entry, trial.cell.population],
+            )
+            row = row_of(trial, answers, tmp_path / "study" / "test.csv")
+            rows.append(row | dict.fromkeys(MADE_BY, "x") | {"design": study.hash})
+        write_block(block_file(tmp_path / "study", number), rows)
+    made = score_archive(study, tmp_path / "study")
+    many = len(CLASSES)  # a class that nobody shows counts as 0
+    full, without = (2 + 4 / 5 + 2 / 3) / 2 / many, (1 / 2 + 1 / 2 + 2 / 3) / 2 / many
+    assert made["parts"].set_index("mix")["uf1"].to_dict() == pytest.approx(
+        {True: full, False: without}
+    )
+    (row,) = made["differences"].to_dict("records")
+    assert row["difference"] == pytest.approx(full - without)
+    spread = np.array([1.0, 4 / 5 + 2 / 3 - 2 / 3]) / many
+    t = spread.mean() / (spread.std(ddof=1) / np.sqrt(2))
+    assert row["p_holm"] == pytest.approx(2 * (0.5 - np.arctan(t) / np.pi))  # t with 1 degree
+    assert row["verdict"] == "cannot tell" and row["low"] <= row["difference"] <= row["high"]

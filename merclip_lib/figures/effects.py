@@ -1,0 +1,162 @@
+"""The charts of a study: what each set of parts reaches, differences by verdict, effect curves.
+
+Tables in, a matplotlib Figure out. Colours and fillings show the verdicts that the tables hold.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.textpath import TextPath
+
+from merclip_lib.figures import style
+from merclip_lib.figures.charts import MARKERS
+from merclip_lib.figures.style import GREY, INK, SERIES, WIDTH, panels
+
+VERDICT_COLOURS = {"helps": style.BLUE, "hurts": style.VERMILION, "equivalent": style.GREEN}
+VERDICT_COLOURS |= {"cannot tell": GREY, "passed": style.BLUE, "failed": style.VERMILION}
+DASHES = ("-", "--", ":", "-.")
+
+
+def build_up(
+    parts: pd.DataFrame, references: pd.DataFrame, title: str, here: pd.DataFrame | None = None
+) -> Figure:
+    """UF1 of each set of parts with its interval; a row of panels per preset, a column per start.
+
+    Args:
+        parts: [preset, start, name, uf1, low, high]; the names are such as "text + EIM", "none".
+        references: [preset, start, reference, uf1], a row per population; the means are lines.
+        title: of the figure.
+        here: trainings of one's own, [preset, start, name, uf1].
+    """
+    shown = parts if here is None else pd.concat([parts, here])
+    sets = sorted(set(parts["name"]), key=lambda name: (name != "none", name.count("+"), name))
+    names = list(dict.fromkeys([*sets, *shown["name"]]))
+    presets, starts = (list(dict.fromkeys(shown[key])) for key in ("preset", "start"))
+    colours = dict(zip(dict.fromkeys(references["reference"]), SERIES, strict=False))
+    size = (WIDTH, len(presets) * (0.45 + 0.17 * len(names)) + 0.8)
+    shape = {"rows": len(presets), "columns": len(starts)}
+    figure, axes = panels(title, *size, **shape, sharex=True, sharey=True)
+    for (r, c), panel in np.ndenumerate(axes):
+        rows, own, lines = (
+            t[(t["preset"] == presets[r]) & (t["start"] == starts[c])]
+            for t in (parts, shown.iloc[len(parts) :], references)
+        )
+        panel.set(title=f"{presets[r]}, from {starts[c]}", yticks=range(len(names)))
+        panel.set(ylim=(len(names) - 0.4, -0.6), xlabel="UF1")
+        panel.tick_params(labelbottom=True)
+        means = lines.groupby("reference", sort=False)["uf1"].mean()
+        for (name, value), dash in zip(means.items(), DASHES * 3, strict=False):
+            panel.axvline(value, color=colours[name], ls=dash, lw=1, label=name)
+        y = [names.index(name) for name in rows["name"]]
+        panel.hlines(y, rows["low"], rows["high"], color=INK, lw=1.4)
+        panel.scatter(rows["uf1"], y, color=INK, s=16, zorder=3, label="UF1, 95 % interval")
+        if len(own):
+            at = [names.index(name) for name in own["name"]]
+            look = {
+                "marker": "D",
+                "s": 26,
+                "facecolor": "none",
+                "edgecolor": style.WINE,
+                "zorder": 4,
+            }
+            panel.scatter(own["uf1"], at, label="trained here", **look)
+        panel.set_visible(len(rows) + len(own) > 0)
+    _names_at_left(axes.flat, names)
+    _legend(figure, axes)
+    return figure
+
+
+def verdict_forest(table: pd.DataFrame, title: str, label: str = "difference in UF1") -> Figure:
+    """Differences with intervals, coloured by verdict.
+
+    Args:
+        table: [name, difference, low, high, verdict], and perhaps smallest_findable, a pale band.
+        title: of the figure.
+        label: of the axis.
+    """
+    figure, grid = panels(title, WIDTH, 1.1 + 0.2 * len(table))
+    axes, y = grid[0, 0], np.arange(len(table))
+    keys = []
+    if "smallest_findable" in table:
+        found = table["smallest_findable"]
+        axes.barh(y, 2 * found, left=-found, color="#EEEEEE", height=0.8)
+        keys = [Patch(color="#EEEEEE", label="would be missed in more than one of five studies")]
+    axes.use_sticky_edges = False
+    axes.axvline(0, color=GREY, lw=0.8)
+    for verdict in dict.fromkeys(table["verdict"]):
+        rows = (table["verdict"] == verdict).to_numpy()
+        colour, of = VERDICT_COLOURS[verdict], table[rows]
+        axes.hlines(y[rows], of["low"], of["high"], color=colour, lw=1.6)
+        keys.append(axes.scatter(of["difference"], y[rows], color=colour, s=20, label=verdict))
+    side = axes.get_yaxis_transform()
+    for k, row in enumerate(table.to_dict("records")):
+        text = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+        axes.text(1.02, k, style.minus(text), transform=side, va="center", fontsize=7.5)
+    axes.set(yticks=y, ylim=(len(table) - 0.4, -0.6), xlabel=label)
+    _names_at_left([axes], list(table["name"]))
+    figure.legend(handles=keys, loc="outside lower left", ncols=5)
+    return figure
+
+
+def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in UF1") -> Figure:
+    """Differences against the levels of each factor, a panel each; filled: after Holm not zero.
+
+    Args:
+        table: [factor, level, part, difference, low, high, verdict]; levels are text, in order.
+        title: of the figure.
+        label: of the upright axes.
+    """
+    factors, parts = (list(dict.fromkeys(table[key])) for key in ("factor", "part"))
+    columns = min(len(factors), 4)
+    shape = -(-len(factors) // columns), columns
+    figure, axes = panels(title, WIDTH, 0.7 + 1.8 * shape[0], *shape, sharey=True)
+    for factor, panel in zip(factors, axes.flat, strict=False):
+        of = table[table["factor"] == factor]
+        levels = list(dict.fromkeys(of["level"]))
+        numbers = not any(map(str.isalpha, "".join(levels)))
+        for k, part in enumerate(parts):
+            rows = of[of["part"] == part]
+            x = np.array([levels.index(level) for level in rows["level"]])
+            rows, x = rows.iloc[np.argsort(x)], np.sort(x) + 0.16 * (k - (len(parts) - 1) / 2)
+            colour, filled = SERIES[k], rows["verdict"].isin(["helps", "hurts"])
+            panel.vlines(x, rows["low"], rows["high"], color=colour, lw=1.2)
+            panel.plot(x, rows["difference"], color=colour, lw=0.8 if numbers else 0)
+            fill = [colour if is_filled else "white" for is_filled in filled]
+            look = {"marker": MARKERS[k % 5], "s": 20, "edgecolor": colour, "zorder": 3}
+            panel.scatter(x, rows["difference"], facecolor=fill, **look)
+            panel.scatter([], [], color=colour, marker=MARKERS[k % 5], s=20, label=part)
+        panel.axhline(0, color=GREY, lw=0.8)
+        panel.set(xlabel=factor.replace("_", " "), xlim=(-0.5, len(levels) - 0.5))
+        panel.set_xticks(range(len(levels)), levels)
+        if not numbers and max(map(len, levels)) > 7:
+            panel.set_xticks(range(len(levels)), levels, rotation=35, ha="right")
+    for panel in axes.flat[len(factors) :]:
+        panel.set_visible(False)
+    for panel in axes[:, 0]:
+        panel.set_ylabel(label)
+    look = {"s": 20, "facecolor": "white", "edgecolor": INK}
+    axes[0, 0].scatter([], [], label="hollow: not told from zero after Holm", **look)
+    _legend(figure, axes)
+    return figure
+
+
+def _names_at_left(axes: Iterable[Axes], names: list[str]) -> None:
+    """Names of rows, left-aligned."""
+    widths = [TextPath((0, 0), name, size=7.5).get_extents().width for name in names]
+    for panel in axes:
+        panel.set_yticks(range(len(names)), names, ha="left")
+        panel.tick_params(axis="y", length=0, pad=4 + max(widths, default=0))
+
+
+def _legend(figure: Figure, axes: np.ndarray) -> None:
+    """One legend of all panels, below them."""
+    keys = {
+        name: handle
+        for panel in axes.flat
+        for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(list(keys.values()), list(keys), loc="outside lower left", ncols=4)

@@ -1,0 +1,140 @@
+"""What the tables of a study say, in words: an answer under each figure of notebook 06.
+
+Every sentence follows from the rows it is given. A verdict is never made here: `scores.families`
+decides it by Holm and the equivalence test, and the tables hold it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from merclip_lib.files import write_text
+from merclip_lib.scores.families import Rules
+from merclip_lib.scores.verdicts import finding_in_words, in_numbers, side_of_change
+
+NOTHING = "**Answer.** None yet: there are no rows."
+PLACE = ["preset", "start"]
+PARTS = {"text": "text", "eim": "EIM", "mix": "LSFM"}
+FORBIDS = {
+    "positive": "the study would not see such an effect, so where it sees none there may be one",
+    "negative": "the study sees what is not there, so a difference of this size proves nothing",
+}
+MARKS = ("<!-- results -->", "<!-- end of results -->")
+SIDES = {1: "beats", -1: "loses to", 0: "cannot be told from"}
+
+
+def set_name(parts: Mapping[str, Any]) -> str:
+    """What parts there are: "text + LSFM", or "none"."""
+    return " + ".join(name for key, name in PARTS.items() if parts[key]) or "none"
+
+
+def named(asked: pd.DataFrame) -> pd.DataFrame:
+    """Differences or controls with a `name`: what was changed or controlled, and where."""
+    control = "control" in asked
+    what = asked["kind"] + " control: " + asked["control"] if control else asked["change"]
+    return asked.assign(name=what + " (" + asked["preset"] + " from " + asked["start"] + ")")
+
+
+def with_full(parts: pd.DataFrame) -> pd.DataFrame:
+    """The sets of parts, named, at those presets and starts where there is the full method too."""
+    full = parts.loc[parts[list(PARTS)].all(axis=1), PLACE]
+    both = parts.merge(full, on=PLACE)
+    return both.assign(name=[set_name(row) for row in both.to_dict("records")])
+
+
+def answer_parts(parts: pd.DataFrame, references: pd.DataFrame) -> str:
+    """What the full method reaches, beside the other sets of parts and the references."""
+    lines = []
+    for (preset, start), rows in with_full(parts).groupby(PLACE, sort=False):
+        whole = rows[list(PARTS)].all(axis=1)
+        full, rest = rows[whole].iloc[0], rows.loc[~whole, "uf1"]
+        here = references[(references["preset"] == preset) & (references["start"] == start)]
+        means = here.groupby("reference", sort=False)["uf1"].mean()
+        line = f"* {preset}, from {start}: the full method has UF1 {full['uf1']:.3f} "
+        line += f"[{full['low']:.3f}, {full['high']:.3f}]"
+        line += f", the others {rest.min():.3f} to {rest.max():.3f}" if len(rest) else ""
+        for word, side in (("above", means > full["uf1"]), ("below", means <= full["uf1"])):
+            lines_there = ", ".join(f"{name} {value:.3f}" for name, value in means[side].items())
+            line += f"; {word} it: {lines_there}" if lines_there else ""
+        lines.append(f"{line}.")
+    head = "**Answer.** Means over populations; which of them differ, the next figure says."
+    return "\n".join([head, "", *lines]) if lines else NOTHING
+
+
+def answer_differences(differences: pd.DataFrame, rules: Rules) -> str:
+    """How many questions have which verdict, and the sentence of each."""
+    if differences.empty:
+        return NOTHING
+    counts = differences["verdict"].value_counts()
+    told = ", ".join(f"{verdict}: {number}" for verdict, number in counts.items())
+    rows = named(differences).to_dict("records")
+    lines = [f"* {finding_in_words(row['name'], row, rules)}." for row in rows]
+    return "\n".join([f"**Answer.** {told}; Holm's correction for {len(rows)}.", "", *lines])
+
+
+def answer_controls(controls: pd.DataFrame) -> str:
+    """Which controls passed, and what those that failed forbid to conclude."""
+    if controls.empty:
+        return NOTHING
+    lines = []
+    for row in named(controls).to_dict("records"):
+        said = "passed" if row["passed"] else f"failed: {FORBIDS[row['kind']]}"
+        numbers = in_numbers(row["difference"], row["low"], row["high"])
+        lines.append(f"* {row['name']} {said} (UF1 {numbers}).")
+    head = f"**Answer.** {controls['passed'].sum()} of {len(controls)} controls passed."
+    return "\n".join([head, "", *lines])
+
+
+def answer_curves(when: pd.DataFrame) -> str:
+    """The levels of each factor at which a part helps, hurts, is equivalent, or is not told."""
+    lines = []
+    for (factor, part), rows in when.groupby(["factor", "part"], sort=False):
+        groups = rows.groupby("verdict", sort=False)["level"]
+        said = [f"{verdict} at {', '.join(levels)}" for verdict, levels in groups]
+        lines.append(f"* {part}, {str(factor).replace('_', ' ')}: {'; '.join(said)}.")
+    return "\n".join(["**Answer.** After Holm's correction:", "", *lines]) if lines else NOTHING
+
+
+def answer_here(here: pd.DataFrame, loso: bool) -> str:
+    """What was trained here; of held-out people also what their p-values allow."""
+    if here.empty:
+        return "**Answer.** Nothing was trained here."
+    first, lines = here["entry"].iloc[0], []
+    for number, row in enumerate(here.to_dict("records")):
+        line = f"* {row['entry']}: UF1 {row['uf1']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+        if number and pd.notna(row["difference"]):
+            verb = SIDES[side_of_change(row["difference"], row["p_holm"])] if loso else "minus"
+            p = (row["p_holm"],) if loso else ()
+            numbers = in_numbers(row["difference"], row["from"], row["to"], *p)
+            line += f"; it {verb} {first} ({numbers})"
+        lines.append(f"{line}.")
+    one = "One training of each on one population is an illustration: the verdicts are those of "
+    held_out = "People held out, p-values after Holm's correction:"
+    head = held_out if loso else f"{one}the frozen study alone."
+    return "\n".join([f"**Answer.** {head}", "", *lines])
+
+
+def results_table(parts: pd.DataFrame) -> str:
+    """UF1 with its interval in Markdown: sets of parts down, presets and starts across."""
+    held = with_full(parts)
+    held["place"] = held["preset"] + ", from " + held["start"]
+    held["cell"] = [f"{r.uf1:.3f} [{r.low:.3f}, {r.high:.3f}]" for r in held.itertuples()]
+    rows, columns = (list(dict.fromkeys(held[key])) for key in ("name", "place"))
+    cells = held.pivot(index="name", columns="place", values="cell").fillna("")
+    lines = [["parts", *columns], ["---"] * (1 + len(columns))]
+    lines += [[name, *cells.loc[name, columns]] for name in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_readme(readme: Path, figures: Path) -> Path:
+    """Put the table of `parts.csv` between the two marks; ValueError where a mark is missing."""
+    begin, end = MARKS
+    text = readme.read_text(encoding="utf-8")
+    if not 0 <= text.find(begin) < text.find(end):
+        raise ValueError(f"{readme} has no lines {begin} and {end}, between which results go")
+    before, after = text.split(begin)[0], text.split(end)[1]
+    table = results_table(pd.read_csv(figures / "parts.csv"))
+    write_text(readme, f"{before}{begin}\n\n{table}\n\n{end}{after}")
+    return readme

@@ -1,0 +1,147 @@
+"""Sentences about a study: each says what its row of the table says, and nothing else."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from merclip_lib.scores.families import Rules, judge_family
+from merclip_lib.scores.verdicts import finding_in_words
+from merclip_lib.study.answers import (
+    FORBIDS,
+    MARKS,
+    NOTHING,
+    answer_controls,
+    answer_curves,
+    answer_differences,
+    answer_here,
+    answer_parts,
+    named,
+    results_table,
+    write_readme,
+)
+
+RULES = Rules(samples=50)
+SAYS = {
+    "helps": " helps (",
+    "hurts": " hurts (",
+    "equivalent": " makes no difference of 0.02 or more (",
+    "cannot tell": ": the study cannot tell (",
+}
+PARTS = pd.DataFrame(
+    [
+        ("a-like", "motion", True, True, True, 0.5, 0.45, 0.55, ""),
+        ("a-like", "motion", False, True, True, 0.4, 0.35, 0.45, ""),
+        ("a-like", "motion", False, False, False, 0.2, 0.15, 0.25, ""),
+        ("a-like", "dfme", True, True, True, 0.6, 0.55, 0.65, ""),
+        ("a-like", "dfme-no-text", False, True, True, 0.1, 0.0, 0.2, ""),
+    ],
+    columns="preset start text eim mix uf1 low high verdict".split(),
+)
+REFERENCES = pd.DataFrame(
+    [("a-like", "motion", k, "true units", 0.7 + 0.1 * k) for k in (0, 1)]
+    + [("a-like", "motion", k, "most frequent class", 0.1) for k in (0, 1)],
+    columns="preset start population reference uf1".split(),
+)
+
+
+def differences(means: list[float], spread: float) -> pd.DataFrame:
+    """A family of made-up differences, judged as a study judges them."""
+    generator = np.random.default_rng(0)
+    values = [mean + spread * generator.standard_normal((51, 8)) for mean in means]
+    findings = [vars(finding) for finding in judge_family(values, RULES)]
+    table = pd.DataFrame(findings)
+    return table.assign(change=[f"part {k}" for k in range(len(means))], preset="p", start="s")
+
+
+@given(st.lists(st.floats(-0.2, 0.2), min_size=1, max_size=4), st.sampled_from([0.001, 0.01, 0.1]))
+def test_a_sentence_has_the_verdict_of_its_row(means, spread):
+    table = differences(means, spread)
+    lines = answer_differences(table, RULES).splitlines()[2:]
+    for row, line in zip(table.itertuples(), lines, strict=True):
+        said = [verdict for verdict, words in SAYS.items() if words in line]
+        assert said == [row.verdict], line
+        assert line.startswith(f"* part {row.Index} (p from s)")
+        assert f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" in line
+
+
+def test_every_verdict_occurs_and_is_counted():
+    rows = differences([0.2, -0.2, 0.0, 0.0], 0.005)
+    rows.loc[3, ["verdict", "smallest_findable"]] = "cannot tell", 0.123
+    text = answer_differences(rows, RULES)
+    assert all(words in text for words in SAYS.values())
+    assert "it finds 0.123 with a power of 0.8" in text
+    assert "helps: 1, hurts: 1, equivalent: 1, cannot tell: 1; Holm's correction for 4" in text
+
+
+def test_holm_decides_not_the_interval():
+    finding = {"difference": 0.03, "low": 0.01, "high": 0.05, "p_holm": 0.2}
+    finding |= {"smallest_findable": 0.04, "equivalent": False, "verdict": "cannot tell"}
+    assert "cannot tell (UF1 +0.030 [+0.010, +0.050], p = 0.200)" in finding_in_words(
+        "it", finding, RULES
+    )
+
+
+def test_a_failed_control_says_what_it_forbids():
+    rows = [("mark", "positive", True), ("xor", "positive", False), ("seed", "negative", False)]
+    table = pd.DataFrame(rows, columns=["control", "kind", "passed"])
+    table = table.assign(preset="p", start="s", difference=0.1, low=0.0, high=0.2)
+    head, _, *lines = answer_controls(table).splitlines()
+    assert "1 of 3 controls passed" in head
+    assert " passed (" in lines[0] and not any(words in lines[0] for words in FORBIDS.values())
+    for line, kind in zip(lines[1:], ("positive", "negative"), strict=True):
+        assert " failed: " in line and FORBIDS[kind] in line
+    assert named(table)["name"][0] == "positive control: mark (p from s)"
+
+
+def test_curves_list_levels_by_verdict():
+    rows = [("people", "8", "text", "helps"), ("people", "16", "text", "cannot tell")]
+    rows += [("people", "32", "text", "helps"), ("label_share", "0.1", "mix", "hurts")]
+    text = answer_curves(pd.DataFrame(rows, columns=["factor", "level", "part", "verdict"]))
+    assert "* text, people: helps at 8, 32; cannot tell at 16." in text
+    assert "* mix, label share: hurts at 0.1." in text
+
+
+def test_the_full_method_stands_beside_references_on_the_right_side():
+    first, second = answer_parts(PARTS, REFERENCES).splitlines()[2:]
+    assert "motion: the full method has UF1 0.500 [0.450, 0.550], the others 0.200 to" in first
+    assert "above it: true units 0.750; below it: most frequent class 0.100." in first
+    assert "from dfme: the full method has UF1 0.600 [0.550, 0.650]." in second
+    assert "dfme-no-text" not in first + second, "no full method starts there"
+
+
+def test_nothing_is_said_of_nothing():
+    empty = PARTS[:0].assign(change="", control="", kind="", passed=True, factor="", part="")
+    assert answer_parts(empty, REFERENCES) == answer_differences(empty, RULES) == NOTHING
+    assert answer_controls(empty) == answer_curves(empty.assign(level="")) == NOTHING
+    assert "Nothing was trained" in answer_here(pd.DataFrame(), loso=False)
+
+
+@pytest.mark.parametrize(("p", "verb"), [(0.01, "beats"), (0.06, "cannot be told from")])
+def test_trainings_made_here_get_a_verdict_from_held_out_people_alone(p, verb):
+    rows = [("full", 0.5, 0.4, 0.6, 0.0, 0.0, 0.0, np.nan), ("x", 0.6, 0.5, 0.7, 0.1, 0.02, 0.2, p)]
+    columns = "entry uf1 low high difference from to p_holm".split()
+    here = pd.DataFrame(rows, columns=columns)
+    assert f"it {verb} full (+0.100 [+0.020, +0.200], p = {p:.3f})" in answer_here(here, loso=True)
+    alone = answer_here(here, loso=False)
+    assert "it minus full (+0.100 [+0.020, +0.200])" in alone and verb not in alone
+    assert "verdicts are those of the frozen study alone" in alone
+
+
+def test_the_readme_gets_the_table_between_its_marks(tmp_path):
+    PARTS.to_csv(tmp_path / "parts.csv", index=False)
+    readme = tmp_path / "README.md"
+    with pytest.raises(ValueError, match="has no lines"):
+        readme.write_text("text\n")
+        write_readme(readme, tmp_path)
+    readme.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    for _ in range(2):  # the second time changes nothing
+        write_readme(readme, tmp_path)
+        text = readme.read_text()
+        assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+        assert results_table(PARTS) in text
+    lines = results_table(PARTS).splitlines()
+    assert lines[0] == "| parts | a-like, from motion | a-like, from dfme |"
+    assert "| text + EIM + LSFM | 0.500 [0.450, 0.550] | 0.600 [0.550, 0.650] |" in lines
+    assert "| none | 0.200 [0.150, 0.250] |  |" in lines
