@@ -104,12 +104,15 @@ def _add_report_options(parser: ArgumentParser) -> None:
 def _describe(given: Namespace) -> int:
     if (given.annotation is None) == (given.table is None):
         raise ValueError("give one annotation, or a clip table with --table, not both")
-    from merclip_lib.data.prompts import read_prompts
+    from merclip_lib.data.prompts import check_length, read_prompts
 
     phrases, templates = read_prompts(given.phrases, given.templates)
     if given.table is None:
         words = describe(given.annotation, given.style, given.emotion, phrases=phrases)
-        print("\n".join(t.format(words) for t in templates) if given.templates else words)
+        for template in templates if given.templates else ["{}"]:
+            if given.templates:
+                check_length(template.format(words), given.templates)
+            print(template.format(words))
         return 0
     if given.out is None:
         raise ValueError("--table needs --out SENTENCES.csv")
