@@ -13,8 +13,9 @@ import av
 import cv2
 import numpy as np
 
-from merclip_lib.data.frames.decode import read_picture
-from merclip_lib.data.frames.find import list_pictures
+from merclip_lib.data.frames.decode import read_picture, used_bits
+from merclip_lib.data.frames.find import list_pictures, without_strays
+from merclip_lib.data.frames.video import read_frames, upright
 from merclip_lib.data.store import META, open_store
 from merclip_lib.files import did_you_mean, replacing
 from merclip_lib.synthme.draw import draw_clip
@@ -74,34 +75,28 @@ def open_footage(source: str, fps: float = 30.0) -> Footage:
 
 
 def _folder(path: Path, fps: float) -> Footage:
-    files = list_pictures(path)
+    files, strays = without_strays(list_pictures(path))
     if not files:
         raise ValueError(f"{path}: holds no pictures; name a video or a folder of frames")
     footage = Footage(path.name, iter(()), notes=[f"{fps:g} frames per second, as given (--fps)"])
-    pictures = (_smaller(read_picture(file), footage.notes) for file in files[:MOST_FRAMES])
+    if strays:
+        names = ", ".join(stray.name for stray in strays[:3])
+        footage.notes.append(f"{len(strays)} pictures are no frames and left aside: {names}")
+    files, bits = files[:MOST_FRAMES], used_bits(files[:MOST_FRAMES])
+    pictures = (_smaller(read_picture(file, bits), footage.notes) for file in files)
     footage.frames = ((k / fps, picture) for k, picture in enumerate(pictures))
     return footage
 
 
 def _decoded(path: Path, notes: list[str]) -> Frames:
-    """The frames of a video, upright; what was chosen is noted."""
-    count = 0
-    try:
-        with av.open(str(path)) as container:
-            for count, frame in enumerate(container.decode(video=0)):
-                if count == MOST_FRAMES:
-                    notes.append(f"looked at up to frame {MOST_FRAMES}")
-                    return
-                if frame.rotation and not count:
-                    notes.append(f"turned by {frame.rotation} degrees, as the file says")
-                picture = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-                yield float(frame.time or 0), _smaller(np.ascontiguousarray(picture), notes)
-    except (av.FFmpegError, IndexError) as error:
-        if not count:
-            raise ValueError(
-                f"{path}: cannot be read as a video ({error}); copy it again"
-            ) from None
-        notes.append(f"damaged after frame {count + 1}; the rest is left out")
+    """The frames of a video; what was chosen is noted."""
+    for count, frame in enumerate(read_frames(path, notes)):
+        if count == MOST_FRAMES:
+            notes.append(f"looked at up to frame {MOST_FRAMES}")
+            return
+        if frame.rotation and not count:
+            notes.append(f"turned by {frame.rotation} degrees, as the file says")
+        yield float(frame.time or 0), _smaller(upright(frame), notes)
 
 
 def _smaller(picture: np.ndarray, notes: list[str]) -> np.ndarray:

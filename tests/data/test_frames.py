@@ -19,8 +19,8 @@ from merclip_lib.data.frames.decode import (
     crop_pictures,
     read_picture,
     read_pictures,
-    read_video,
 )
+from merclip_lib.data.frames.video import frames_at
 from merclip_lib.data.store import open_store
 from merclip_lib.synthme.draw import render_face
 
@@ -305,7 +305,7 @@ def test_frames_of_a_video(tmp_path):
     clip, _ = crop_pictures(read_pictures(found).frames, PictureSettings(16, 5))
     assert np.abs(clip[:, 8, 8, 0].astype(int) - [40, 60, 80, 100, 120]).max() <= 1
     with pytest.raises(ValueError, match="clip.avi ends before frame 100"):
-        read_video(path, (2, 99))
+        frames_at(path, (2, 99))
 
 
 def test_grey_takes_colour_away(data, tmp_path):

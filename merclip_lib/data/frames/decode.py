@@ -12,10 +12,10 @@ from PIL import Image, ImageFile, ImageOps
 
 from merclip_lib.data.frames import align
 from merclip_lib.data.frames.find import ChosenFrames
-from merclip_lib.data.limits import check_limit
+from merclip_lib.data.frames.video import frames_at
+from merclip_lib.data.limits import check_limit, check_size
 
 _DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits that cameras and programs store
-_LONGEST_SIDE = 20  # times the shorter one; what is longer is no picture of a face
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM")
 SHARES = 0  # in the place of a number of bits: floats from 0 to 1
 ONE_SHADE = 2  # of 255: a clip that differs by no more shows nothing
@@ -117,13 +117,6 @@ def _decoding(path: Path) -> Iterator[ImageFile.ImageFile]:
         ) from problem
 
 
-def check_size(width: int, height: int, where: str) -> None:
-    """Refuse pictures of more pixels than the limit, and those far longer than wide."""
-    check_limit("pixels", width * height, where)
-    if max(width, height) > _LONGEST_SIDE * min(width, height):
-        raise ValueError(f"{where}: {width} x {height} pixels are no picture of a face")
-
-
 def _deep_values(file: ImageFile.ImageFile, path: Path) -> np.ndarray | None:
     """Values (H, W) or (H, W, 3) of a picture of more than 8 bits, None for a usual one.
 
@@ -144,30 +137,6 @@ def _deep_values(file: ImageFile.ImageFile, path: Path) -> np.ndarray | None:
     return values
 
 
-def read_video(path: Path, positions: tuple[int, ...]) -> list[np.ndarray]:
-    """Read the frames at `positions` (0 the first) of a video, each RGB uint8 (H, W, 3).
-
-    Raises:
-        ValueError: if it ends before the last of them.
-    """
-    wanted = set(positions)
-    frames: dict[int, np.ndarray] = {}
-    video = cv2.VideoCapture(str(path))
-    width = int(video.get(cv2.CAP_PROP_FRAME_WIDTH))
-    height = int(video.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    check_size(width, height, path.name)
-    check_limit("clip_pixels", width * height * len(wanted), path.name)
-    for position in range(max(positions) + 1):
-        if not video.grab():
-            break
-        if position in wanted:
-            frames[position] = cv2.cvtColor(video.retrieve()[1], cv2.COLOR_BGR2RGB)
-    video.release()
-    if len(frames) < len(wanted):
-        raise ValueError(f"{path.name} ends before frame {max(positions) + 1}; copy it again")
-    return [frames[position] for position in positions]
-
-
 class Pictures(NamedTuple):
     """What was read of a clip."""
 
@@ -183,7 +152,7 @@ def read_pictures(chosen: ChosenFrames) -> Pictures:
     """
     bits = 8
     if chosen.positions:
-        pictures = read_video(chosen.files[0], chosen.positions)
+        pictures = frames_at(chosen.files[0], chosen.positions)
     else:
         files = dict.fromkeys(chosen.files)
         bits, by_file = used_bits(files), {}

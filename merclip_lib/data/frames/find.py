@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
 
-import cv2
 import numpy as np
 
+from merclip_lib.data.frames.video import count_frames
 from merclip_lib.data.limits import check_limit
 
 PICTURES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -267,7 +267,7 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
     """
     video = path.is_file() and path.suffix.lower() in VIDEOS
     files, strays = ([path], []) if video else without_strays(list_pictures(path))
-    count = _count_frames(path, where) if video else len(files)
+    count = count_frames(path) if video else len(files)
     check_limit("frames", count, where)
     numbers = list(range(1, count + 1))
     if not video:
@@ -294,12 +294,3 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
     if video:
         return ChosenFrames((path,), chosen, numbering, missing)
     return ChosenFrames(tuple(files[k] for k in chosen), (), numbering, missing, names)
-
-
-def _count_frames(path: Path, where: str) -> int:
-    video = cv2.VideoCapture(str(path))
-    count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-    video.release()
-    if count < 1:
-        raise ValueError(f"{where}: {path.name} cannot be read as a video; copy it again")
-    return count

@@ -130,7 +130,8 @@ def _hash(settings: PictureSettings, table: pd.DataFrame, root: Path, chosen: Ch
     content = hashlib.sha256(f"{FORMAT} {asdict(settings)}".encode())
     content.update(table.to_csv(index=False).encode())
     for name, frames in chosen.items():
-        content.update(f"{name} {frames.positions} {frames.numbering}".encode())
+        reader = "PyAV" if frames.positions else ""
+        content.update(f"{name} {frames.positions} {frames.numbering}{reader}".encode())
         for path in frames.files:
             size = path.stat().st_size
             content.update(f"{path.relative_to(root).as_posix()} {size}\n".encode())
