@@ -21,6 +21,7 @@ from merclip_lib.look.network import load_network
 from merclip_lib.look.reading import Reader, Reading
 from merclip_lib.look.spotting import Interval, spot
 from merclip_lib.look.video import Footage, open_footage, write_video
+from merclip_lib.runs.executors import in_one_thread
 
 SLOW = 12  # frames per second of the animations
 TEMPLATE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
@@ -91,7 +92,7 @@ def look(source: str, settings: LookSettings | None = None) -> Look:
     shown = shown_frames(aligned, strongest)
     onset = int(np.searchsorted(aligned.times, strongest.onset)) if strongest else int(shown[0])
     magnified = magnify(aligned, motion, shown, onset, settings.factor)
-    reading = Reader(network).read(aligned, strongest) if network else None
+    reading = in_one_thread(lambda: Reader(network).read(aligned, strongest)) if network else None
     stamp = DRAWN_ONLY if network and network.drawn_only else ""
     if network and footage.people in network.people:
         stamp += "; AND THIS PERSON WAS SEEN IN TRAINING"

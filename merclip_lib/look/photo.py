@@ -44,14 +44,14 @@ class Moved:
 
     Attributes:
         units: an annotation such as "4+7+L10".
-        intensity: of every unit at the apex, 1 = as strong as a face can.
+        intensity: of every unit at the apex, or of each; 1 = as strong as a face can.
         size: pixels, both sides.
         frames: T, the apex in the middle.
         nuisance: whether the head drifts and the light flickers.
     """
 
     units: str = "4+7+L10"
-    intensity: float = 0.3
+    intensity: float | tuple[float, ...] = 0.3
     size: int = 224
     frames: int = 61
     nuisance: bool = True
@@ -153,7 +153,10 @@ def move_photo(face: Face, moved: Moved, seed: int = 0) -> np.ndarray:
     if moved.nuisance:
         around = wander(moved.frames, rng, DRIFT, SENSOR_NOISE)
         around = replace(around, blink=np.zeros(moved.frames))  # its truth is the units alone
-    expression = Expression(units, [moved.intensity] * len(units), 0.5)
+    strengths = np.broadcast_to(moved.intensity, np.shape(moved.intensity) or len(units))
+    if len(strengths) != len(units) or not ((strengths >= 0) & (strengths <= 1)).all():
+        raise ValueError(f"intensity {moved.intensity}: give one from 0 to 1, or one for each unit")
+    expression = Expression(units, strengths.tolist(), 0.5)
     return perform(face, expression, around, rng, grid=1)[0]
 
 

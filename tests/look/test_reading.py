@@ -44,6 +44,9 @@ def test_a_photograph_moves_where_its_units_pull():
     assert change[: 112 // 2].sum() > 4 * change[112 // 2 :].sum()
     with pytest.raises(ValueError, match="45 cannot be shown"):
         photo.move_photo(face, photo.Moved("45"))
+    for intensity in (1.5, -0.1, (0.1, 0.2), float("nan")):
+        with pytest.raises(ValueError, match="give one from 0 to 1, or one for each unit"):
+            photo.move_photo(face, photo.Moved("4+7+12", intensity))
     with pytest.raises(ValueError, match="no face found in the photograph"):
         photo.photo_face(np.zeros((90, 90, 3), np.uint8))
 
@@ -105,11 +108,21 @@ def test_the_network_that_comes_with_us_has_seen_drawn_people_but_none_of_the_ex
 def test_the_explorer_says_shows_and_reads():
     explorer = Explorer(Reader(network.load_network()), astronaut())
     for person in ("p001", "photo"):
-        shown = explorer.show(person, "12", 0.8)
+        shown = explorer.show(person, "12", [0.8])
         assert "pulling the corners of the lips" in shown and "image/gif" in shown
-    box = explorer.widget("p002", "12", 0.5)
-    (controls, view) = box.children
-    controls.children[1].value = "45"
+
+
+def test_the_explorer_has_a_slider_for_each_unit():
+    explorer = Explorer(Reader(network.load_network()))
+    head, sliders, view = explorer.widget("p002", "12+L4", [0.4, 0.7]).children
+    assert [(box.description, box.value) for box in sliders.children] == [("12", 0.4), ("L4", 0.7)]
+    assert "at 0.4, 0.7: a combination of pulling" in view.value
+    before = view.value
+    sliders.children[1].value = 0.0
+    assert "at 0.4, 0: " in view.value and view.value != before
+    units = head.children[1]
+    units.value = "45"
     assert "cannot be shown" in view.value
-    controls.children[1].value = "4"
-    assert "lowering the brows" in view.value
+    units.value = "9+12"
+    assert [(box.description, box.value) for box in sliders.children] == [("9", 0.4), ("12", 0.4)]
+    assert "wrinkling the nose" in view.value
