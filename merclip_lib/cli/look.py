@@ -11,13 +11,11 @@ from pathlib import Path
 def add_look(command: Callable[..., ArgumentParser]) -> None:
     """`merclip look`: a video in, a page out."""
     parser = command(_look, "look", "look at a video of a face: a page, a GIF and an MP4")
-    parser.add_argument(
-        "source", help="a video, a folder of pictures, STORE:CLIP or synthme:PERSON/CLIP"
-    )
+    sources = "a video, a folder of pictures, STORE:CLIP or synthme:PERSON/CLIP"
+    parser.add_argument("source", help=sources)
     parser.add_argument("--out", type=Path, help="folder of the page (default: runs/look)")
-    parser.add_argument(
-        "--align", choices=("mesh", "none"), default="", help="none for faces cropped already"
-    )
+    cropped = "none for faces cropped already"
+    parser.add_argument("--align", choices=("mesh", "none"), default="", help=cropped)
     parser.add_argument("--factor", type=float, default=8.0, help="of the magnified motion")
     parser.add_argument("--fps", type=float, default=30.0, help="of a folder of pictures")
     parser.add_argument("--run", default="", help="a run, or run/fold, whose network reads")
@@ -26,7 +24,7 @@ def add_look(command: Callable[..., ArgumentParser]) -> None:
 
 def _look(given: Namespace) -> int:
     try:
-        from merclip_lib.look.page import LookSettings, look, write_page
+        from merclip_lib.look.page import LookSettings, interval_table, look, summary, write_page
     except ModuleNotFoundError as error:
         raise ValueError(f"{error.name} is not installed: pip install 'merclip[look]'") from None
     from merclip_lib.study.checkout import default_runs
@@ -39,11 +37,9 @@ def _look(given: Namespace) -> int:
     page = write_page(seen, given.out or default_runs() / "look", settings)
     for note in seen.aligned.notes:
         print(f"note: {note}")
-    for i in seen.intervals:
-        print(
-            f"onset {i.onset:.2f} s, apex {i.apex:.2f} s, offset {i.offset:.2f} s: {i.region}, "
-            f"{i.strength:.3f} eye distances, confidence {i.confidence:.2f}"
-        )
+    print(summary(seen))
+    if len(seen.intervals) > 1:
+        print(interval_table(seen.intervals, seen.motion).to_string(index=False))
     if seen.reading:
         emotion, probability = next(iter(seen.reading.emotions.items()))
         print(f"read as {emotion} ({probability:.2f}), {seen.reading.sentences['sentence'][0]}")

@@ -15,8 +15,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "similarity_matrix tsne_panels two_ways"
         ).split(),
         "faces": (
-            "animation clip_strip difference gif heated image_grid mix_grid montage overview "
-            "relevance_overlay"
+            "animation clip_strip difference embedded gif heated image_grid mix_grid montage "
+            "overview relevance_overlay"
         ).split(),
         "style": ["Provenance", "png", "save_figure"],
     },

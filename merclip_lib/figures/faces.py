@@ -94,7 +94,12 @@ def clip_strip(
 
 def animation(frames: np.ndarray, milliseconds: int = 90) -> str:
     """HTML of a looping GIF of frames (T, H, W, 3) uint8: show it with IPython.display.HTML."""
-    return f'<img src="data:image/gif;base64,{b64encode(gif(frames, milliseconds)).decode()}">'
+    return embedded(gif(frames, milliseconds), "gif")
+
+
+def embedded(picture: bytes, kind: str = "png") -> str:
+    """HTML of a picture, its content in it."""
+    return f'<img alt="" src="data:image/{kind};base64,{b64encode(picture).decode()}">'
 
 
 def gif(frames: np.ndarray, milliseconds: int = 90, height: int = 0) -> bytes:

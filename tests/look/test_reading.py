@@ -11,6 +11,7 @@ from merclip_lib.data.store import open_store
 from merclip_lib.look import network, page, photo
 from merclip_lib.look.explorer import Explorer
 from merclip_lib.look.reading import Reader
+from merclip_lib.look.video import write_video
 from merclip_lib.synthme.populations import EXAMPLE
 
 astronaut = pytest.importorskip("skimage.data").astronaut
@@ -88,6 +89,29 @@ def test_look_without_a_network(tmp_path):
     assert main(["look", "synthme:p001/c02", "--out", str(tmp_path), *given]) == 0
     text = (tmp_path / "SynthME-casme2-like-77021-p001-c02.html").read_text(encoding="utf-8")
     assert "No network was asked" in text and page.DRAWN_ONLY not in text
+
+
+def test_bad_photographs_are_one_line(portrait, tmp_path, capsys):
+    Image.new("RGB", (90, 90)).save(tmp_path / "plain.png")
+    for name, units, line in (
+        ("none.png", "4", "none.png: no such file; name a photograph"),
+        ("plain.png", "4", "no face found in plain.png"),
+        (portrait, "", "--units: no action unit; write some"),
+    ):
+        given = ["--face", str(tmp_path / name), "--units", units, "--out", str(tmp_path / "o")]
+        assert main(["synth", *given]) == 2
+        assert line in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_nothing_to_see_is_said(tmp_path, capsys):
+    """A face at rest, filmed by three frames a second."""
+    still = np.repeat(astronaut()[None, :400, 50:450], 6, axis=0)
+    write_video(tmp_path / "rest.mp4", still, 3)
+    assert main(["look", str(tmp_path / "rest.mp4"), "--no-network", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "Nothing rises above the noise" in said
+    assert "note: 3 frames per second miss what is short" in said
 
 
 def test_bad_requests_are_one_line(tmp_path, capsys):

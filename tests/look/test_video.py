@@ -5,7 +5,9 @@ from fractions import Fraction
 
 import av
 import numpy as np
+import pandas as pd
 import pytest
+import tiny_runs
 from PIL import Image
 
 from merclip_lib.data.frames.video import frames_at
@@ -133,7 +135,7 @@ def test_pictures_that_are_no_frames_and_more_bits(tmp_path):
 
 
 def test_three_frames_are_too_few(clip, tmp_path):
-    with pytest.raises(ValueError, match="short: 3 frames with a face; at least 5"):
+    with pytest.raises(ValueError, match="short: 3 frames with a face; film at least 5"):
         face.align_footage(video.open_footage(str(write(tmp_path / "short.mp4", clip[:3]))))
 
 
@@ -157,8 +159,20 @@ def test_sources_that_are_not_there(tmp_path):
         video.open_footage(str(tmp_path / "none.mp4"))
     with pytest.raises(ValueError, match="holds no pictures"):
         video.open_footage(str(tmp_path))
+    with pytest.raises(ValueError, match=r"synthme:zzz: no such clip; known are .* \[...\]$"):
+        video.open_footage("synthme:zzz")
     with pytest.raises(ValueError, match="synthme:p001/c99: no such clip; did you mean"):
         video.open_footage("synthme:p001/c99")
+
+
+def test_a_stored_clip_without_an_apex_and_one_of_a_single_frame(tmp_path):
+    tiny_runs.make_store(tmp_path / "a", apex=pd.NA)
+    footage = video.open_footage(f"{tmp_path / 'a'}:SynthME/s1/fear")
+    assert footage.truth.keys() == {"action_units", "emotion", "onset", "offset"}
+    assert [time for time, _ in footage.frames] == [0, 1 / 200]
+    tiny_runs.make_store(tmp_path / "b", onset=3, apex=3, offset=3)
+    with pytest.raises(ValueError, match="s1/fear: onset and offset are the same frame"):
+        video.open_footage(f"{tmp_path / 'b'}:SynthME/s1/fear")
 
 
 def test_a_drawn_clip_brings_its_truth():

@@ -9,6 +9,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
@@ -133,13 +134,10 @@ class DataRoot:
                 if os.path.islink(Path(folder, name)):
                     self._links.append(name)
             for name in sorted(files):
-                if (
-                    name.lower().endswith(VIDEOS)
-                    and name[0] != "."
-                    and Path(folder, name).is_file()
-                ):
-                    by_name[_plain(name)].append(Path(folder, name))
-                    by_name[_plain(Path(name).stem)].append(Path(folder, name))
+                path = Path(folder, name)
+                if path.suffix.lower() in VIDEOS and name[0] != "." and path.is_file():
+                    for key in (name, path.stem):
+                        by_name[_plain(key)].append(path)
         return by_name
 
 
@@ -203,6 +201,12 @@ def without_strays(files: list[Path]) -> tuple[list[Path], list[Path]]:
     others = [path for path in files if path not in frames]
     few = "#" in pattern and _ONE_IN * len(others) <= len(most)
     return (most, others) if few else (files, [])
+
+
+def stray_note(strays: Sequence[str]) -> str:
+    """What is said of pictures that are no frames, "" where there are none."""
+    count, names = len(strays), ", ".join(strays[:3])
+    return f"{count} pictures are no frames and left aside: {names}" if strays else ""
 
 
 def picture_span(folder: Path) -> tuple[int, int] | None:
