@@ -74,6 +74,8 @@ def clip_page(run: Run, clip_id: str, store: ClipStore | None = None) -> Path:
         ValueError: there is no such clip, no network, or another store.
     """
     noted = read_record(run.folder)["data"].get("folder", run.folder.parent / "synthme")
+    if store is None and not Path(noted).is_dir():
+        raise ValueError(f"{noted}: the clips of run {run.hash} are gone; say where: --store DIR")
     plan = RunPlan(run.config, store or open_store(noted))
     view = clip_view(run, plan, clip_id)
     name = re.sub(r"[^\w.-]", "_", view.clip["clip_id"])
@@ -215,11 +217,8 @@ def _nearest_sentences(view: ClipView, own: str) -> str:
 
 def _shown(view: ClipView) -> dict[str, np.ndarray]:
     """The positive part of each map, at every frame (T, g, g)."""
-    frames = len(view.frames)
-    return {
-        name: np.maximum(each, 0).repeat(-(-frames // len(each)), axis=0)[:frames]
-        for name, each in view.maps.items()
-    }
+    maps, at = view.maps, np.arange(len(view.frames))
+    return {name: np.maximum(maps[name], 0)[at * len(maps[name]) // len(at)] for name in maps}
 
 
 def _pictures(plan: RunPlan, view: ClipView) -> dict[str, str]:
@@ -234,8 +233,8 @@ def _pictures(plan: RunPlan, view: ClipView) -> dict[str, str]:
     about = zip(cosines, clips["label"], clips["action_units"], strict=True)
     share = (clips["apex"] - clips["onset"]) / (clips["offset"] - clips["onset"]).clip(lower=1)
     last = plan.store.frames.shape[1] - 1
-    at = (last * share.astype(float).fillna(1)).round().astype(int)  # without an apex the last
-    onset, apex = plan.store.frames[clips.index, 0], plan.store.frames[clips.index, at]
+    at = (last * share.fillna(1).astype(float)).round().astype(int)  # without an apex the last
+    onset, apex = (plan.store.frames[clips.index, k] for k in (0, at))
     faces = np.stack([frames] * len(maps))
     drawn = {
         "strip": figures.clip_strip(frames, dict(enumerate(times)), ""),

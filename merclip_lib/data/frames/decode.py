@@ -157,7 +157,7 @@ def read_pictures(chosen: ChosenFrames) -> Pictures:
         files = dict.fromkeys(chosen.files)
         bits, by_file = used_bits(files), {}
         for path in files:
-            by_file[path] = read_picture(path) if bits == 8 else read_picture(path, bits)
+            by_file[path] = read_picture(path, bits)
             check_limit("clip_pixels", by_file[path].size // 3 * len(files), path.name)
         pictures = [by_file[path] for path in chosen.files]
     shapes = {picture.shape[:2] for picture in pictures}
