@@ -66,9 +66,7 @@ def check_length(sentence: str, where: str) -> None:
 
     count = len(get_tokenizer(TOKENIZER).encode(sentence)) + 2
     if count > TOKENS:
-        raise ValueError(
-            f"{where}: too long; {sentence!r} has {count} tokens, the text tower reads {TOKENS}"
-        )
+        raise ValueError(f"{where}: too long; {sentence!r} has {count} tokens, {TOKENS} are read")
 
 
 def _phrases(path: Path) -> Phrases:
@@ -90,10 +88,8 @@ def _phrases(path: Path) -> Phrases:
         unit = cells["action_unit"].upper().removeprefix("AU")
         both, side = cells.get("phrase", ""), cells.get("one_sided", "")
         if not unit.isdecimal() or int(unit) not in PAIRS:
-            raise ValueError(
-                f"{where}: {cells['action_unit']!r} is no action unit that sentences mention; "
-                f"these are {', '.join(map(str, PAIRS))}"
-            )
+            known = f"that sentences mention; these are {', '.join(map(str, PAIRS))}"
+            raise ValueError(f"{where}: {cells['action_unit']!r} is no action unit {known}")
         if int(unit) in found:
             raise ValueError(f"{where}: action unit {unit} occurs before; leave one row for it")
         if not both or "{" in both or "}" in both:

@@ -94,16 +94,13 @@ def clip_view(run: Run, plan: RunPlan, clip_id: str) -> ClipView:
     known = run.predictions.set_index("clip_id")
     begins = [name for name in known.index if name.startswith(clip_id)]
     if len(begins) != 1 and clip_id not in begins:
-        raise ValueError(
-            f"{len(begins)} clips of run {run.hash} begin with {clip_id!r}; "
-            f"{run.folder / 'predictions.csv'} has their names"
-        )
+        count, names = f"{len(begins)} clips of run {run.hash}", run.folder / "predictions.csv"
+        raise ValueError(f"{count} begin with {clip_id!r}; {names} has their names")
     name = clip_id if clip_id in begins else begins[0]
     wanted = read_record(run.folder)["data"]["hash"]
     if plan.data_hash != wanted:
-        raise ValueError(
-            f"{plan.store.folder}: not the clips of run {run.hash}; name theirs ({wanted})"
-        )
+        where = plan.store.folder
+        raise ValueError(f"{where}: not the clips of run {run.hash}; name theirs ({wanted})")
     position = plan.table["clip_id"].tolist().index(name)
     fold = next(fold for fold in plan.folds if position in fold.test)
     model, cpu = _network(run, plan, fold), replace(run.config, device="cpu")
@@ -131,10 +128,8 @@ def _network(run: Run, plan: RunPlan, fold: Fold) -> MERCLIP:
     """The trained network of a fold."""
     path = run.folder / fold.name / NETWORK
     if not path.is_file():
-        raise ValueError(
-            f"{path}: this run kept no networks; run it again with keep_network=True (notebook 05: "
-            "-p keep_network True), and its folds are trained once more"
-        )
+        remedy = "run it again with keep_network=True, and its folds are trained once more"
+        raise ValueError(f"{path}: this run kept no networks; {remedy}")
     model = plan.network()
     model.load_state_dict(read_weights(path)[0])
     return model.eval()

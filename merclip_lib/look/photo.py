@@ -138,10 +138,8 @@ def units_shown(annotation: str) -> list[Unit]:
         raise ValueError("--units: no action unit; write some, such as 4+7+L10")
     for number, side in units:
         if number not in UNITS or (side and number not in SIDED):
-            raise ValueError(
-                f"--units {annotation}: {side} {number} cannot be shown; there are {UNITS}, on one "
-                f"side {SIDED}"
-            )
+            known = f"there are {UNITS}, on one side {SIDED}"
+            raise ValueError(f"--units {annotation}: {side} {number} cannot be shown; {known}")
     return units
 
 

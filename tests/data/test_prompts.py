@@ -81,7 +81,7 @@ def test_what_would_be_cut_is_refused(phrases, templates):
     with pytest.raises(ValueError, match=r"my.csv, row 4: 'very .* tight': too long; .* tokens"):
         read_prompts(phrases)
     templates.write_text("A face {}.\n\nIn this film we see, " + "once more, " * 15 + "{}.\n")
-    with pytest.raises(ValueError, match=r"my.txt, row 3: template: too long; .* reads 77"):
+    with pytest.raises(ValueError, match=r"my.txt, row 3: template: too long; .* 77 are read"):
         read_prompts("", templates)
     templates.write_text("In this film of a face that hardly moves we see, if we look well, {}.\n")
     assert len(read_prompts("", templates).templates) == 1

@@ -69,9 +69,8 @@ def own_release(file: Path, values: Mapping[str, Any]) -> Release:
     try:
         str(pictures).format(subject="1", clip="a", emotion="fear")
     except (ValueError, LookupError, AttributeError):
-        raise ValueError(
-            f"{file}: pictures is {pictures!r}; write such as {START['pictures']!r}"
-        ) from None
+        hint = f"write such as {START['pictures']!r}"
+        raise ValueError(f"{file}: pictures is {pictures!r}; {hint}") from None
     for name, heading in values["columns"].items():
         if name not in headings:
             raise ValueError(f"{file}: columns names {name!r}{did_you_mean(name, headings)}")

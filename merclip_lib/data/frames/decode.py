@@ -112,9 +112,8 @@ def _decoding(path: Path) -> Iterator[ImageFile.ImageFile]:
         why = str(problem) or type(problem).__name__
         if why.startswith(f"{path.name}: "):
             raise
-        raise ValueError(
-            f"{path.name} cannot be read as a picture ({why}); copy it again"
-        ) from problem
+        line = f"{path.name} cannot be read as a picture ({why}); copy it again"
+        raise ValueError(line) from problem
 
 
 def _deep_values(file: ImageFile.ImageFile, path: Path) -> np.ndarray | None:

@@ -102,8 +102,7 @@ class DataRoot:
         path = _folder_of_frames(candidates[0], where, frames)
         if not path.resolve().is_relative_to(self.root):
             raise ValueError(
-                f"{where}: {frames!r} links out of the data root; copy it, or name a data root "
-                "that holds what it links to"
+                f"{where}: {frames!r} links out of the data root; copy it into the root"
             )
         return path
 
@@ -288,10 +287,8 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
         inside = times = list(range(count))
         first, last = 0, count - 1
     else:
-        raise ValueError(
-            f"{where}: only {len(inside)} of the {span} frames {onset}-{offset} are there; copy "
-            "the others, or correct the table"
-        )
+        there = f"only {len(inside)} of the {span} frames {onset}-{offset} are there"
+        raise ValueError(f"{where}: {there}; copy the others, or correct the table")
     wanted = np.linspace(first, last, length).round()
     nearest = [np.abs(np.array(times) - time).argmin() for time in wanted]  # the earlier of two
     chosen = tuple(inside[k] for k in nearest)
