@@ -101,9 +101,8 @@ class DataRoot:
             raise ValueError(f"{where}: {frames!r} may be {places}; name a data root with one")
         path = _folder_of_frames(candidates[0], where, frames)
         if not path.resolve().is_relative_to(self.root):
-            raise ValueError(
-                f"{where}: {frames!r} links out of the data root; copy it into the root"
-            )
+            remedy = "copy it, or name a data root that holds what it links to"
+            raise ValueError(f"{where}: {frames!r} links out of the data root; {remedy}")
         return path
 
     def _search(self, names: tuple[str, ...]) -> list[Path]:
