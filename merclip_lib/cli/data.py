@@ -109,10 +109,10 @@ def _describe(given: Namespace) -> int:
     phrases, templates = read_prompts(given.phrases, given.templates)
     if given.table is None:
         words = describe(given.annotation, given.style, given.emotion, phrases=phrases)
-        for template in templates if given.templates else ["{}"]:
-            if given.templates:
-                check_length(template.format(words), given.templates)
-            print(template.format(words))
+        sentences = [t.format(words) for t in templates] if given.templates else []
+        for sentence in sentences:
+            check_length(sentence, given.templates)
+        print("\n".join(sentences or [words]))
         return 0
     if given.out is None:
         raise ValueError("--table needs --out SENTENCES.csv")

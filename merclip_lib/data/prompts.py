@@ -73,9 +73,8 @@ def _phrases(path: Path) -> Phrases:
     """The phrases of a csv."""
     rows = read_text_table(path).rows
     header = [name.strip().lower() for name in rows[0]]
-    if not {"action_unit", "phrase"} <= set(header) <= set(_COLUMNS) or len({*header}) < len(
-        header
-    ):
+    names = set(header)
+    if not {"action_unit", "phrase"} <= names <= set(_COLUMNS) or len(names) < len(header):
         raise ValueError(f"{path}, row 1: columns {header}; write {','.join(_COLUMNS)}")
     found: Phrases = {}
     for number, row in enumerate(rows[1:], 2):
@@ -84,12 +83,12 @@ def _phrases(path: Path) -> Phrases:
         where = f"{path}, row {number}"
         if len(row) > len(header):
             raise ValueError(f"{where}: {len(row)} cells; quote a phrase that has a comma in it")
-        cells = dict(zip(header, map(str.strip, row), strict=False))
-        unit = cells["action_unit"].upper().removeprefix("AU")
-        both, side = cells.get("phrase", ""), cells.get("one_sided", "")
+        cells = dict.fromkeys(_COLUMNS, "") | dict(zip(header, map(str.strip, row), strict=False))
+        written, both, side = (cells[name] for name in _COLUMNS)
+        unit = written.upper().removeprefix("AU")
         if not unit.isdecimal() or int(unit) not in PAIRS:
             known = f"that sentences mention; these are {', '.join(map(str, PAIRS))}"
-            raise ValueError(f"{where}: {cells['action_unit']!r} is no action unit {known}")
+            raise ValueError(f"{where}: {written!r} is no action unit {known}")
         if int(unit) in found:
             raise ValueError(f"{where}: action unit {unit} occurs before; leave one row for it")
         if not both or "{" in both or "}" in both:

@@ -48,6 +48,7 @@ def test_files_replace_what_they_name(phrases, templates):
         ("action_unit,phrase,phrase\n4,a,b\n", r"row 1: columns"),
         ("action_unit,phrase\n4,a\n4,b\n", r"row 3: action unit 4 occurs before; leave one"),
         ("action_unit,phrase\n4,a, b\n", r"row 2: 3 cells; quote"),
+        ("phrase,action_unit\nfrowning\n", r"row 2: '' is no action unit"),
         ("action_unit,phrase\n4,\n", r"row 2: phrase ''; write some words"),
         ("action_unit,phrase,one_sided\n4,a,b\n", r"one_sided 'b'; write one {} where left or"),
         ("action_unit,phrase,one_sided\n4,a,b {side}\n", r"row 2: one_sided .*one {}"),

@@ -33,16 +33,15 @@ def _opened(path: Path) -> Iterator[Any]:
         raise ValueError(f"{path.name} cannot be read as a video ({why}); copy it again") from None
 
 
-def read_frames(path: Path, notes: list[str] | None = None) -> Iterator[av.VideoFrame]:
+def read_frames(path: Path, notes: list[str]) -> Iterator[av.VideoFrame]:
     """The frames of a video, one after the other, see `upright`; `frame.time` is in seconds.
 
     Args:
         path: the file.
-        notes: what is damaged after its first frame is left out and noted here; without notes it
-            is an error.
+        notes: where a video breaks off, the rest is left out and noted here.
 
     Raises:
-        ValueError: for a file that is no video, or damaged.
+        ValueError: for a file whose first frame cannot be read.
     """
     count = 0
     try:
@@ -51,7 +50,7 @@ def read_frames(path: Path, notes: list[str] | None = None) -> Iterator[av.Video
                 count += 1
                 yield frame
     except ValueError:
-        if notes is None or not count:
+        if not count:
             raise
         notes.append(f"damaged after frame {count}; the rest is left out")
 
