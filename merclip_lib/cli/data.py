@@ -16,12 +16,15 @@ from merclip_lib.text.sentences import describe
 def _describe(given: Namespace) -> None:
     if (given.annotation is None) == (given.table is None):
         raise ValueError("give one annotation, or a clip table with --table, not both")
-    from merclip_lib.data.prompts import read_prompts
+    from merclip_lib.data.prompts import check_length, read_prompts
 
     phrases, templates = read_prompts(given.phrases, given.templates)
     if given.table is None:
         words = describe(given.annotation, given.style, given.emotion, phrases=phrases)
-        print("\n".join(t.format(words) for t in templates) if given.templates else words)
+        sentences = [t.format(words) for t in templates] if given.templates else []
+        for sentence in sentences:
+            check_length(sentence, given.templates)
+        print("\n".join(sentences or [words]))
         return
     if given.out is None:
         raise ValueError("--table needs --out SENTENCES.csv")

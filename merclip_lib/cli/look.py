@@ -10,7 +10,7 @@ from merclip_lib.cli.options import Commands
 
 def _look(given: Namespace) -> int:
     try:
-        from merclip_lib.look.page import LookSettings, look, write_page
+        from merclip_lib.look.page import LookSettings, interval_table, look, summary, write_page
     except ModuleNotFoundError as error:
         raise ValueError(f"{error.name} is not installed: pip install 'merclip[look]'") from None
     from merclip_lib.study.checkout import default_runs
@@ -23,11 +23,9 @@ def _look(given: Namespace) -> int:
     page = write_page(seen, given.out or default_runs() / "look", settings)
     for note in seen.aligned.notes:
         print(f"note: {note}")
-    for i in seen.intervals:
-        print(
-            f"onset {i.onset:.2f} s, apex {i.apex:.2f} s, offset {i.offset:.2f} s: {i.region}, "
-            f"{i.strength:.3f} eye distances, confidence {i.confidence:.2f}"
-        )
+    print(summary(seen))
+    if len(seen.intervals) > 1:
+        print(interval_table(seen.intervals, seen.motion).to_string(index=False))
     if seen.reading:
         emotion, probability = next(iter(seen.reading.emotions.items()))
         print(f"read as {emotion} ({probability:.2f}), {seen.reading.sentences['sentence'][0]}")

@@ -30,12 +30,16 @@ def pairs(words: list[str], option: str, form: str) -> dict[str, str]:
     """A=B words as a dictionary.
 
     Raises:
-        ValueError: a word without "="; `option` and `form` say where, and what was wanted.
+        ValueError: a word without "=", or one name twice; `option` and `form` say where, and what
+            was wanted.
     """
     for word in words:
         if "=" not in word:
             raise ValueError(f"{option} {word!r} is not of the form {form}")
-    return dict(word.split("=", 1) for word in words)
+    values = dict(word.split("=", 1) for word in words)
+    if len(values) < len(words):
+        raise ValueError(f"{option} {' '.join(words)}: a name stands there twice; name each once")
+    return values
 
 
 def yaml_value(text: str) -> Any:

@@ -15,6 +15,9 @@ LIMITS = {
 }
 
 
+_LONGEST_SIDE = 20  # times the shorter one; what is longer is no picture of a face
+
+
 def check_limit(what: str, count: float, where: str) -> None:
     """Refuse a file that holds too much.
 
@@ -33,3 +36,10 @@ def check_limit(what: str, count: float, where: str) -> None:
             f"{where}: {count:,} {what.replace('_', ' ')}, the limit is {limit:,}; if that is "
             f"right, set the environment variable {variable}={count:.0f}"
         )
+
+
+def check_size(width: int, height: int, where: str) -> None:
+    """Refuse pictures of more pixels than the limit, and those far longer than wide."""
+    check_limit("pixels", width * height, where)
+    if max(width, height) > _LONGEST_SIDE * min(width, height):
+        raise ValueError(f"{where}: {width} x {height} pixels are no picture of a face")

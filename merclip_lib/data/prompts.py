@@ -7,16 +7,20 @@ a row has no `one_sided` phrase, one side is said as "... on the left":
     4,drawing the brows together,drawing the {} brow inwards
     12,smiling,
 
-Templates are a text file with a sentence a line, each with one {} for the description.
+Templates are a text file with a sentence a line, each with one {} for the description. CLIP's text
+tower reads TOKENS tokens and would cut what is longer, so phrases and templates have to leave room
+for a sentence about UNITS action units.
 """
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
+from merclip_lib.data.text_table import read_bytes, read_text_table
 from merclip_lib.text.sentences import PAIRS, TEMPLATES, Phrases
 
 _COLUMNS = ("action_unit", "phrase", "one_sided")
+TOKENS = 77  # that the text tower reads, its start and end among them
+UNITS = 3  # in a sentence that must fit; the paper's own words leave room for six
 
 
 class Prompts(NamedTuple):
@@ -50,61 +54,78 @@ def read_prompts(phrases: str | Path = "", templates: str | Path = "") -> Prompt
     Raises:
         ValueError: for a file that cannot be read; it names the row and what to write there.
     """
-    return Prompts(
-        PAIRS | _phrases(Path(phrases)) if phrases else PAIRS,
-        _templates(Path(templates)) if templates else TEMPLATES,
-    )
+    pairs = PAIRS | _phrases(Path(phrases)) if phrases else PAIRS
+    return Prompts(pairs, _templates(Path(templates), pairs) if templates else TEMPLATES)
+
+
+def check_length(sentence: str, where: str) -> None:
+    """Raise ValueError for a sentence of more than TOKENS tokens; `where` says whose it is."""
+    from open_clip import get_tokenizer  # both take seconds to import
+
+    from merclip_lib.text.bank import TOKENIZER
+
+    count = len(get_tokenizer(TOKENIZER).encode(sentence)) + 2
+    if count > TOKENS:
+        raise ValueError(f"{where}: too long; {sentence!r} has {count} tokens, {TOKENS} are read")
 
 
 def _phrases(path: Path) -> Phrases:
     """The phrases of a csv."""
-    lines = _lines(path)
-    rows = csv.reader(lines, delimiter=max(",;\t", key="".join(lines[:1]).count))
-    header = [name.strip().lower() for name in next(rows, [])]
-    if not {"action_unit", "phrase"} <= set(header) <= set(_COLUMNS):
+    rows = read_text_table(path).rows
+    header = [name.strip().lower() for name in rows[0]]
+    names = set(header)
+    if not {"action_unit", "phrase"} <= names <= set(_COLUMNS) or len(names) < len(header):
         raise ValueError(f"{path}, row 1: columns {header}; write {','.join(_COLUMNS)}")
     found: Phrases = {}
-    for row in filter(any, rows):
-        where = f"{path}, row {rows.line_num}"
-        cells = dict(zip(header, map(str.strip, row), strict=False))
-        number = cells["action_unit"].upper().removeprefix("AU")
-        both, side = cells.get("phrase", ""), cells.get("one_sided", "")
-        if not number.isdecimal() or int(number) not in PAIRS:
-            raise ValueError(
-                f"{where}: {cells['action_unit']!r} is no action unit that sentences mention; "
-                f"these are {', '.join(map(str, PAIRS))}"
-            )
-        if int(number) in found:
-            raise ValueError(f"{where}: action unit {number} occurs before; leave one row for it")
+    for number, row in enumerate(rows[1:], 2):
+        if not any(map(str.strip, row)):
+            continue
+        where = f"{path}, row {number}"
         if len(row) > len(header):
             raise ValueError(f"{where}: {len(row)} cells; quote a phrase that has a comma in it")
+        cells = dict.fromkeys(_COLUMNS, "") | dict(zip(header, map(str.strip, row), strict=False))
+        written, both, side = (cells[name] for name in _COLUMNS)
+        unit = written.upper().removeprefix("AU")
+        if not unit.isdecimal() or int(unit) not in PAIRS:
+            known = f"that sentences mention; these are {', '.join(map(str, PAIRS))}"
+            raise ValueError(f"{where}: {written!r} is no action unit {known}")
+        if int(unit) in found:
+            raise ValueError(f"{where}: action unit {unit} occurs before; leave one row for it")
         if not both or "{" in both or "}" in both:
             raise ValueError(f"{where}: phrase {both!r}; write some words, without braces")
-        if side:
-            _check_place(side, f"{where}: one_sided", "left or right")
-        found[int(number)] = both, side or both + " on the {}"
+        side = side or both + " on the {}"
+        _check_place(side, f"{where}: one_sided", "left or right")
+        for words in (both, side.format("right")):
+            check_length(TEMPLATES[-1].format(_listed([words] * UNITS)), f"{where}: {words!r}")
+        found[int(unit)] = both, side
     return found
 
 
-def _templates(path: Path) -> tuple[str, ...]:
-    """The templates of a text file."""
-    lines = [(number, line.strip()) for number, line in enumerate(_lines(path), 1) if line.strip()]
-    if not lines:
+def _templates(path: Path, phrases: Phrases) -> tuple[str, ...]:
+    """The templates of a text file, which must have room for the longest of the phrases."""
+    try:
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: its text is not Unicode (UTF-8); save it as such") from None
+    longest = sorted((side.format("right") for _, side in phrases.values()), key=len)[-UNITS:]
+    templates = []
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if line:
+            where = f"{path}, row {number}: template"
+            _check_place(line, where, "the description")
+            check_length(line.format(_listed(longest)), where)
+            templates.append(line)
+    if not templates:
         raise ValueError(f"{path}: no templates; write one a line, such as {TEMPLATES[0]!r}")
-    for number, line in lines:
-        _check_place(line, f"{path}, row {number}: template", "the description")
-    return tuple(line for _, line in lines)
+    return tuple(templates)
+
+
+def _listed(phrases: list[str]) -> str:
+    """A description of several units, as `describe` puts it together."""
+    return f"a combination of {', '.join(phrases[:-1])} and {phrases[-1]}"
 
 
 def _check_place(text: str, what: str, filling: str) -> None:
     """ValueError unless the text has one {} and no other brace."""
     if text.count("{}") != 1 or text.count("{") + text.count("}") != 2:
         raise ValueError(f"{what} {text!r}; write one {{}} where {filling} goes, no other braces")
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "not UTF-8 text; save it as such"
-        raise ValueError(f"{path.absolute()}: cannot be read ({why})") from None

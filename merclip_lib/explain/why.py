@@ -6,7 +6,6 @@ motion stands beside the relevance. Not in the paper.
 """
 
 import re
-from base64 import b64encode
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -18,13 +17,8 @@ import torch.nn.functional as F
 
 from merclip_lib import figures
 from merclip_lib.data.store import ClipStore, open_store
+from merclip_lib.explain import pointing
 from merclip_lib.explain.embeddings import embed, similarity
-from merclip_lib.explain.pointing import (
-    energy_in_region,
-    moving_region,
-    pointing_game,
-    true_motion,
-)
 from merclip_lib.explain.relevance import held_out_video, motion_relevance
 from merclip_lib.files import replacing, write_text
 from merclip_lib.model.merclip import MERCLIP
@@ -80,37 +74,34 @@ def clip_page(run: Run, clip_id: str, store: ClipStore | None = None) -> Path:
         ValueError: there is no such clip, no network, or another store.
     """
     noted = read_record(run.folder)["data"].get("folder", run.folder.parent / "synthme")
+    if store is None and not Path(noted).is_dir():
+        raise ValueError(f"{noted}: the clips of run {run.hash} are gone; say where: --store DIR")
     plan = RunPlan(run.config, store or open_store(noted))
     view = clip_view(run, plan, clip_id)
     name = re.sub(r"[^\w.-]", "_", view.clip["clip_id"])
-    page, reel = (run.folder / "why" / f"{name}.{kind}" for kind in ("html", "gif"))
+    page = run.folder / "why" / f"{name}.html"
     shown = [figures.heated(view.frames, each) for each in _shown(view).values()]
     gif = figures.gif(np.concatenate([view.frames, *shown], axis=2), 120, SIDE)
-    with replacing(reel) as temporary:
+    with replacing(page.with_suffix(".gif")) as temporary:
         temporary.write_bytes(gif)
-    write_text(
-        page,
-        PAGE.substitute(_words(run, plan, view), gif=_image(gif, "gif"), **_pictures(plan, view)),
-    )
+    parts = _words(run, plan, view) | _pictures(plan, view) | {"gif": figures.embedded(gif, "gif")}
+    write_text(page, PAGE.substitute(parts))
     return page
 
 
 def clip_view(run: Run, plan: RunPlan, clip_id: str) -> ClipView:
     """Ask the network of the fold that held a clip out; arguments and errors as `clip_page`."""
-    known = run.predictions.set_index("clip_id", drop=False)
+    known = run.predictions.set_index("clip_id")
     begins = [name for name in known.index if name.startswith(clip_id)]
-    if clip_id not in known.index and len(begins) != 1:
-        raise ValueError(
-            f"{len(begins)} clips of run {run.hash} begin with {clip_id!r}; "
-            f"{run.folder / 'predictions.csv'} has their names"
-        )
-    predicted = known.loc[clip_id if clip_id in known.index else begins[0]]
+    if len(begins) != 1 and clip_id not in begins:
+        count, names = f"{len(begins)} clips of run {run.hash}", run.folder / "predictions.csv"
+        raise ValueError(f"{count} begin with {clip_id!r}; {names} has their names")
+    name = clip_id if clip_id in begins else begins[0]
     wanted = read_record(run.folder)["data"]["hash"]
     if plan.data_hash != wanted:
-        raise ValueError(
-            f"{plan.store.folder}: not the clips of run {run.hash}; name theirs ({wanted})"
-        )
-    position = plan.table["clip_id"].tolist().index(predicted["clip_id"])
+        where = plan.store.folder
+        raise ValueError(f"{where}: not the clips of run {run.hash}; name theirs ({wanted})")
+    position = plan.table["clip_id"].tolist().index(name)
     fold = next(fold for fold in plan.folds if position in fold.test)
     model, cpu = _network(run, plan, fold), replace(run.config, device="cpu")
     dataset = plan.dataset(np.array([position]))
@@ -120,11 +111,12 @@ def clip_view(run: Run, plan: RunPlan, clip_id: str) -> ClipView:
     order = np.argsort(-cosine)[:NEAREST]
     if plan.store.motion is not None:
         rows = plan.table.index[[position]]
-        maps["true motion"] = true_motion(plan.store, rows, run.config.frames)[0]
+        maps["true motion"] = pointing.true_motion(plan.store, rows, run.config.frames)[0]
+    scores = known.loc[name, [f"p_{emotion}" for emotion in plan.classes]]
     return ClipView(
         plan.table.iloc[position],
         fold,
-        predicted[[f"p_{name}" for name in plan.classes]].set_axis(plan.classes).astype(float),
+        scores.set_axis(plan.classes).astype(float),
         dataset[0]["video"].numpy(),
         maps,
         _sentences(plan, position, z),
@@ -136,10 +128,8 @@ def _network(run: Run, plan: RunPlan, fold: Fold) -> MERCLIP:
     """The trained network of a fold."""
     path = run.folder / fold.name / NETWORK
     if not path.is_file():
-        raise ValueError(
-            f"{path}: this run kept no networks; run it again with keep_network=True (notebook 05: "
-            "-p keep_network True), and its folds are trained once more"
-        )
+        remedy = "run it again with keep_network=True, and its folds are trained once more"
+        raise ValueError(f"{path}: this run kept no networks; {remedy}")
     model = plan.network()
     model.load_state_dict(read_weights(path)[0])
     return model.eval()
@@ -161,23 +151,19 @@ def _words(run: Run, plan: RunPlan, view: ClipView) -> dict[str, str]:
     clip, best, truth = view.clip, view.scores.idxmax(), view.clip["label"]
     position = plan.table.index.get_loc(clip.name)
     own, people = plan.sentences.plain[position], plan.people
-    verdict = f"<b>{escape(best)}</b> ({view.scores[best]:.2f}), which is right."
-    if best != truth:
-        verdict = f"<b>{escape(best)}</b> ({view.scores[best]:.2f}), but the annotation says "
-        verdict += f"<b>{escape(truth)}</b> ({view.scores[truth]:.2f})."
+    right = f"but the annotation says <b>{escape(truth)}</b> ({view.scores[truth]:.2f})."
+    right = "which is right." if best == truth else right
     known = people[position] in people[view.fold.train]
     never = "has been trained on other clips of" if known else "has never seen"
-    relevance, settings = view.maps["relevance"], differs(run.config)
+    relevance, settings = view.maps["relevance"], differs(run.config) or "all at their defaults"
     return {
         "title": escape(clip["clip_id"]),
         "stamp": escape(read_record(run.folder).get("stamp", "")),
-        "verdict": verdict,
+        "verdict": f"<b>{escape(best)}</b> ({view.scores[best]:.2f}), {right}",
         "seen": f"It {never} this person ({escape(clip['subject'])}).",
         "units": escape(clip["action_units"]) or "none coded",
         "sentence": escape(own),
-        "run": escape(
-            f"{run.hash}, fold {view.fold.name}; {settings or 'all settings at their defaults'}"
-        ),
+        "run": escape(f"{run.hash}, fold {view.fold.name}; settings: {settings}"),
         "class": escape(best),
         "bars": "".join(_bar(name, p, name == truth) for name, p in view.scores.items()),
         "for": f"{np.maximum(relevance, 0).sum():+.2f}",
@@ -202,11 +188,12 @@ def _hit(view: ClipView) -> str:
     motion, positive = view.maps.get("true motion"), np.maximum(view.maps["relevance"], 0)[None]
     if motion is None or not motion.any():
         return ""
-    region = moving_region(motion[None])
-    lies = "lies" if pointing_game(positive, region)[0] else "does not lie"
+    region = pointing.moving_region(motion[None])
+    lies = "lies" if pointing.pointing_game(positive, region)[0] else "does not lie"
+    share = pointing.energy_in_region(positive, region)[0]
     return (
         f"The most relevant patch {lies} where the face truly moved, and "
-        f"{energy_in_region(positive, region)[0]:.0%} of the relevance does; chance would be "
+        f"{share:.0%} of the relevance does; chance would be "
         f"{region.mean():.0%}, the share of patches that moved more than half of the farthest."
     )
 
@@ -216,10 +203,8 @@ def _nearest_sentences(view: ClipView, own: str) -> str:
     if view.sentences.empty:
         return "<p>This run was trained without sentences.</p>"
     rows = list(view.sentences.itertuples(index=False))
-    items = [
-        f"<li{' class=true' * (text == own)}>{escape(text)} ({cosine:.2f})</li>"
-        for text, cosine in rows[:3]
-    ]
+    mark = {own: " class=true"}
+    items = [f"<li{mark.get(said, '')}>{escape(said)} ({cosine:.2f})" for said, cosine in rows[:3]]
     rank = view.sentences["sentence"].tolist().index(own) + 1
     head = f"Nearest sentences (cosine); the clip's own comes as number {rank} of {len(rows)}."
     return f"<p>{head}</p><ol>{''.join(items)}</ol>"
@@ -227,11 +212,8 @@ def _nearest_sentences(view: ClipView, own: str) -> str:
 
 def _shown(view: ClipView) -> dict[str, np.ndarray]:
     """The positive part of each map, at every frame (T, g, g)."""
-    frames = len(view.frames)
-    return {
-        name: np.maximum(each, 0).repeat(-(-frames // len(each)), axis=0)[:frames]
-        for name, each in view.maps.items()
-    }
+    maps, at = view.maps, np.arange(len(view.frames))
+    return {name: np.maximum(maps[name], 0)[at * len(maps[name]) // len(at)] for name in maps}
 
 
 def _pictures(plan: RunPlan, view: ClipView) -> dict[str, str]:
@@ -241,30 +223,17 @@ def _pictures(plan: RunPlan, view: ClipView) -> dict[str, str]:
     times = [f"time {k + 1}" for k in range(len(frames))]
     heats = np.stack([each[::step] for each in maps.values()])
     rows = [name.replace(" ", "\n") for name in maps]
-    clips = pd.concat([view.clip.to_frame().T, view.nearest])
+    clips = plan.table.loc[[view.clip.name, *view.nearest.index]]
     cosines = ["this clip", *(f"{cosine:.2f}" for cosine in view.nearest["cosine"])]
     about = zip(cosines, clips["label"], clips["action_units"], strict=True)
-    onset, apex = (
-        np.stack([plan.store.frames[row][k] for row, k in zip(clips.index, at, strict=True)])
-        for at in ([0] * len(clips), [_apex(clip, plan) for _, clip in clips.iterrows()])
-    )
+    share = (clips["apex"] - clips["onset"]) / (clips["offset"] - clips["onset"]).clip(lower=1)
+    last = plan.store.frames.shape[1] - 1
+    at = (last * share.fillna(1).astype(float)).round().astype(int)  # without an apex the last
+    onset, apex = (plan.store.frames[clips.index, k] for k in (0, at))
+    faces = np.stack([frames] * len(maps))
     drawn = {
         "strip": figures.clip_strip(frames, dict(enumerate(times)), ""),
-        "overlay": figures.relevance_overlay(
-            np.stack([frames] * len(maps)), heats, times, rows, ""
-        ),
+        "overlay": figures.relevance_overlay(faces, heats, times, rows, ""),
         "nearest": figures.montage(onset, apex, list(map("\n".join, about)), ""),
     }
-    return {name: _image(figures.png(figure), "png") for name, figure in drawn.items()}
-
-
-def _apex(clip: pd.Series, plan: RunPlan) -> int:
-    """The stored frame that is the clip's apex; its last where none is annotated."""
-    last = plan.store.frames.shape[1] - 1
-    if pd.isna(clip["apex"]):
-        return last
-    return round(last * (clip["apex"] - clip["onset"]) / max(clip["offset"] - clip["onset"], 1))
-
-
-def _image(content: bytes, kind: str) -> str:
-    return f'<img src="data:image/{kind};base64,{b64encode(content).decode()}">'
+    return {name: figures.embedded(figures.png(figure)) for name, figure in drawn.items()}

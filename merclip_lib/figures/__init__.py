@@ -16,8 +16,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "charts": "courses interval_dots results_bars two_ways".split(),
         "effects": ["build_up", "effect_curves", "verdict_forest"],
         "faces": (
-            "animation clip_strip difference gif heated image_grid mix_grid montage overview "
-            "relevance_overlay"
+            "animation clip_strip difference embedded gif heated image_grid mix_grid montage "
+            "overview relevance_overlay"
         ).split(),
         "style": ["Provenance", "png", "save_figure"],
     },

@@ -94,7 +94,12 @@ def clip_strip(
 
 def animation(frames: np.ndarray, milliseconds: int = 90) -> str:
     """HTML of a looping GIF of frames (T, H, W, 3) uint8: show it with IPython.display.HTML."""
-    return f'<img src="data:image/gif;base64,{b64encode(gif(frames, milliseconds)).decode()}">'
+    return embedded(gif(frames, milliseconds), "gif")
+
+
+def embedded(picture: bytes, kind: str = "png") -> str:
+    """HTML of a picture, its content in it."""
+    return f'<img alt="" src="data:image/{kind};base64,{b64encode(picture).decode()}">'
 
 
 def gif(frames: np.ndarray, milliseconds: int = 90, height: int = 0) -> bytes:
@@ -103,7 +108,10 @@ def gif(frames: np.ndarray, milliseconds: int = 90, height: int = 0) -> bytes:
         size = round(height * frames.shape[2] / frames.shape[1]), height
         frames = np.stack([np.asarray(Image.fromarray(f).resize(size, 3)) for f in frames])
     height, width = frames.shape[1:3]
-    reel = Image.fromarray(frames.reshape(-1, width, 3)).quantize(128)  # one palette: no flicker
+    reel = Image.fromarray(frames.reshape(-1, width, 3))
+    every_third = reel.resize((width // 3 or 1, reel.height // 3 or 1), Image.Resampling.NEAREST)
+    colours = every_third.quantize(128)  # one palette: no flicker
+    reel = reel.quantize(palette=colours, dither=Image.Dither.NONE)
     pages = [reel.crop((0, t, width, t + height)) for t in range(0, reel.height, height)]
     content = BytesIO()
     options: dict[str, Any] = {"append_images": pages[1:], "loop": 0, "duration": milliseconds}

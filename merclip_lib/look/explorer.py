@@ -1,14 +1,15 @@
-"""An explorer for notebook 10: choose units, a strength and a face; it moves and is read."""
+"""An explorer for notebook 10: choose face, units and their strengths; it moves and is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import ipywidgets as widgets
 import numpy as np
 
 from merclip_lib import figures
-from merclip_lib.look.photo import Moved, move_photo, photo_face
+from merclip_lib.look.photo import Moved, move_photo, photo_face, units_shown
 from merclip_lib.look.reading import Reader
+from merclip_lib.runs.executors import in_one_thread
 from merclip_lib.synthme.face import Face, draw_face
 from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.text.sentences import describe
@@ -37,40 +38,57 @@ class Explorer:
             return photo_face(self.photo, PIXELS)
         return draw_face(EXAMPLE.seed, self.people.index(person), PIXELS)
 
-    def show(self, person: str, annotation: str, intensity: float) -> str:
+    def show(self, person: str, annotation: str, intensities: Sequence[float]) -> str:
         """One state as HTML: the moving face, the sentence, the scores.
+
+        Args:
+            person: one of `people`.
+            annotation: units in FACS notation, such as "4+7+L10".
+            intensities: of each unit, from 0 to 1.
 
         Raises:
             ValueError: the annotation cannot be read or shown.
         """
-        moved = Moved(annotation, intensity, PIXELS, FRAMES, nuisance=False)
+        moved = Moved(annotation, tuple(intensities), PIXELS, FRAMES, nuisance=False)
         frames = move_photo(self.face(person), moved)
-        emotions, units = self.reader.scores(frames)
+        emotions, units = in_one_thread(self.reader.scores, frames)
         top = units.nlargest(TOLD).rename(lambda unit: f"AU{unit} {describe(unit)}")
         tables = [emotions.rename("probability").to_frame(), top.rename("score").to_frame()]
         cells = "".join(table.round(2).to_html(border=0) for table in tables)
+        strengths = ", ".join(f"{intensity:g}" for intensity in intensities)
         return (
-            f"<p><b>{annotation}</b> at {intensity:g}: {describe(annotation)}</p>"
+            f"<p><b>{annotation}</b> at {strengths}: {describe(annotation)}</p>"
             '<div style="display:flex;gap:1.5em;align-items:flex-start">'
             f"<div style='zoom:2'>{figures.animation(frames, 120)}</div>{cells}</div>"
         )
 
-    def widget(self, person: str, annotation: str, intensity: float) -> widgets.Widget:
-        """Controls and view; it begins with the given state."""
-        view = widgets.HTML()
-        controls = {
-            "person": widgets.Dropdown(options=self.people, value=person, description="face"),
-            "annotation": widgets.Text(annotation, description="units", continuous_update=False),
-            "intensity": widgets.FloatSlider(intensity, min=0, max=1, step=0.05),
-        }
+    def widget(self, person: str, annotation: str, intensities: Sequence[float]) -> widgets.Widget:
+        """Controls and view, with a slider for each unit; it begins with the given state."""
+        who = widgets.Dropdown(options=self.people, value=person, description="face")
+        what = widgets.Text(annotation, description="units", continuous_update=False)
+        sliders, view = widgets.VBox(), widgets.HTML()
 
         def renew(_: object = None) -> None:
+            view.value = self.show(who.value, what.value, [box.value for box in sliders.children])
+
+        def place(_: object = None) -> None:
             try:
-                view.value = self.show(**{name: box.value for name, box in controls.items()})
+                names = [f"{side[:1].upper()}{number}" for number, side in units_shown(what.value)]
             except ValueError as error:
                 view.value = f"<p>{error}</p>"
+                return
+            values = dict(zip(names, intensities, strict=False))
+            values |= {box.description: box.value for box in sliders.children}
+            options = {"min": 0, "max": 1, "step": 0.05, "continuous_update": False}
+            sliders.children = [
+                widgets.FloatSlider(values.get(name, 0.5), description=name, **options)
+                for name in names
+            ]
+            for box in sliders.children:
+                box.observe(renew, "value")
+            renew()
 
-        for box in controls.values():
-            box.observe(renew, "value")
-        renew()
-        return widgets.VBox([widgets.HBox(list(controls.values())), view])
+        who.observe(renew, "value")
+        what.observe(place, "value")
+        place()
+        return widgets.VBox([widgets.HBox([who, what]), sliders, view])

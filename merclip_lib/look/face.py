@@ -17,6 +17,7 @@ SIZE = 224  # pixels of both sides of a crop
 MARGIN = 0.15  # share of the crop around the face
 LOOKED = 60  # frames in which a face is looked for
 FEWEST = 5  # frames that a motion can be measured in
+SLOWEST = 0.07  # seconds between frames; half a second would have fewer than seven
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,6 @@ class Aligned:
     """A clip of T frames with the face in one place.
 
     Attributes:
-        name: of the clip.
         frames: (T, S, S, 3) uint8.
         times: (T,) seconds.
         eyes: (2, 2) middles of both eyes in the crop, as x and y in pixels.
@@ -33,7 +33,6 @@ class Aligned:
         notes: choices that were made.
     """
 
-    name: str
     frames: np.ndarray
     times: np.ndarray
     eyes: np.ndarray
@@ -68,13 +67,12 @@ def align_footage(footage: Footage, method: str = "") -> Aligned:
     align.check_method(method)
     frames, before = iter(footage.frames), 0
     for frame in itertools.islice(frames, LOOKED):
-        time, picture = frame
-        matrix = _placed(picture, method, footage.notes)
-        if matrix is not None:
+        if (matrix := _placed(frame[1], method, footage.notes)) is not None:
             break
         before += 1
     else:
         raise ValueError(f"{footage.name}: no face found in the first {before} frames")
+    time, picture = frame
     if before:
         footage.notes.append(f"no face on the first {before} frames, which are left out")
     first, shape = align.warp(picture, matrix, SIZE), picture.shape
@@ -83,23 +81,26 @@ def align_footage(footage: Footage, method: str = "") -> Aligned:
     crops, times, motion, lost = [first], [time], np.eye(3), 0
     for time, picture in frames:
         if picture.shape != shape:
-            raise ValueError(f"{footage.name}: frames differ in size; copy the video again")
+            raise ValueError(f"{footage.name}: frames differ in size; copy them again")
         moved = align.head_motion(first, align.warp(picture, matrix, SIZE), mask, motion)
         motion, lost = (motion, lost + 1) if moved is None else (moved, lost)
         whole = np.linalg.inv(motion) @ np.vstack([matrix, [0, 0, 1]])
         crops.append(align.warp(picture, whole[:2], SIZE))
         times.append(time)
     if len(crops) < FEWEST:
-        raise ValueError(f"{footage.name}: {len(crops)} frames with a face; at least {FEWEST}")
+        raise ValueError(f"{footage.name}: {len(crops)} frames with a face; film at least {FEWEST}")
     if lost:
-        footage.notes.append(f"{lost} of {len(crops)} frames placed as the one before (ECC failed)")
+        footage.notes.append(
+            f"{lost} of {len(crops)} frames: the head not found where it was (ECC)"
+        )
     gaps = np.diff(times)
-    if len(gaps) and gaps.max() > 1.5 * np.median(gaps) and not footage.cropped:
+    if gaps.max() > 1.5 * np.median(gaps) and not footage.cropped:
         footage.notes.append("the frame rate varies; each frame counts at its own time")
+    if np.median(gaps) > SLOWEST:
+        footage.notes.append(f"{1 / np.median(gaps):.3g} frames per second miss what is short")
     eyes = align.eye_places(SIZE, MARGIN) if marks is None else align.eyes_of(marks)
-    scale = float(np.hypot(*matrix[:, 0]))
-    clip, notes = np.stack(crops), tuple(footage.notes)
-    return Aligned(footage.name, clip, np.array(times), eyes, marks, scale, notes)
+    clip, scale = np.stack(crops), float(np.hypot(*matrix[:, 0]))
+    return Aligned(clip, np.array(times), eyes, marks, scale, tuple(footage.notes))
 
 
 def _placed(picture: np.ndarray, method: str, notes: list[str]) -> np.ndarray | None:

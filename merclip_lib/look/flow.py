@@ -51,9 +51,8 @@ def measure(aligned: Aligned) -> Motion:
     size = len(aligned.frames[0])
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in aligned.frames]
     at = np.arange(0, size, _STRIDE)
-    still = np.ones((size, size), bool)
-    if aligned.marks is not None:
-        still = align.still_mask(aligned.marks, size).astype(bool)
+    marks, everywhere = aligned.marks, np.ones((size, size), bool)
+    still = everywhere if marks is None else align.still_mask(marks, size).astype(bool)
     still = still[::_STRIDE, ::_STRIDE]
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     fields = np.zeros((len(grey), len(at), len(at), 2), np.float16)

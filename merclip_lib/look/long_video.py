@@ -60,8 +60,7 @@ def draw_long(video: LongVideo) -> tuple[Footage, list[tuple[float, float, float
         strengths = [float(rng.uniform(*video.intensity)) for _ in units]
         parts.append((onset, apex, offset, Expression(units, strengths, 0.5)))
         truth.append((onset / video.fps, apex / video.fps, offset / video.fps))
-    frames = enumerate(_frames(video, parts, nuisance))
-    timed = ((k / video.fps, frame) for k, frame in frames)
+    timed = ((k / video.fps, frame) for k, frame in enumerate(_frames(video, parts, nuisance)))
     name = f"{EXAMPLE.name}-long-{video.subject}-{video.seed}"
     return Footage(name, timed, cropped=True), truth
 

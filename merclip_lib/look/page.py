@@ -1,9 +1,7 @@
 """All that can be said about one clip, on one HTML page that needs no other file."""
 
 import html
-from base64 import b64encode
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 from string import Template
 
@@ -21,6 +19,7 @@ from merclip_lib.look.network import load_network
 from merclip_lib.look.reading import Reader, Reading
 from merclip_lib.look.spotting import Interval, spot
 from merclip_lib.look.video import Footage, open_footage, write_video
+from merclip_lib.runs.executors import in_one_thread
 
 SLOW = 12  # frames per second of the animations
 TEMPLATE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
@@ -91,7 +90,7 @@ def look(source: str, settings: LookSettings | None = None) -> Look:
     shown = shown_frames(aligned, strongest)
     onset = int(np.searchsorted(aligned.times, strongest.onset)) if strongest else int(shown[0])
     magnified = magnify(aligned, motion, shown, onset, settings.factor)
-    reading = Reader(network).read(aligned, strongest) if network else None
+    reading = in_one_thread(lambda: Reader(network).read(aligned, strongest)) if network else None
     stamp = DRAWN_ONLY if network and network.drawn_only else ""
     if network and footage.people in network.people:
         stamp += "; AND THIS PERSON WAS SEEN IN TRAINING"
@@ -114,17 +113,17 @@ def write_page(seen: Look, folder: Path, settings: LookSettings) -> Path:
         temporary.write_bytes(moving)
     write_video(page.with_suffix(".mp4"), seen.magnified, SLOW)
     aligned, motion = seen.aligned, seen.motion
-    marks = "no" if aligned.marks is None else str(len(aligned.marks))
-    facts = [f"{len(aligned.frames)} frames, {aligned.fps:.3g} per second", f"{marks} landmarks"]
+    marks = "no" if aligned.marks is None else len(aligned.marks)
+    facts = [f"{len(aligned.frames)} frames, {aligned.fps:.3g} per second; {marks} landmarks"]
     facts += [f"eyes {motion.eye_pixels:.0f} pixels apart", *map(html.escape, aligned.notes)]
     parts = {
         "name": html.escape(seen.footage.name),
-        "summary": _summary(seen),
-        "plain": _image(figures.gif(seen.plain, 1000 // SLOW), "gif"),
-        "magnified": _image(moving, "gif"),
+        "summary": summary(seen),
+        "plain": figures.animation(seen.plain, 1000 // SLOW),
+        "magnified": figures.embedded(moving, "gif"),
         "factor": f"{settings.factor:g}",
-        "course": _figure(course_figure(seen)),
-        "faces": _figure(faces_figure(seen)),
+        "course": figures.embedded(figures.png(course_figure(seen))),
+        "faces": figures.embedded(figures.png(faces_figure(seen))),
         "intervals": _table(interval_table(seen.intervals, motion)),
         "reading": _reading(seen),
         "facts": "; ".join(facts),
@@ -134,7 +133,8 @@ def write_page(seen: Look, folder: Path, settings: LookSettings) -> Path:
     return page
 
 
-def _summary(seen: Look) -> str:
+def summary(seen: Look) -> str:
+    """The strongest expression in words."""
     if not seen.intervals:
         return "Nothing rises above the noise: no expression is proposed."
     best = seen.intervals[0]
@@ -163,11 +163,10 @@ def course_figure(seen: Look) -> Figure:
 def faces_figure(seen: Look) -> Figure:
     """First frame with landmarks; apex, magnified apex and where the skin moves at the apex."""
     aligned, best = seen.aligned, seen.intervals[0] if seen.intervals else None
-    strength = np.linalg.norm(seen.motion.fields.astype(np.float32), axis=-1)
-    apex = int(np.abs(aligned.times - best.apex).argmin()) if best else len(strength) // 2
-    shown = shown_frames(aligned, best)
-    size = len(aligned.frames[0])
-    heat = cv2.resize(strength[apex], (size, size)) * edge_fade(size)
+    times, size, shown = aligned.times, len(aligned.frames[0]), shown_frames(aligned, best)
+    apex = int(np.abs(times - best.apex).argmin()) if best else len(times) // 2
+    strength = np.linalg.norm(seen.motion.fields[apex].astype(np.float32), axis=-1)
+    heat = cv2.resize(strength, (size, size)) * edge_fade(size)
     pictures = [show_marks(aligned), aligned.frames[apex]]
     pictures += [seen.magnified[int(np.abs(shown - apex).argmin())], aligned.frames[apex]]
     still = np.zeros_like(heat)
@@ -193,15 +192,14 @@ def _reading(seen: Look) -> str:
     reading = seen.reading
     if reading is None:
         return "<p>No network was asked.</p>"
-    emotions = pd.DataFrame(reading.emotions.items(), columns=["emotion", "probability"])
     stamp = f'<p class="stamp">{html.escape(seen.stamp)}</p>' if seen.stamp else ""
-    tables = [
-        ("Nearest sentences", reading.sentences),
-        ("Action units, highest first: cosine less that of the still face", reading.units.head(6)),
-        ("Emotion", emotions),
-    ]
-    parts = [f"<div><h3>{title}</h3>{_table(table.round(3))}</div>" for title, table in tables]
-    figure = _figure(relevance_figure(seen, reading))
+    tables = {
+        "Nearest sentences": reading.sentences,
+        "Action units, highest first: cosine less that of the still face": reading.units.head(6),
+        "Emotion": pd.DataFrame(reading.emotions.items(), columns=["emotion", "probability"]),
+    }
+    parts = [f"<div><h3>{name}</h3>{_table(each.round(3))}</div>" for name, each in tables.items()]
+    figure = figures.embedded(figures.png(relevance_figure(seen, reading)))
     return f'{stamp}<div class="tables">{"".join(parts)}</div>{figure}'
 
 
@@ -209,19 +207,9 @@ def _truth(footage: Footage) -> str:
     if not footage.truth:
         return ""
     known = {k: f"{v:.2f} s" if isinstance(v, float) else v for k, v in footage.truth.items()}
-    text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in known.items())
+    text = ", ".join(f"{name} {value}" for name, value in known.items()).replace("_", " ")
     return f"<p><b>Known of this clip:</b> {html.escape(text)}.</p>"
 
 
 def _table(table: pd.DataFrame) -> str:
     return table.to_html(index=False, border=0) if len(table) else "<p>None.</p>"
-
-
-def _image(content: bytes, kind: str) -> str:
-    return f'<img alt="" src="data:image/{kind};base64,{b64encode(content).decode()}">'
-
-
-def _figure(figure: Figure) -> str:
-    content = BytesIO()
-    figure.savefig(content, format="png", dpi=130, metadata={"Software": None})
-    return _image(content.getvalue(), "png")

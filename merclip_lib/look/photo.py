@@ -44,25 +44,26 @@ class Moved:
 
     Attributes:
         units: an annotation such as "4+7+L10".
-        intensity: of every unit at the apex, 1 = as strong as a face can.
+        intensity: of every unit at the apex, or of each; 1 = as strong as a face can.
         size: pixels, both sides.
         frames: T, the apex in the middle.
         nuisance: whether the head drifts and the light flickers.
     """
 
     units: str = "4+7+L10"
-    intensity: float = 0.3
+    intensity: float | tuple[float, ...] = 0.3
     size: int = 224
     frames: int = 61
     nuisance: bool = True
 
 
-def photo_face(picture: np.ndarray, size: int = 224) -> Face:
+def photo_face(picture: np.ndarray, size: int = 224, name: str = "the photograph") -> Face:
     """A photograph as a face that SynthME can move.
 
     Args:
         picture: RGB uint8 (H, W, 3) with a neutral face.
         size: pixels of the clips, both sides; the face is kept at twice the size.
+        name: of the photograph, for messages.
 
     Raises:
         ValueError: no face is found, or the landmark nets are missing.
@@ -71,7 +72,7 @@ def photo_face(picture: np.ndarray, size: int = 224) -> Face:
     try:
         matrix = align.similarity_transform(align.find_eyes(picture), side, MARGIN)
     except ValueError as error:
-        raise ValueError(str(error).replace("on the onset frame", "in the photograph")) from None
+        raise ValueError(str(error).replace("on the onset frame", f"in {name}")) from None
     crop = align.warp(picture, matrix, side)
     marks = align.find_face(crop) / side
     traits = draw_traits(np.random.default_rng(0))
@@ -133,12 +134,12 @@ def _gap(marks: np.ndarray, side: int) -> np.ndarray:
 def units_shown(annotation: str) -> list[Unit]:
     """The units of an annotation; ValueError where SynthME's motion has not all of them."""
     units = [(unit.number, unit.side) for unit in facs.parse(annotation, where="--units")]
+    if not units:
+        raise ValueError("--units: no action unit; write some, such as 4+7+L10")
     for number, side in units:
         if number not in UNITS or (side and number not in SIDED):
-            raise ValueError(
-                f"--units {annotation}: {side} {number} cannot be shown; there are {UNITS}, on one "
-                f"side {SIDED}"
-            )
+            known = f"there are {UNITS}, on one side {SIDED}"
+            raise ValueError(f"--units {annotation}: {side} {number} cannot be shown; {known}")
     return units
 
 
@@ -153,7 +154,10 @@ def move_photo(face: Face, moved: Moved, seed: int = 0) -> np.ndarray:
     if moved.nuisance:
         around = wander(moved.frames, rng, DRIFT, SENSOR_NOISE)
         around = replace(around, blink=np.zeros(moved.frames))  # its truth is the units alone
-    expression = Expression(units, [moved.intensity] * len(units), 0.5)
+    strengths = np.broadcast_to(moved.intensity, np.shape(moved.intensity) or len(units))
+    if len(strengths) != len(units) or not ((strengths >= 0) & (strengths <= 1)).all():
+        raise ValueError(f"intensity {moved.intensity}: give one from 0 to 1, or one for each unit")
+    expression = Expression(units, strengths.tolist(), 0.5)
     return perform(face, expression, around, rng, grid=1)[0]
 
 
@@ -168,7 +172,9 @@ def write_moved(photo: Path, out: Path, moved: Moved, seed: int = 0) -> np.ndarr
     Raises:
         ValueError: no face, an annotation that cannot be shown, or a folder that cannot be written.
     """
-    frames = move_photo(photo_face(read_picture(photo), moved.size), moved, seed)
+    if not photo.is_file():
+        raise ValueError(f"{photo}: no such file; name a photograph of a face")
+    frames = move_photo(photo_face(read_picture(photo), moved.size, photo.name), moved, seed)
     apex, units, name = moved.frames // 2 + 1, moved.units, photo.stem
     row = (f"photo/{name}", "photo", name, units, 1, apex, moved.frames, FPS, units, "", "frames")
     with replacing_folder(out, MOVED) as folder:

@@ -86,20 +86,17 @@ class Reader:
         video, config = self.video_of(frames), self.network.config
         with torch.no_grad():
             z = self.network.model(video).z.numpy()
-        cosine = similarity(z, self.bank[: len(self.sentences)])[0]
-        near = np.argsort(-cosine)[:NEAREST]
-        sentences = [describe(self.sentences[k], config.description, "-") for k in near]
-        written = [self.sentences[k] for k in near]
-        nearest = {"annotation": written, "sentence": sentences, "cosine": cosine[near]}
+        said = [describe(each, config.description, "-") for each in self.sentences]
+        nearest = pd.DataFrame({"annotation": self.sentences, "sentence": said})
+        nearest["cosine"] = similarity(z, self.bank[: len(said)])[0]
         emotions, scores = self.scores(frames)
         phrases = [describe(unit) for unit in self.units]
         units = pd.DataFrame({"unit": self.units, "phrase": phrases, "score": scores.to_numpy()})
         at = uniform_sample(len(frames), config.frames, short=config.short_clips)
-        step = len(at) // self.size.times
         return Reading(
-            pd.DataFrame(nearest),
+            nearest.nlargest(NEAREST, "cosine").reset_index(drop=True),
             units.sort_values("score", ascending=False, ignore_index=True),
             emotions.sort_values(ascending=False).to_dict(),
             np.abs(motion_relevance(self.network.model, video)[0]),
-            frames[at[::step]],
+            frames[at[:: len(at) // self.size.times]],
         )

@@ -46,17 +46,12 @@ class Interval:
         return self.offset - self.onset <= MICRO
 
 
-def moments_at(motion: Motion, times: np.ndarray) -> np.ndarray:
-    """Where the regions are at any times (M,), interpolated: (M, R, 2)."""
-    flat = motion.regions.reshape(len(motion.times), -1)
-    columns = [np.interp(times, motion.times, column) for column in flat.T]
-    return np.stack(columns, -1).reshape(len(times), *motion.regions.shape[1:])
-
-
-def difference(motion: Motion, half: float = MICRO / 2) -> np.ndarray:
-    """Displacement against the mean of `half` seconds before and after, (T, R, 2)."""
-    around = [moments_at(motion, motion.times + step) for step in (-half, half)]
-    return motion.regions - (around[0] + around[1]) / 2
+def difference(motion: Motion) -> np.ndarray:
+    """Displacement against the mean of half a window before and after, (T, R, 2)."""
+    before, after = (motion.times + step for step in (-MICRO / 2, MICRO / 2))
+    courses = motion.regions.reshape(len(before), -1).T
+    around = [np.interp(at, motion.times, c) for c in courses for at in (before, after)]
+    return motion.regions - np.stack(around, -1).reshape(*motion.regions.shape, 2).mean(-1)
 
 
 def strength_of(vectors: np.ndarray) -> np.ndarray:
@@ -122,19 +117,12 @@ def edges(motion: Motion, change: np.ndarray, apex: int, free: np.ndarray) -> tu
         free: (T,) frames that belong to no other expression.
     """
     course = np.einsum("trc,rc->t", motion.regions, change[apex])
+    near = free & (np.abs(motion.times - motion.times[apex]) <= MICRO)
     ends = []
-    for step in (-1, 1):
-        side = [apex]
-        while (
-            0 <= (k := side[-1] + step) < len(course)
-            and free[k]
-            and abs(motion.times[k] - motion.times[apex]) <= MICRO
-        ):
-            side.append(k)
-        down = course[side]
-        low = down.min()
-        below = np.flatnonzero(down <= low + EDGE * (down[0] - low))
-        ends.append(side[below[0]] if len(below) else side[-1])
+    for side in (np.arange(apex, -1, -1), np.arange(apex, len(course))):
+        side = side[np.logical_and.accumulate(near[side])]
+        down, low = course[side], course[side].min()
+        ends.append(int(side[np.argmax(down <= low + EDGE * (down[0] - low))]))
     return ends[0], ends[1]
 
 
@@ -179,10 +167,9 @@ def score_spotting(
     errors = []
     for proposed, true in zip(proposals, truths, strict=True):
         left = list(true)
-        for interval in proposed:
-            span = (interval.onset, interval.offset)
-            shares = [overlap(span, (onset, offset)) for onset, _, offset in left]
-            if shares and max(shares) >= 0.5:
-                errors.append(abs(interval.apex - left.pop(int(np.argmax(shares)))[1]))
+        for found in proposed:
+            shares = [overlap((found.onset, found.offset), (a, b)) for a, _, b in left]
+            if max(shares, default=0) >= 0.5:
+                errors.append(abs(found.apex - left.pop(int(np.argmax(shares)))[1]))
     counts = (len(errors), sum(map(len, proposals)), sum(map(len, truths)))
     return SpottingScore(*counts, tuple(errors))

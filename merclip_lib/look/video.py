@@ -4,6 +4,7 @@ Videos are read and written by PyAV. A rotation mark is obeyed, times are the fi
 variable frame rate does no harm), and large pictures are made smaller while they are read.
 """
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -12,9 +13,11 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import pandas as pd
 
-from merclip_lib.data.frames.decode import read_picture
-from merclip_lib.data.frames.find import list_pictures
+from merclip_lib.data.frames.decode import read_picture, used_bits
+from merclip_lib.data.frames.find import list_pictures, stray_note, without_strays
+from merclip_lib.data.frames.video import read_frames, upright
 from merclip_lib.data.store import META, open_store
 from merclip_lib.files import did_you_mean, replacing
 from merclip_lib.synthme.draw import draw_clip
@@ -58,93 +61,87 @@ def open_footage(source: str, fps: float = 30.0) -> Footage:
     Raises:
         ValueError: there is no such thing, or it cannot be read.
     """
-    path = Path(source)
+    path, notes = Path(source), list[str]()
     if source.startswith("synthme:"):
         return _drawn(source.removeprefix("synthme:"))
-    if path.is_dir() and not (path / META).is_file():
-        return _folder(path, fps)
-    if path.is_file():
-        footage = Footage(path.stem, iter(()))
-        footage.frames = _decoded(path, footage.notes)
-        return footage
     store, _, clip = source.rpartition(":")
-    if path.is_dir() or (Path(store) / META).is_file():
+    if path.is_dir() and not (path / META).is_file():
+        frames = _pictures(path, fps, notes)
+    elif path.is_file():
+        frames = _decoded(path, notes)
+    elif path.is_dir() or (Path(store) / META).is_file():
         return _stored(Path(store or source), clip if store else "")
-    raise ValueError(f"{source}: no such video or folder; STORE:CLIP and synthme:s001/c01 do too")
+    else:
+        raise ValueError(f"{source}: no such video or folder; STORE:CLIP, synthme:p001/c01 do too")
+    return Footage(path.stem, _limited(frames, notes), notes=notes)
 
 
-def _folder(path: Path, fps: float) -> Footage:
-    files = list_pictures(path)
+def _pictures(path: Path, fps: float, notes: list[str]) -> Frames:
+    """The pictures of a folder."""
+    files, strays = without_strays(list_pictures(path))
     if not files:
         raise ValueError(f"{path}: holds no pictures; name a video or a folder of frames")
-    footage = Footage(path.name, iter(()), notes=[f"{fps:g} frames per second, as given (--fps)"])
-    pictures = (_smaller(read_picture(file), footage.notes) for file in files[:MOST_FRAMES])
-    footage.frames = ((k / fps, picture) for k, picture in enumerate(pictures))
-    return footage
+    notes.append(f"{fps:g} frames per second, as given (--fps)")
+    notes += filter(None, [stray_note([stray.name for stray in strays])])
+    bits = used_bits(files[:MOST_FRAMES])
+    return ((k / fps, read_picture(file, bits)) for k, file in enumerate(files))
 
 
 def _decoded(path: Path, notes: list[str]) -> Frames:
-    """The frames of a video, upright; what was chosen is noted."""
-    count = 0
-    try:
-        with av.open(str(path)) as container:
-            for count, frame in enumerate(container.decode(video=0)):
-                if count == MOST_FRAMES:
-                    notes.append(f"looked at up to frame {MOST_FRAMES}")
-                    return
-                if frame.rotation and not count:
-                    notes.append(f"turned by {frame.rotation} degrees, as the file says")
-                picture = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-                yield float(frame.time or 0), _smaller(np.ascontiguousarray(picture), notes)
-    except (av.FFmpegError, IndexError) as error:
-        if not count:
-            raise ValueError(
-                f"{path}: cannot be read as a video ({error}); copy it again"
-            ) from None
-        notes.append(f"damaged after frame {count + 1}; the rest is left out")
+    """The frames of a video."""
+    for count, frame in enumerate(read_frames(path, notes)):
+        if frame.rotation and not count:
+            notes.append(f"turned by {frame.rotation} degrees, as the file says")
+        yield float(frame.time or 0), upright(frame)
 
 
-def _smaller(picture: np.ndarray, notes: list[str]) -> np.ndarray:
-    """The picture with its long side at most LONGEST_SIDE."""
-    height, width = picture.shape[:2]
-    scale = LONGEST_SIDE / max(height, width)
-    if scale >= 1:
-        return picture
-    size = round(width * scale), round(height * scale)
-    note = f"pictures of {width} x {height} pixels made smaller: {size[0]} x {size[1]}"
-    if note not in notes:
-        notes.append(note)
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+def _limited(frames: Frames, notes: list[str]) -> Frames:
+    """The first MOST_FRAMES, their long sides at most LONGEST_SIDE; what is done is noted."""
+    for count, (time, picture) in enumerate(frames):
+        if count == MOST_FRAMES:
+            notes.append(f"looked at up to frame {MOST_FRAMES}")
+            return
+        height, width = picture.shape[:2]
+        scale = LONGEST_SIDE / max(height, width)
+        if scale < 1:
+            size = round(width * scale), round(height * scale)
+            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            if not count:
+                shown = f"{size[0]} x {size[1]}"
+                notes.append(f"pictures of {width} x {height} pixels made smaller: {shown}")
+        yield time, picture
 
 
 def _stored(folder: Path, clip: str) -> Footage:
     store = open_store(folder)
     ids = store.table["clip_id"].tolist()
     if clip not in ids:
-        raise ValueError(f"{folder}: no clip {clip!r}{did_you_mean(clip, ids[:20])}")
-    row = store.table.iloc[ids.index(clip)]
-    frames = store.frames[ids.index(clip)]
-    return _known(clip, frames, row)
+        hint = textwrap.shorten(did_you_mean(clip, ids), 80)
+        raise ValueError(f"{folder}: no clip {clip!r}{hint}")
+    return _known(clip, store.frames[ids.index(clip)], store.table.iloc[ids.index(clip)])
 
 
 def _drawn(name: str) -> Footage:
     plan = plan_population(EXAMPLE)
     names = (plan["subject"].str[-4:] + "/" + plan["clip"]).tolist()  # "p001/c01"
     if name not in names:
-        raise ValueError(f"synthme:{name}: no such clip{did_you_mean(name, names)}")
+        hint = textwrap.shorten(did_you_mean(name, names), 80)
+        raise ValueError(f"synthme:{name}: no such clip{hint}")
     row = plan.iloc[names.index(name)]
     return _known(f"{EXAMPLE.name}-{name}", draw_clip(replace(EXAMPLE, size=DRAWN), row)[0], row)
 
 
-def _known(name: str, frames: np.ndarray, row) -> Footage:
+def _known(name: str, frames: np.ndarray, row: pd.Series) -> Footage:
     """A clip of a table: sampled evenly from onset to offset, so its times are known."""
-    moments = [float((row[key] - row["onset"]) / row["fps"]) for key in ("onset", "apex", "offset")]
-    times = np.linspace(0, moments[2], len(frames))
-    truth = {"action_units": row["action_units"], "emotion": row["emotion"]}
-    truth |= dict(zip(("onset", "apex", "offset"), moments, strict=True))
+    marked = row[["onset", "apex", "offset"]].dropna()
+    moments = ((marked - row["onset"]) / row["fps"]).astype(float)
+    if not moments["offset"]:
+        raise ValueError(f"{name}: onset and offset are the same frame, so nothing can move")
+    times = np.linspace(0, moments["offset"], len(frames)).tolist()
+    truth = row[["action_units", "emotion"]].to_dict() | moments.to_dict()
+    frames_at_times = iter(zip(times, frames, strict=True))
     who = f"{row['dataset']}/{row['subject']}"
-    name = name.replace("/", "-")
-    return Footage(name, iter(zip(times.tolist(), frames, strict=True)), True, who, truth)
+    return Footage(name.replace("/", "-"), frames_at_times, True, who, truth)
 
 
 def write_video(path: Path, frames: np.ndarray, fps: float) -> None:

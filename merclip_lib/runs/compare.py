@@ -24,17 +24,15 @@ def settings_that_differ(a: Path, b: Path) -> pd.DataFrame:
     """
     first, second = _settings(a), _settings(b)
     names = [name for name in first | second if first.get(name) != second.get(name)]
-    rows = [
-        (name, first.get(name, "the paper's"), second.get(name, "the paper's")) for name in names
-    ]
-    return pd.DataFrame(rows, columns=["setting", "a", "b"])
+    both = [[each.get(name, "the paper's") for name in names] for each in (first, second)]
+    return pd.DataFrame({"setting": names, "a": both[0], "b": both[1]}, dtype=object)
 
 
 def _settings(folder: Path) -> dict:
     record = read_record(folder)
     beside = {"clips": record["data"]["hash"], "content of weights": record["weights"]}
-    beside["code"] = record.get("code", "unknown")
-    return asdict(read_run(folder).config) | beside | record.get("prompts", {})
+    beside |= {"code": record.get("code", "unknown"), **record.get("prompts", {})}
+    return asdict(read_run(folder).config) | beside
 
 
 def clips_that_changed(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
@@ -62,11 +60,8 @@ def compare_text(a: Path, b: Path) -> str:
     """
     first, second = read_run(a), read_run(b)
     classes = task_named(first.config.task).classes
-    lines = [f"a is {first.hash}, b is {second.hash}"]
-    lines += [
-        f"  {row.setting}: {row.a!s} -> {row.b!s}"
-        for row in settings_that_differ(a, b).itertuples()
-    ]
+    lines, differ = [f"a is {first.hash}, b is {second.hash}"], settings_that_differ(a, b)
+    lines += [f"  {row.setting}: {row.a!s} -> {row.b!s}" for row in differ.itertuples()]
     for metric in METRICS:
         won = paired_difference([second.predictions], [first.predictions], classes, metric)
         lines.append(
@@ -74,10 +69,9 @@ def compare_text(a: Path, b: Path) -> str:
             f"p {won.p:.3f} (subjects drawn together)"
         )
     changed = clips_that_changed(first.predictions, second.predictions)
-    counts = ", ".join(
-        f"{count} {name}" for name, count in changed["change"].value_counts().items()
-    )
-    lines.append(
-        f"{len(changed)} of {len(first.predictions)} clips changed{': ' * bool(counts)}{counts}"
-    )
-    return "\n".join([*lines, *([changed.to_string(index=False)] if len(changed) else [])])
+    lines.append(f"{len(changed)} of {len(first.predictions)} clips changed")
+    if len(changed):
+        counts = changed["change"].value_counts()
+        lines[-1] += ": " + ", ".join(f"{count} {name}" for name, count in counts.items())
+        lines.append(changed.to_string(index=False))
+    return "\n".join(lines)

@@ -19,8 +19,8 @@ from merclip_lib.data.frames.decode import (
     crop_pictures,
     read_picture,
     read_pictures,
-    read_video,
 )
+from merclip_lib.data.frames.video import frames_at
 from merclip_lib.data.store import open_store
 from merclip_lib.synthme.draw import render_face
 
@@ -197,7 +197,7 @@ def test_what_is_read_once_is_not_read_again(data, tmp_path, monkeypatch):
 
     read = []
     real = read_picture
-    monkeypatch.setattr(decode, "read_picture", lambda p: read.append(p) or real(p))
+    monkeypatch.setattr(decode, "read_picture", lambda p, bits: read.append(p) or real(p, bits))
     prepare.prepare(table, root, tmp_path / "store", SMALL, workers=1, skip_bad=True)
     assert {path.parent.name for path in read} == {"b"}
     assert left_over(tmp_path) == []
@@ -215,10 +215,10 @@ def test_a_killed_run_goes_on(data, tmp_path):
         "from merclip_lib.data.frames import decode, prepare\n"
         "from merclip_lib.data.table import read_table\n"
         "real = decode.read_picture\n"
-        "def slow(path):\n"
+        "def slow(path, bits):\n"
         "    if path.parent.name == 'b':\n"
         "        time.sleep(600)\n"
-        "    return real(path)\n"
+        "    return real(path, bits)\n"
         "decode.read_picture = slow\n"
         "settings = decode.PictureSettings(16, 9)\n"
         "prepare.prepare(read_table(sys.argv[1]), sys.argv[2], sys.argv[3], settings, workers=1)\n"
@@ -305,7 +305,7 @@ def test_frames_of_a_video(tmp_path):
     clip, _ = crop_pictures(read_pictures(found).frames, PictureSettings(16, 5))
     assert np.abs(clip[:, 8, 8, 0].astype(int) - [40, 60, 80, 100, 120]).max() <= 1
     with pytest.raises(ValueError, match="clip.avi ends before frame 100"):
-        read_video(path, (2, 99))
+        frames_at(path, (2, 99))
 
 
 def test_grey_takes_colour_away(data, tmp_path):

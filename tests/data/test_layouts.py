@@ -1,5 +1,7 @@
 """A clip's folder is found however a copy was unpacked, and never a wrong one."""
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -189,6 +191,12 @@ def test_a_video_stands_for_a_folder(tmp_path, video):
     found = find.choose_frames(video, 3, 7, 5, "clip x")
     assert found.files == (video,) and found.positions == (2, 3, 4, 5, 6)
     assert find.choose_frames(video, 101, 112, 3, "clip x").positions == (0, 6, 11)
+
+
+def test_without_pyav_it_is_named(video, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ValueError, match=r"006_1_2.avi: videos are read by PyAV; pip install .mer"):
+        find.choose_frames(video, 3, 7, 5, "clip x")
 
 
 def test_a_broken_video(tmp_path):

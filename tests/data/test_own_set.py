@@ -68,6 +68,20 @@ def test_from_the_annotation_file_to_a_training(own, capsys):
     assert "any-3" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_what_spreadsheets_write(own, encoding):
+    text = (own / "coding.csv").read_text(encoding="utf-8")
+    (own / "coding.csv").write_bytes(text.encode(encoding))
+    assert manifest(own, *FIRST) == 0 and len(read_table(own / "mine.csv")) == 9
+
+
+def test_a_file_that_is_not_unicode_is_doubted(own, capsys):
+    text = (own / "coding.csv").read_text(encoding="utf-8")
+    (own / "coding.csv").write_bytes(text.encode("latin-1"))
+    assert manifest(own, *FIRST) == 2
+    assert "read as gb18030; better save it as CSV UTF-8" in capsys.readouterr().err
+
+
 def test_what_was_named_is_found_again_and_can_be_changed(own):
     assert manifest(own, *FIRST) == 0
     first, kept = (own / "mine.csv").read_bytes(), own / "mine.release.yaml"
@@ -101,7 +115,14 @@ def test_without_frame_numbers_the_folder_is_the_clip(own):
         (["--columns", "subject"], "is not of the form FIELD=HEADING"),
         (["--columns", *NAMED], "fps is None; give the frames per second, such as --fps 100"),
         ([*FIRST, "--fps", "0"], "fps is 0"),
-        ([*FIRST, "--pictures", "{video}"], r"pictures has \{video\}; write"),
+        *(
+            ([*FIRST, "--pictures", text], "mine.release.yaml: pictures is .*; write such as")
+            for text in ("{video}", "{subject", "{0}", "{subject!x}", "{clip:d}", "{clip.name}")
+        ),
+        ([*FIRST, "--emotions", "Ekel="], "emotions makes 'ekel' '', which is unknown; known are"),
+        ([*FIRST, "--emotions", "Ekel=disgus"], "which is unknown; did you mean 'disgust'"),
+        ([*FIRST, "--columns", *NAMED, "clip=Person"], "--columns .*: a name stands there twice"),
+        ([each.replace("=End", "=Start") for each in FIRST], "two fields the same heading"),
         ([*FIRST, "--columns", "person=Person"], "columns names 'person'; known are"),
         ([*FIRST, "--columns", "clip=Vid"], "no row of the first 40 has a heading for subject"),
         (["--columns", *NAMED[1:], "--fps", "9"], "heading for subject.*--columns subject=HEADING"),

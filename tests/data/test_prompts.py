@@ -1,6 +1,7 @@
 """Phrases and templates from files: read, refused with file and row, and a part of a run."""
 
 import dataclasses
+import re
 
 import pytest
 import tiny_runs
@@ -43,8 +44,11 @@ def test_files_replace_what_they_name(phrases, templates):
         ("unit,words\n4,a\n", r"my.csv, row 1: columns .*write action_unit,phrase"),
         ("action_unit,phrase\n4,a\nx,b\n", r"my.csv, row 3: 'x' is no action unit"),
         ("action_unit,phrase\n99,a\n", r"row 2: '99' is no action unit .*these are 1, 2, 4"),
+        ("Aktion,Satz\n4,a\n", r"my.csv, row 1: columns ..aktion., .satz.."),
+        ("action_unit,phrase,phrase\n4,a,b\n", r"row 1: columns"),
         ("action_unit,phrase\n4,a\n4,b\n", r"row 3: action unit 4 occurs before; leave one"),
         ("action_unit,phrase\n4,a, b\n", r"row 2: 3 cells; quote"),
+        ("phrase,action_unit\nfrowning\n", r"row 2: '' is no action unit"),
         ("action_unit,phrase\n4,\n", r"row 2: phrase ''; write some words"),
         ("action_unit,phrase,one_sided\n4,a,b\n", r"one_sided 'b'; write one {} where left or"),
         ("action_unit,phrase,one_sided\n4,a,b {side}\n", r"row 2: one_sided .*one {}"),
@@ -72,12 +76,49 @@ def test_faulty_templates_name_file_row_and_remedy(templates, text, message):
         read_prompts("", templates)
 
 
-def test_a_file_that_is_not_there_or_no_text(tmp_path, phrases):
-    with pytest.raises(ValueError, match=r"nowhere.csv: cannot be read .No such file"):
-        read_prompts(tmp_path / "nowhere.csv")
-    phrases.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="my.csv: cannot be read .not UTF-8"):
+def test_what_would_be_cut_is_refused(phrases, templates):
+    """77 tokens are read: a long phrase, and a template without room for three long phrases."""
+    phrases.write_text(PHRASES + f"7,{'very ' * 20}tight,\n")
+    with pytest.raises(ValueError, match=r"my.csv, row 4: 'very .* tight': too long; .* tokens"):
         read_prompts(phrases)
+    templates.write_text("A face {}.\n\nIn this film we see, " + "once more, " * 15 + "{}.\n")
+    with pytest.raises(ValueError, match=r"my.txt, row 3: template: too long; .* 77 are read"):
+        read_prompts("", templates)
+    templates.write_text("In this film of a face that hardly moves we see, if we look well, {}.\n")
+    assert len(read_prompts("", templates).templates) == 1
+
+
+def test_a_sentence_that_would_be_cut_is_not_said(templates, capsys):
+    units = "R1+R2+R4+R5+R6+R7+R9+R10+R12+R15+R17+R20"
+    assert main(["describe", units, "--templates", str(templates)]) == 2
+    assert re.search(r"my.txt: too long; 'A face a comb.* has \d+ tokens", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        ("action_unit,phrase\n4,frowning\n", "utf-8"),
+        ("Action_Unit;Phrase;one_sided\nAU04;frowning\n;;\n", "utf-8-sig"),
+        ("phrase\taction_unit\nfrowning\t4\n", "utf-16"),
+    ],
+)
+def test_a_phrase_for_both_sides_is_enough(phrases, content, encoding):
+    """As spreadsheets write it; the side comes after it, and other units keep their phrases."""
+    phrases.write_bytes(content.encode(encoding))
+    own = read_prompts(phrases).phrases
+    assert own == PAIRS | {4: ("frowning", "frowning on the {}")}
+
+
+def test_a_file_that_is_not_there_or_no_text(tmp_path, phrases, templates):
+    for names in (("nowhere.csv", ""), ("", "nowhere.txt")):
+        with pytest.raises(ValueError, match=r"nowhere....: no such file"):
+            read_prompts(*(name and tmp_path / name for name in names))
+    phrases.write_bytes(b"PK\3\4 a workbook")
+    with pytest.raises(ValueError, match="my.csv: is a workbook, not text; save it as"):
+        read_prompts(phrases)
+    templates.write_bytes("Ein Gesicht mit gro\xdfem {}.".encode("latin-1"))
+    with pytest.raises(ValueError, match="my.txt: its text is not Unicode"):
+        read_prompts("", templates)
 
 
 def test_the_hash_follows_what_the_files_say(tmp_path, phrases, templates):
@@ -131,4 +172,4 @@ def test_the_command_says_them(phrases, templates, capsys):
     assert main(["describe", "4", *files]) == 0
     assert capsys.readouterr().out == "A face frowning.\nWe see frowning here.\n"
     assert main(["describe", "4", "--phrases", "nowhere.csv"]) == 2
-    assert "nowhere.csv: cannot be read" in capsys.readouterr().err
+    assert "nowhere.csv: no such file" in capsys.readouterr().err

@@ -1,7 +1,9 @@
 """The page of a clip: what it says is what the run predicted, and what it cannot say is refused."""
 
 import dataclasses
+import json
 import re
+import shutil
 from io import BytesIO
 from pathlib import Path
 
@@ -114,6 +116,12 @@ def test_what_is_missing_is_named(run, store, tmp_path):
     other = tiny_runs.make_store(tmp_path / "other")
     with pytest.raises(ValueError, match="other: not the clips of run .*name theirs .moving."):
         clip_page(run, "SynthME/s1/anger", other)
+    moved = dataclasses.replace(run, folder=shutil.copytree(run.folder, tmp_path / run.hash))
+    record = json.loads((moved.folder / "run.json").read_text())
+    record["data"]["folder"] = str(tmp_path / "elsewhere")
+    (moved.folder / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="elsewhere: the clips of run .* are gone; say where"):
+        clip_page(moved, "SynthME/s1/anger")
     config = dataclasses.replace(CONFIG, use_text=False, use_eim=False)
     bare = tiny_runs.run(config, store, tmp_path / "runs", executor="serial")
     with pytest.raises(ValueError, match="kept no networks; run it again with keep_network=True"):

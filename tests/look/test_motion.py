@@ -71,9 +71,7 @@ def test_magnified_motion_is_larger(smile):
     larger = magnification.magnify(aligned, motion, shown, 0, 3.0)
     same = magnification.magnify(aligned, motion, shown, 0, 1.0)
     assert np.abs(same.astype(int) - aligned.frames).max() <= 1
-    again = flow.measure(
-        face.Aligned("", larger, aligned.times, aligned.eyes, aligned.marks, 1.0, ())
-    )
+    again = flow.measure(face.Aligned(larger, aligned.times, aligned.eyes, aligned.marks, 1.0, ()))
     corner = REGIONS.index("left lip corner")
     assert 2 < again.strength[6, corner] / motion.strength[6, corner] < 4
 

@@ -11,6 +11,7 @@ from merclip_lib.data.store import open_store
 from merclip_lib.look import network, page, photo
 from merclip_lib.look.explorer import Explorer
 from merclip_lib.look.reading import Reader
+from merclip_lib.look.video import write_video
 from merclip_lib.synthme.populations import EXAMPLE
 
 astronaut = pytest.importorskip("skimage.data").astronaut
@@ -44,6 +45,9 @@ def test_a_photograph_moves_where_its_units_pull():
     assert change[: 112 // 2].sum() > 4 * change[112 // 2 :].sum()
     with pytest.raises(ValueError, match="45 cannot be shown"):
         photo.move_photo(face, photo.Moved("45"))
+    for intensity in (1.5, -0.1, (0.1, 0.2), float("nan")):
+        with pytest.raises(ValueError, match="give one from 0 to 1, or one for each unit"):
+            photo.move_photo(face, photo.Moved("4+7+12", intensity))
     with pytest.raises(ValueError, match="no face found in the photograph"):
         photo.photo_face(np.zeros((90, 90, 3), np.uint8))
 
@@ -87,6 +91,29 @@ def test_look_without_a_network(tmp_path):
     assert "No network was asked" in text and page.DRAWN_ONLY not in text
 
 
+def test_bad_photographs_are_one_line(portrait, tmp_path, capsys):
+    Image.new("RGB", (90, 90)).save(tmp_path / "plain.png")
+    for name, units, line in (
+        ("none.png", "4", "none.png: no such file; name a photograph"),
+        ("plain.png", "4", "no face found in plain.png"),
+        (portrait, "", "--units: no action unit; write some"),
+    ):
+        given = ["--face", str(tmp_path / name), "--units", units, "--out", str(tmp_path / "o")]
+        assert main(["synth", *given]) == 2
+        assert line in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_nothing_to_see_is_said(tmp_path, capsys):
+    """A face at rest, filmed by three frames a second."""
+    still = np.repeat(astronaut()[None, :400, 50:450], 6, axis=0)
+    write_video(tmp_path / "rest.mp4", still, 3)
+    assert main(["look", str(tmp_path / "rest.mp4"), "--no-network", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "Nothing rises above the noise" in said
+    assert "note: 3 frames per second miss what is short" in said
+
+
 def test_bad_requests_are_one_line(tmp_path, capsys):
     assert main(["look", str(tmp_path / "no.mp4")]) == 2
     assert main(["look", "synthme:p001/c01", "--run", str(tmp_path)]) == 2
@@ -105,11 +132,21 @@ def test_the_network_that_comes_with_us_has_seen_drawn_people_but_none_of_the_ex
 def test_the_explorer_says_shows_and_reads():
     explorer = Explorer(Reader(network.load_network()), astronaut())
     for person in ("p001", "photo"):
-        shown = explorer.show(person, "12", 0.8)
+        shown = explorer.show(person, "12", [0.8])
         assert "pulling the corners of the lips" in shown and "image/gif" in shown
-    box = explorer.widget("p002", "12", 0.5)
-    (controls, view) = box.children
-    controls.children[1].value = "45"
+
+
+def test_the_explorer_has_a_slider_for_each_unit():
+    explorer = Explorer(Reader(network.load_network()))
+    head, sliders, view = explorer.widget("p002", "12+L4", [0.4, 0.7]).children
+    assert [(box.description, box.value) for box in sliders.children] == [("12", 0.4), ("L4", 0.7)]
+    assert "at 0.4, 0.7: a combination of pulling" in view.value
+    before = view.value
+    sliders.children[1].value = 0.0
+    assert "at 0.4, 0: " in view.value and view.value != before
+    units = head.children[1]
+    units.value = "45"
     assert "cannot be shown" in view.value
-    controls.children[1].value = "4"
-    assert "lowering the brows" in view.value
+    units.value = "9+12"
+    assert [(box.description, box.value) for box in sliders.children] == [("9", 0.4), ("12", 0.4)]
+    assert "wrinkling the nose" in view.value

@@ -9,14 +9,19 @@ What you name is kept as NAME.release.yaml beside the clip table, a few lines to
 """
 
 import re
-import string
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from merclip_lib.data.annotations.releases import OWN_HEADINGS, RELEASES, Release
+from merclip_lib.data.annotations.releases import (
+    EMOTIONS,
+    KNOWN_EMOTIONS,
+    OWN_HEADINGS,
+    RELEASES,
+    Release,
+)
 from merclip_lib.data.annotations.sheets import normalise
 from merclip_lib.files import did_you_mean
 
@@ -61,16 +66,25 @@ def own_release(file: Path, values: Mapping[str, Any]) -> Release:
     fps, pictures, headings = values["fps"], values["pictures"], dict(OWN_HEADINGS)
     if isinstance(fps, bool) or not isinstance(fps, int | float) or not fps > 0:
         raise ValueError(f"{file}: fps is {fps}; give the frames per second, such as --fps 100")
-    places = {place for _, place, _, _ in string.Formatter().parse(str(pictures)) if place}
-    if unknown := places - {"subject", "clip", "emotion"}:
-        raise ValueError(f"{file}: pictures has {{{min(unknown)}}}; write {START['pictures']!r}")
+    try:
+        str(pictures).format(subject="1", clip="a", emotion="fear")
+    except (ValueError, LookupError, AttributeError):
+        hint = f"write such as {START['pictures']!r}"
+        raise ValueError(f"{file}: pictures is {pictures!r}; {hint}") from None
     for name, heading in values["columns"].items():
         if name not in headings:
             raise ValueError(f"{file}: columns names {name!r}{did_you_mean(name, headings)}")
         headings[name] = normalise(heading)
         if not headings[name]:
             raise ValueError(f"{file}: columns gives {name} the heading {heading!r}: no letters")
+    named = {name: headings[name] for name in values["columns"]}
+    if len(set(named.values())) < len(named):
+        raise ValueError(f"{file}: columns gives two fields the same heading; each has its own")
     emotions = {str(a).lower(): str(b).lower() for a, b in values["emotions"].items()}
+    for theirs, ours in emotions.items():
+        if EMOTIONS.get(ours, ours) not in KNOWN_EMOTIONS:
+            hint = did_you_mean(ours, KNOWN_EMOTIONS)
+            raise ValueError(f"{file}: emotions makes {theirs!r} {ours!r}, which is unknown{hint}")
     return Release(_name(file), fps, "", pictures, {"other": "others"} | emotions, headings)
 
 

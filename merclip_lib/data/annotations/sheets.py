@@ -209,9 +209,11 @@ def find_fields(sheets: list[Sheet], release: Release, path: Path) -> Fields:
             if len(row) >= len(release.order) and all(row[k].isdecimal() for k in frames):
                 return Fields(sheets[0], -1, column)
     lacking = [name for name in _required(release) if name not in best]
+    encoding = sheets[0].encoding if sheets else ""
+    doubt = f" (read as {encoding}; better save it as CSV UTF-8)" if encoding in ENCODINGS else ""
     raise ValueError(
-        f"{path}: no row of the first {HEADER_ROWS} has a heading for {', '.join(lacking)}; say "
-        f"which it is with columns={{{lacking[0]!r}: 'heading in the file'}} "
+        f"{path}{doubt}: no row of the first {HEADER_ROWS} has a heading for {', '.join(lacking)}; "
+        f"say which it is with columns={{{lacking[0]!r}: 'heading in the file'}} "
         f"(--columns {lacking[0]}=HEADING)"
     )
 

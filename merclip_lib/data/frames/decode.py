@@ -12,10 +12,10 @@ from PIL import Image, ImageFile, ImageOps
 
 from merclip_lib.data.frames import align
 from merclip_lib.data.frames.find import ChosenFrames
-from merclip_lib.data.limits import check_limit
+from merclip_lib.data.frames.video import frames_at
+from merclip_lib.data.limits import check_limit, check_size
 
 _DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits that cameras and programs store
-_LONGEST_SIDE = 20  # times the shorter one; what is longer is no picture of a face
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM")
 SHARES = 0  # in the place of a number of bits: floats from 0 to 1
 ONE_SHADE = 2  # of 255: a clip that differs by no more shows nothing
@@ -112,16 +112,8 @@ def _decoding(path: Path) -> Iterator[ImageFile.ImageFile]:
         why = str(problem) or type(problem).__name__
         if why.startswith(f"{path.name}: "):
             raise
-        raise ValueError(
-            f"{path.name} cannot be read as a picture ({why}); copy it again"
-        ) from problem
-
-
-def check_size(width: int, height: int, where: str) -> None:
-    """Refuse pictures of more pixels than the limit, and those far longer than wide."""
-    check_limit("pixels", width * height, where)
-    if max(width, height) > _LONGEST_SIDE * min(width, height):
-        raise ValueError(f"{where}: {width} x {height} pixels are no picture of a face")
+        line = f"{path.name} cannot be read as a picture ({why}); copy it again"
+        raise ValueError(line) from problem
 
 
 def _deep_values(file: ImageFile.ImageFile, path: Path) -> np.ndarray | None:
@@ -144,30 +136,6 @@ def _deep_values(file: ImageFile.ImageFile, path: Path) -> np.ndarray | None:
     return values
 
 
-def read_video(path: Path, positions: tuple[int, ...]) -> list[np.ndarray]:
-    """Read the frames at `positions` (0 the first) of a video, each RGB uint8 (H, W, 3).
-
-    Raises:
-        ValueError: if it ends before the last of them.
-    """
-    wanted = set(positions)
-    frames: dict[int, np.ndarray] = {}
-    video = cv2.VideoCapture(str(path))
-    width = int(video.get(cv2.CAP_PROP_FRAME_WIDTH))
-    height = int(video.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    check_size(width, height, path.name)
-    check_limit("clip_pixels", width * height * len(wanted), path.name)
-    for position in range(max(positions) + 1):
-        if not video.grab():
-            break
-        if position in wanted:
-            frames[position] = cv2.cvtColor(video.retrieve()[1], cv2.COLOR_BGR2RGB)
-    video.release()
-    if len(frames) < len(wanted):
-        raise ValueError(f"{path.name} ends before frame {max(positions) + 1}; copy it again")
-    return [frames[position] for position in positions]
-
-
 class Pictures(NamedTuple):
     """What was read of a clip."""
 
@@ -183,12 +151,12 @@ def read_pictures(chosen: ChosenFrames) -> Pictures:
     """
     bits = 8
     if chosen.positions:
-        pictures = read_video(chosen.files[0], chosen.positions)
+        pictures = frames_at(chosen.files[0], chosen.positions)
     else:
         files = dict.fromkeys(chosen.files)
         bits, by_file = used_bits(files), {}
         for path in files:
-            by_file[path] = read_picture(path) if bits == 8 else read_picture(path, bits)
+            by_file[path] = read_picture(path, bits)
             check_limit("clip_pixels", by_file[path].size // 3 * len(files), path.name)
         pictures = [by_file[path] for path in chosen.files]
     shapes = {picture.shape[:2] for picture in pictures}

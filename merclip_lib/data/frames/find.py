@@ -9,13 +9,14 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
 
-import cv2
 import numpy as np
 
+from merclip_lib.data.frames.video import count_frames
 from merclip_lib.data.limits import check_limit
 
 PICTURES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -100,10 +101,8 @@ class DataRoot:
             raise ValueError(f"{where}: {frames!r} may be {places}; name a data root with one")
         path = _folder_of_frames(candidates[0], where, frames)
         if not path.resolve().is_relative_to(self.root):
-            raise ValueError(
-                f"{where}: {frames!r} links out of the data root; copy it, or name a data root "
-                "that holds what it links to"
-            )
+            remedy = "copy it, or name a data root that holds what it links to"
+            raise ValueError(f"{where}: {frames!r} links out of the data root; {remedy}")
         return path
 
     def _search(self, names: tuple[str, ...]) -> list[Path]:
@@ -133,13 +132,10 @@ class DataRoot:
                 if os.path.islink(Path(folder, name)):
                     self._links.append(name)
             for name in sorted(files):
-                if (
-                    name.lower().endswith(VIDEOS)
-                    and name[0] != "."
-                    and Path(folder, name).is_file()
-                ):
-                    by_name[_plain(name)].append(Path(folder, name))
-                    by_name[_plain(Path(name).stem)].append(Path(folder, name))
+                path = Path(folder, name)
+                if path.suffix.lower() in VIDEOS and name[0] != "." and path.is_file():
+                    for key in (name, path.stem):
+                        by_name[_plain(key)].append(path)
         return by_name
 
 
@@ -205,6 +201,12 @@ def without_strays(files: list[Path]) -> tuple[list[Path], list[Path]]:
     return (most, others) if few else (files, [])
 
 
+def stray_note(strays: Sequence[str]) -> str:
+    """What is said of pictures that are no frames, "" where there are none."""
+    count, names = len(strays), ", ".join(strays[:3])
+    return f"{count} pictures are no frames and left aside: {names}" if strays else ""
+
+
 def picture_span(folder: Path) -> tuple[int, int] | None:
     """Frame numbers of a folder's first and last picture, None where there are none."""
     numbers = frame_numbers(without_strays(list_pictures(folder))[0], folder.name)
@@ -267,7 +269,7 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
     """
     video = path.is_file() and path.suffix.lower() in VIDEOS
     files, strays = ([path], []) if video else without_strays(list_pictures(path))
-    count = _count_frames(path, where) if video else len(files)
+    count = count_frames(path) if video else len(files)
     check_limit("frames", count, where)
     numbers = list(range(1, count + 1))
     if not video:
@@ -284,22 +286,11 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
         inside = times = list(range(count))
         first, last = 0, count - 1
     else:
-        raise ValueError(
-            f"{where}: only {len(inside)} of the {span} frames {onset}-{offset} are there; copy "
-            "the others, or correct the table"
-        )
+        there = f"only {len(inside)} of the {span} frames {onset}-{offset} are there"
+        raise ValueError(f"{where}: {there}; copy the others, or correct the table")
     wanted = np.linspace(first, last, length).round()
     nearest = [np.abs(np.array(times) - time).argmin() for time in wanted]  # the earlier of two
     chosen = tuple(inside[k] for k in nearest)
     if video:
         return ChosenFrames((path,), chosen, numbering, missing)
     return ChosenFrames(tuple(files[k] for k in chosen), (), numbering, missing, names)
-
-
-def _count_frames(path: Path, where: str) -> int:
-    video = cv2.VideoCapture(str(path))
-    count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-    video.release()
-    if count < 1:
-        raise ValueError(f"{where}: {path.name} cannot be read as a video; copy it again")
-    return count

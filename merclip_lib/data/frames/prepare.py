@@ -21,13 +21,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from merclip_lib.data.frames import align
-from merclip_lib.data.frames.decode import (
-    ONE_SHADE,
-    PictureSettings,
-    crop_pictures,
-    read_pictures,
-)
-from merclip_lib.data.frames.find import ChosenFrames, DataRoot, choose_frames
+from merclip_lib.data.frames.decode import ONE_SHADE, PictureSettings, crop_pictures, read_pictures
+from merclip_lib.data.frames.find import ChosenFrames, DataRoot, choose_frames, stray_note
 from merclip_lib.data.store import STORE, ClipStore, open_store, read_meta, write_store
 from merclip_lib.files import output_place, remove, replacing, writing
 from merclip_lib.workers import pool
@@ -88,6 +83,7 @@ def prepare(
     readable = table[~table["clip_id"].isin(list(problems))].reset_index(drop=True)
     chosen = {name: chosen[name] for name in readable["clip_id"]}
     numbering = [frames.numbering for frames in chosen.values()]
+    notes, faces = _told(waiting, chosen)
     meta = asdict(settings) | {
         "name": "+".join(sorted(set(readable["dataset"]))),
         "synthetic": False,
@@ -95,9 +91,9 @@ def prepare(
         "hash": _hash(settings, readable, root, chosen),
         "frames": settings.length,
         "dropped": [list(pair) for pair in problems.items()],
-        "notes": _notes(waiting, chosen),
+        "notes": notes,
         "numbering": {how: numbering.count(how) for how in ("number", "position")},
-        "advice": align.advice(_faces(waiting, chosen), settings.align),
+        "advice": align.advice(faces, settings.align),
     }
     shape = (settings.length, settings.size, settings.size, 3)
     store = write_store(folder, readable, _decoded(waiting, chosen), meta, shape)
@@ -130,7 +126,8 @@ def _hash(settings: PictureSettings, table: pd.DataFrame, root: Path, chosen: Ch
     content = hashlib.sha256(f"{FORMAT} {asdict(settings)}".encode())
     content.update(table.to_csv(index=False).encode())
     for name, frames in chosen.items():
-        content.update(f"{name} {frames.positions} {frames.numbering}".encode())
+        reader = "PyAV" if frames.positions else ""
+        content.update(f"{name} {frames.positions} {frames.numbering}{reader}".encode())
         for path in frames.files:
             size = path.stat().st_size
             content.update(f"{path.relative_to(root).as_posix()} {size}\n".encode())
@@ -189,25 +186,16 @@ def _decoded(waiting: Path, names: Iterable[str]) -> Iterator[tuple[np.ndarray, 
             yield stored["clip"], None
 
 
-def _faces(waiting: Path, names: Iterable[str]) -> list[float]:
-    """How large the faces are in the pictures, see `align.face_size`."""
-    return [float(np.load(_file(waiting, name))["face"]) for name in names]
-
-
-def _notes(waiting: Path, chosen: Chosen) -> list[list[str]]:
-    """Pairs of clip and what is worth knowing: frames missing, frames not stabilised."""
-    notes = []
+def _told(waiting: Path, chosen: Chosen) -> tuple[list[list[str]], list[float]]:
+    """Pairs of clip and what is worth knowing of it, and all sizes as `align.face_size`."""
+    notes, faces = [], []
     for name, frames in chosen.items():
         with np.load(_file(waiting, name)) as stored:
-            text = str(stored["note"])
-        if frames.missing:
-            notes.append([name, f"{frames.missing} frames missing, the nearest taken"])
-        if frames.strays:
-            left = f"{len(frames.strays)} pictures are no frames and left aside"
-            notes.append([name, f"{left}: {', '.join(frames.strays[:3])}"])
-        if text:
-            notes.append([name, text])
-    return notes
+            text, size = str(stored["note"]), float(stored["face"])
+        missing = f"{frames.missing} frames missing, the nearest taken" if frames.missing else ""
+        notes += [[name, note] for note in (missing, stray_note(frames.strays), text) if note]
+        faces.append(size)
+    return notes, faces
 
 
 def prepare_report(meta: dict) -> str:
