@@ -1,7 +1,7 @@
 """Figures: arrays in, a matplotlib Figure out, one style for all notebooks (paper, experiments).
 
-`charts` draws numbers, `faces` draws clips, `style` holds colours and saves figures with their
-provenance. A notebook may use the names below.
+`charts` draws numbers, `faces` clips, `drawings` the blocks of the network; `style` holds colours
+and saves figures with their provenance. A notebook may use the names below.
 """
 
 import lazy_loader
@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "animation clip_strip difference gif heated image_grid mix_grid montage overview "
             "relevance_overlay"
         ).split(),
+        "drawings": ["drawing"],
         "style": ["Provenance", "png", "save_figure"],
     },
 )
