@@ -81,13 +81,17 @@ def check_change(change):
 
 
 @exercise
-def check_milliseconds(milliseconds):
-    """How long a clip lasts."""
-    cases = [(0, 100, 200), (46, 86, 200), (10, 40, 30)]
-    return first_fault(
-        differs(f"{case}", milliseconds(*case), 1000 * (case[1] - case[0]) / case[2])
-        for case in cases
-    )
+def check_strongest(strongest):
+    """The frame that differs most from the onset, and by how much."""
+    rng = np.random.default_rng(0)
+    for apex in (2, 4):
+        frames = rng.integers(100, 104, (6, 4, 5, 3)).astype(np.uint8)
+        frames[apex] -= 60
+        size = np.abs(figures.difference(frames[:1], frames)).mean((1, 2))
+        fault = differs(f"apex in frame {apex}", strongest(frames), (apex, size[apex]))
+        if fault:
+            return fault
+    return ""
 
 
 @exercise
@@ -229,28 +233,36 @@ def check_mix(mix):
 
 
 @exercise
-def check_motion_left(motion_left):
-    """Which share of a clip's motion a mix leaves."""
-    cases = [(0.5, 0.25), (0.0, 1.0), (1.0, 0.4), (0.8, 0.6)]
-    return first_fault(
-        differs(f"alpha {alpha}, share {share}", motion_left(alpha, share), 1 - (1 - alpha) * share)
-        for alpha, share in cases
-    )
+def check_region(region):
+    """Rows and columns of each region of the mix."""
+    for name in augment.REGIONS:
+        for height, width in ((8, 8), (64, 48)):
+            answer = region(name, height, width)
+            if answer is None:
+                raise NotYetError
+            wanted = augment.region_slices(name, height, width)
+            given = [(part.start or 0, part.stop) for part in answer]
+            case = f"{name} of {height} x {width}, first and last of rows and columns"
+            if fault := differs(case, given, [(part.start, part.stop) for part in wanted]):
+                return fault
+    return ""
 
 
 @exercise
 def check_mirrored(mirrored):
-    """A flipped clip with the annotation that fits."""
-    clip = numbers(4, 3, 6, 6)
-    for annotation in ("L12", "4+R10", "1+2"):
-        answer = mirrored(clip.clone(), annotation)
+    """A batch of which some clips are flipped, with the annotations that fit."""
+    clips, annotations = numbers(3, 4, 3, 6, 6), ["L12", "4+R10", "1+2"]
+    for flipped in ([True, False, True], [False, True, False]):
+        answer = mirrored(clips.clone(), list(annotations), flipped)
         if answer is None:
             raise NotYetError
-        wanted = augment.flip(clip[None], torch.tensor([True]))[0]
-        fault = differs("the clip", answer[0], wanted)
-        fault = fault or differs(annotation, answer[1], text.swap_sides(annotation))
-        if fault:
+        wanted = augment.flip(clips, torch.tensor(flipped))
+        if fault := differs(f"flipped {flipped}, the clips", answer[0], wanted):
             return fault
+        for given, annotation, flip in zip(answer[1], annotations, flipped, strict=True):
+            right = text.swap_sides(annotation) if flip else annotation
+            if fault := differs(f"{annotation}, flipped {flip}", given, right):
+                return fault
     return ""
 
 
@@ -323,11 +335,11 @@ def check_contrast(contrast):
 
 @exercise
 def check_focal(focal):
-    """The focal loss of one clip from the probability of its class."""
-    for p, gamma in ((0.9, 2.0), (0.5, 2.0), (0.2, 0.0), (0.7, 5.0)):
-        logits = torch.tensor([[p, 1 - p]]).log()
-        wanted = training.focal_loss(logits, torch.tensor([0]), gamma)
-        if fault := differs(f"p = {p}, gamma = {gamma}", focal(p, gamma), wanted):
+    """The focal loss of a batch from its logits."""
+    logits, labels = numbers(5, 3), torch.tensor([0, 2, 1, 1, 0])
+    for gamma in (2.0, 0.0, 5.0):
+        wanted = training.focal_loss(logits, labels, gamma)
+        if fault := differs(f"5 clips, gamma = {gamma}", focal(logits, labels, gamma), wanted):
             return fault
     return ""
 
@@ -346,15 +358,15 @@ def check_lmhra_parameters(lmhra_parameters):
 
 
 @exercise
-def check_alignment_weight(alignment_weight):
-    """Lambda of an epoch."""
+def check_weights_of(weights_of):
+    """The weights of both losses in an epoch."""
     for start, end, epochs in ((2.0, 1.0, 55), (1.5, 1.0, 6)):
         config = replace(Config(), epochs=epochs, align_start=start, align_end=end)
-        for epoch in (0, 1, epochs - 1):
-            given = alignment_weight(epoch, epochs, start, end)
-            wanted = training.alignment_weight(epoch, config)
+        for epoch in (0, 1, epochs - 1, epochs + 3):
+            align = training.alignment_weight(epoch, config)
             case = f"epoch {epoch} of {epochs}, from {start} to {end}"
-            if fault := differs(case, given, wanted):
+            given = weights_of(epoch, epochs, start, end)
+            if fault := differs(case, given, (align, 2 - align)):
                 return fault
     return ""
 
