@@ -39,10 +39,11 @@ CALLED_FROM = Path.cwd()  # before `setup` leaves it
 def setup() -> None:
     """Prepare the kernel of a notebook.
 
-    Figures appear in the page, tables show whole sentences (words at the left), tqdm does not ask for a widget, and
-    relative paths start in notebooks/, wherever papermill was called (in a notebook that stands
-    alone: where it is). A parameter that papermill injects and the notebook does not know stops
-    it, and an error that the library explains is one line, without its traceback.
+    Figures appear in the page, tables show whole sentences with words at the left, tqdm does not
+    ask for a widget, and relative paths start in notebooks/, wherever papermill was called (in a
+    notebook that stands alone: where it is). A parameter that papermill injects and the notebook
+    does not know stops it, and an error that the library explains is one line, without its
+    traceback.
     """
     import pandas as pd
 
