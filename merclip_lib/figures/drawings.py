@@ -4,6 +4,7 @@ What is in a drawing is data: `drawings.yaml`.
 """
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 from matplotlib.figure import Figure
@@ -36,7 +37,11 @@ def drawing(block: str) -> Figure:
     axes.set(xlim=(0, 100), ylim=(0, height), aspect="equal")
     axes.axis("off")
     for x, y, *size, kind, text in content["boxes"]:
-        look = {"boxstyle": "round,pad=0,rounding_size=0.8", "fc": COLOURS[kind], "ec": INK}
+        look: dict[str, Any] = {
+            "boxstyle": "round,pad=0,rounding_size=0.8",
+            "fc": COLOURS[kind],
+            "ec": INK,
+        }
         label = MEANING.get(kind, "_")
         axes.add_patch(FancyBboxPatch((x, y), *size, lw=0.7, label=label, **look))
         axes.text(x + size[0] / 2, y + size[1] / 2, text, ha="center", va="center", fontsize=6.5)
