@@ -1,7 +1,8 @@
 """Figures: arrays in, a matplotlib Figure out, one style for all notebooks (paper, experiments).
 
-`steps` draws what the method does, `charts` results, `effects` those of a study, `faces` clips;
-`style` holds colours and saves figures with their provenance. A notebook may use the names below.
+`steps` draws what the method does, `drawings` the blocks of the network, `charts` results,
+`effects` those of a study, `faces` clips; `style` holds colours and saves figures with their
+provenance. A notebook may use the names below.
 """
 
 import lazy_loader
@@ -19,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "animation clip_strip difference embedded gif heated image_grid mix_grid montage "
             "overview relevance_overlay"
         ).split(),
+        "drawings": ["drawing"],
         "style": ["Provenance", "png", "save_figure"],
     },
 )

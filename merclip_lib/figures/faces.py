@@ -176,7 +176,7 @@ def relevance_overlay(
 BOXES = [
     (18, 30, 14, 10, "LocalStatic-\nFaceMix\n(training)", "#F6EBD3", 7.5),
     (37, 22, 25, 23.5, "", "#E3EEF7", 7.5),
-    (38, 38.6, 23, 3.2, "1 stem: patches of two frames", "white", 6.5),
+    (38, 38.6, 23, 3.2, "1 stem: patches of three frames", "white", 6.5),
     (38, 33.2, 23, 4.6, "2 local blocks: attention in\nspace, convolution in time", "white", 6.5),
     (38, 27.8, 23, 4.6, "3 global blocks: one query\nreads the whole clip", "white", 6.5),
     (38, 23.6, 23, 3.2, "4 fusion: query + class tokens", "white", 6.5),

@@ -86,10 +86,11 @@ def au_emotion_map(
 
 
 def similarity_matrix(table: pd.DataFrame, title: str) -> Figure:
-    """Heat map of cosine similarities (sentence x sentence) on the full scale from -1 to 1."""
-    numbers = range(1, len(table) + 1)
-    names = [f"{textwrap.fill(name, 46)}\u2002({i})" for i, name in enumerate(table.index, 1)]
-    table = table.set_axis(names).set_axis(numbers, axis=1)
+    """Heat map of cosine similarities (sentence x sentence) on the full scale from -1 to 1.
+
+    Rows are named by long sentences, columns by short codes.
+    """
+    table = table.set_axis([textwrap.fill(name, 46) for name in table.index])
     size = (style.WIDTH, 0.6 + 0.27 * len(table))
     return heat_map(table, title, "cosine similarity", size, "vlag", (-1, 1))
 

@@ -1,6 +1,7 @@
 """What every notebook does in its first cell and in its last."""
 
 import ast
+import itertools
 import math
 import os
 import platform
@@ -11,12 +12,15 @@ from collections.abc import Mapping
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from merclip_lib.config import Config, files_from
 from merclip_lib.study.checkout import NOTEBOOKS
 from merclip_lib.study.errors import explain, is_ours
 from merclip_lib.study.notebooks import check_values
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INJECTED = "# Parameters\n"  # how the cell begins that papermill adds
 PARAMETERS = re.compile(r"^runs_dir *=", re.MULTILINE)  # every cell of parameters has it
@@ -35,10 +39,11 @@ CALLED_FROM = Path.cwd()  # before `setup` leaves it
 def setup() -> None:
     """Prepare the kernel of a notebook.
 
-    Figures appear in the page, tables show whole sentences, tqdm does not ask for a widget, and
-    relative paths start in notebooks/, wherever papermill was called (in a notebook that stands
-    alone: where it is). A parameter that papermill injects and the notebook does not know stops
-    it, and an error that the library explains is one line, without its traceback.
+    Figures appear in the page, tables show whole sentences with words at the left, tqdm does not
+    ask for a widget, and relative paths start in notebooks/, wherever papermill was called (in a
+    notebook that stands alone: where it is). A parameter that papermill injects and the notebook
+    does not know stops it, and an error that the library explains is one line, without its
+    traceback.
     """
     import pandas as pd
 
@@ -48,6 +53,7 @@ def setup() -> None:
         shell.run_line_magic("matplotlib", "inline")
         shell.input_transformers_post.append(_check_injected)
         shell.set_custom_exc((ValueError, RuntimeError, OSError, MemoryError), _show)
+        shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, _as_html)
     pd.set_option("display.max_colwidth", None)
     if NOTEBOOKS.is_dir():
         os.chdir(NOTEBOOKS)
@@ -69,6 +75,25 @@ def versions(*packages: str) -> None:
     print("python", platform.python_version())
     for package in packages:
         print(package, version(package))
+
+
+def _as_html(table: "pd.DataFrame") -> str:
+    """A table with its words and their headings at the left; numbers stay at the right."""
+    from pandas.api.types import is_numeric_dtype
+
+    html, words = table._repr_html_(), [not is_numeric_dtype(kind) for kind in table.dtypes]
+    if html.count("<td>") != table.size or table.columns.nlevels > 1:  # not all of it is shown
+        return html
+    head, body = html.split("</thead>")
+    head = _aligned(head, "th", [False] * table.index.nlevels + words)
+    return head + "</thead>" + _aligned(body, "td", words)
+
+
+def _aligned(html: str, tag: str, words: list[bool]) -> str:
+    """Rows of HTML in which the cells of columns of words are at the left."""
+    column = itertools.cycle(words)
+    left = f'<{tag} style="text-align: left;">'
+    return re.sub(f"<{tag}>", lambda cell: left if next(column) else cell[0], html)
 
 
 def _check_injected(lines: list[str]) -> list[str]:

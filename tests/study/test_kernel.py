@@ -60,3 +60,12 @@ def test_good_parameters_arrive(notebook):
     cells = run(notebook, {"epochs": 2, "lr": float("nan"), "seeds": []})
     assert "injected-parameters" in cells[2].metadata.tags
     assert cells[3].execution_count == 4 and not cells[3].outputs
+
+
+def test_words_in_tables_are_at_the_left(tmp_path):
+    table = 'import pandas as pd\npd.DataFrame({"word": ["one"], "number": [1]})'
+    path = tmp_path / "table.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(SETUP), new_code_cell(table)]), path)
+    shown = run(path, {})[1].outputs[0].data["text/html"]
+    assert '<th style="text-align: left;">word</th>' in shown and "<th>number</th>" in shown
+    assert '<td style="text-align: left;">one</td>' in shown and "<td>1</td>" in shown

@@ -1,13 +1,15 @@
 """The committed notebooks: run top to bottom, portable, and they run again in small.
 
-`test_notebooks_run_again` runs copies with the smoke parameters under nbval: every cell must run,
-and cells tagged `nbval-check-output` must give the committed output. It takes a few minutes on
-two cores; leave it out with `merclip test -k "not run_again"`.
+`test_notebooks_run_again` runs copies with the smoke parameters, and the solutions of the
+exercises, under nbval: every cell must run, and cells tagged `nbval-check-output` must give the
+committed output. It takes a few minutes on two cores; leave it out with
+`merclip test -k "not run_again"`.
 """
 
 import dataclasses
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +32,7 @@ MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|work|tmp|var|opt|mnt)/
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this copy")
 BLOCK = FOLDER / "study_block.ipynb"  # no lesson: `merclip study run` runs copies of it
+SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -42,7 +45,7 @@ def tagged(path, tag):
     return [cell for cell in code_cells(path) if tag in cell.metadata.get("tags", [])]
 
 
-@pytest.mark.parametrize("path", [*NOTEBOOKS, BLOCK], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*NOTEBOOKS, BLOCK, *SOLUTIONS], ids=lambda path: path.stem)
 def test_was_run_top_to_bottom_without_errors(path):
     cells = code_cells(path)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
@@ -99,7 +102,8 @@ def test_ablation_grid_fits_the_training_notebook():
 
 def test_notebooks_run_again(tmp_path):
     folder = tmp_path / "notebooks"
-    folder.mkdir()
+    shutil.copytree(FOLDER / "solutions", folder / "solutions")
+    shutil.copy(FOLDER / "exercises.py", folder)
     common = {"runs_dir": str(tmp_path / "runs"), "figures_dir": str(tmp_path / "figures")}
     for path in NOTEBOOKS:
         parameters = {**PROFILES["smoke"].get(path.stem, {}), **common}
@@ -126,7 +130,7 @@ def test_notebooks_run_again(tmp_path):
             "no:cacheprovider",
             "--rootdir",
             str(tmp_path),
-            *[str(folder / path.name) for path in [*NOTEBOOKS, BLOCK]],
+            *[str(folder / path.relative_to(FOLDER)) for path in [*NOTEBOOKS, BLOCK, *SOLUTIONS]],
         ],
         cwd=tmp_path,
         env={**os.environ, **QUIET, FILE: str(tmp_path / "progress.txt")},  # as `merclip run` does

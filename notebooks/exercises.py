@@ -1,0 +1,425 @@
+"""The checks of the exercises: each prints "right", "not yet" or what is wrong, and never raises.
+
+A check takes the function that you wrote, tries it on small examples, and compares it with the
+library's own or with the formula. Read one after you have solved its exercise, not before.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+
+from merclip_lib import augment, figures, protocol, scores, text, training
+from merclip_lib.config import SIZES, Config
+from merclip_lib.data.dataset import uniform_sample
+from merclip_lib.model import LMHRA, PlainMERCLIP
+
+
+class NotYetError(Exception):
+    """The answer is still the placeholder."""
+
+
+def exercise(find_fault: Callable[[Any], str]) -> Callable[[Any], None]:
+    """A check: print what `find_fault` says of an answer, or that it stops with an error."""
+
+    @functools.wraps(find_fault)
+    def check(answer: Any) -> None:
+        try:
+            print(find_fault(answer) or "right")
+        except NotYetError:
+            print("not yet")
+        except Exception as error:
+            print(f"it stops with {type(error).__name__}: {error}")
+
+    return check
+
+
+def differs(case: str, answer: Any, expected: Any) -> str:
+    """What is wrong with an answer: "" if nothing is. Numbers may differ in the fifth digit."""
+    if answer is None:
+        raise NotYetError
+    if isinstance(expected, str):
+        return "" if answer == expected else f"{case}: {answer!r}, but it should be {expected!r}"
+    given, wanted = np.asarray(answer, float), np.asarray(expected, float)
+    if given.shape != wanted.shape:
+        return f"{case}: the shape is {given.shape}, but it should be {wanted.shape}"
+    if np.allclose(given, wanted, rtol=1e-5, atol=1e-6, equal_nan=True):
+        return ""
+    if wanted.size > 12:
+        worst = np.nanmax(np.abs(given - wanted))
+        return f"{case}: the largest difference from what it should be is {worst:.3g}"
+    return f"{case}: {given.round(4).tolist()}, but it should be {wanted.round(4).tolist()}"
+
+
+def first_fault(faults) -> str:
+    """The first of several faults that is one."""
+    return next((fault for fault in faults if fault), "")
+
+
+def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Random numbers, the same each time."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# Notebook 00
+
+
+@exercise
+def check_change(change):
+    """The signed change of brightness between two frames."""
+    rng = np.random.default_rng(0)
+    first, frame = rng.integers(0, 256, (2, 4, 5, 3), dtype=np.uint8)
+    cases = {"a random pair": (first, frame), "the pair the other way": (frame, first)}
+    return first_fault(
+        differs(name, change(*pair), figures.difference(*pair)) for name, pair in cases.items()
+    )
+
+
+@exercise
+def check_strongest(strongest):
+    """The frame that differs most from the onset, and by how much."""
+    rng = np.random.default_rng(0)
+    for apex in (2, 4):
+        frames = rng.integers(100, 104, (6, 4, 5, 3)).astype(np.uint8)
+        frames[apex] -= 60
+        size = np.abs(figures.difference(frames[:1], frames)).mean((1, 2))
+        fault = differs(f"apex in frame {apex}", strongest(frames), (apex, size[apex]))
+        if fault:
+            return fault
+    return ""
+
+
+@exercise
+def check_nearest(nearest):
+    """The sentence that is nearest to each clip."""
+    clips, sentences = numbers(6, 8), numbers(4, 8, seed=1) * torch.tensor([[0.1], [1], [9], [1]])
+    likeness = F.normalize(clips, dim=1) @ F.normalize(sentences, dim=1).T
+    given = nearest(clips.numpy(), sentences.numpy())
+    fault = differs("six clips, four sentences", given, likeness.argmax(1))
+    longest = (clips @ sentences.T).argmax(1).numpy()
+    if fault and np.array_equal(np.asarray(given), longest):
+        return "a long vector wins over a near one: divide each by its length first"
+    return fault
+
+
+# Notebook 01
+
+
+@exercise
+def check_join(join):
+    """Phrases joined to a sentence fragment."""
+    cases = [[12], [1, 2], [4, 7, 9], [1, 2, 5, 26]]
+    return first_fault(
+        differs(
+            f"{len(case)} phrases",
+            join([text.PHRASES[number] for number in case]),
+            text.describe("+".join(map(str, case))),
+        )
+        for case in cases
+    )
+
+
+@exercise
+def check_other_side(other_side):
+    """An annotation with left and right exchanged."""
+    cases = ["L12", "R4", "1+2", "4+7+L10", "R6+L12"]
+    return first_fault(differs(case, other_side(case), text.swap_sides(case)) for case in cases)
+
+
+@exercise
+def check_numbers_style(numbers_style):
+    """A sentence style of one's own: the numbers in words."""
+
+    def wanted(annotation):
+        codes = text.describe(annotation, style="codes").replace("AU", "action unit ")
+        return codes if "+" not in annotation else f"a combination of {codes}"
+
+    cases = ["4", "L12", "1+2", "4+7+L10"]
+    return first_fault(differs(case, numbers_style(case), wanted(case)) for case in cases)
+
+
+@exercise
+def check_effective_number(effective_number):
+    """How many equally frequent sentences would repeat as often."""
+    cases = {"four alike": [5, 5, 5, 5], "one alone": [7], "one of three rules": [8, 1, 1]}
+    return first_fault(
+        differs(name, effective_number(counts), sum(counts) ** 2 / sum(n * n for n in counts))
+        for name, counts in cases.items()
+    )
+
+
+# Notebook 02
+
+
+@exercise
+def check_fold(fold):
+    """Positions of the clips of training and of test when one person is held out."""
+    table = pd.DataFrame({"subject": ["a", "b", "a", "c", "b"], "dataset": "x"})
+    for right in protocol.make_folds(table):
+        person = table.subject[right.test[0]]
+        answer = fold(list(table.subject), person)
+        if answer is None:
+            raise NotYetError
+        for name, given, wanted in zip(
+            ("train", "test"), answer, (right.train, right.test), strict=True
+        ):
+            if fault := differs(f"{person} held out, {name}", given, wanted):
+                return fault
+    return ""
+
+
+@exercise
+def check_frame_numbers(frame_numbers):
+    """Which frames of a long clip are read in evaluation."""
+    cases = [(16, 16), (33, 16), (68, 16), (100, 8)]
+    return first_fault(
+        differs(f"{n} frames, {k} chosen", frame_numbers(n, k), uniform_sample(n, k))
+        for n, k in cases
+    )
+
+
+@exercise
+def check_class_weights(class_weights):
+    """Chance of each clip to be drawn so that all classes come equally often."""
+    cases = [["a", "a", "a", "b"], ["a", "b", "c"], ["x"] * 5 + ["y"] * 2 + ["z"]]
+    return first_fault(
+        differs(
+            f"{labels}",
+            class_weights(labels),
+            [1 / labels.count(label) / len(set(labels)) for label in labels],
+        )
+        for labels in cases
+    )
+
+
+@exercise
+def check_effective_clips(effective_clips):
+    """How many independent clips the clips of a few people are worth."""
+    cases = [([10, 10, 10], 0.0), ([10, 10, 10], 1.0), ([2, 8, 30], 0.3)]
+    return first_fault(
+        differs(
+            f"clips {counts}, correlation {rho}",
+            effective_clips(counts, rho),
+            sum(counts) / (1 + rho * (sum(n * n for n in counts) / sum(counts) - 1)),
+        )
+        for counts, rho in cases
+    )
+
+
+# Notebook 03
+
+
+@exercise
+def check_mix(mix):
+    """One region of a clip blended with the first frame of another clip."""
+    clips = numbers(2, 4, 3, 8, 8)
+    for region, alpha in (("chin", 0.5), ("left_cheek", 0.8)):
+        draw = [augment.MixDraw(clip=0, face=1, region=region)]
+        wanted = augment.local_static_face_mix(clips.clone(), draw, alpha)[0]
+        place = augment.region_slices(region, 8, 8)
+        given = mix(clips[0].clone(), clips[1].clone(), *place, alpha)
+        if fault := differs(f"{region}, alpha {alpha}", given, wanted):
+            moving = augment.local_static_face_mix(clips.clone(), draw, alpha, moving=True)[0]
+            if torch.is_tensor(given) and given.shape == moving.shape:
+                if torch.allclose(given, moving):
+                    return "the other clip moves: take its first frame, face[0]"
+            return fault
+    return ""
+
+
+@exercise
+def check_region(region):
+    """Rows and columns of each region of the mix."""
+    for name in augment.REGIONS:
+        for height, width in ((8, 8), (64, 48)):
+            answer = region(name, height, width)
+            if answer is None:
+                raise NotYetError
+            wanted = augment.region_slices(name, height, width)
+            given = [(part.start or 0, part.stop) for part in answer]
+            case = f"{name} of {height} x {width}, first and last of rows and columns"
+            if fault := differs(case, given, [(part.start, part.stop) for part in wanted]):
+                return fault
+    return ""
+
+
+@exercise
+def check_mirrored(mirrored):
+    """A batch of which some clips are flipped, with the annotations that fit."""
+    clips, annotations = numbers(3, 4, 3, 6, 6), ["L12", "4+R10", "1+2"]
+    for flipped in ([True, False, True], [False, True, False]):
+        answer = mirrored(clips.clone(), list(annotations), flipped)
+        if answer is None:
+            raise NotYetError
+        wanted = augment.flip(clips, torch.tensor(flipped))
+        if fault := differs(f"flipped {flipped}, the clips", answer[0], wanted):
+            return fault
+        for given, annotation, flip in zip(answer[1], annotations, flipped, strict=True):
+            right = text.swap_sides(annotation) if flip else annotation
+            if fault := differs(f"{annotation}, flipped {flip}", given, right):
+                return fault
+    return ""
+
+
+@exercise
+def check_other_faces(other_faces):
+    """Whose faces may be mixed into a clip."""
+    for subjects in ([1, 1, 2, 2, 3], [1, 2], [5, 5, 5]):
+        for i in range(len(subjects)):
+            generator = torch.Generator().manual_seed(i)
+            draws = [
+                draw.face
+                for _ in range(60)
+                for draw in augment.draw_mixes(torch.tensor(subjects), 1.0, generator)
+                if draw.clip == i
+            ]
+            given = other_faces(subjects, i)
+            if given is None:
+                raise NotYetError
+            if fault := differs(f"subjects {subjects}, clip {i}", sorted(given), sorted({*draws})):
+                return fault
+    return ""
+
+
+# Notebook 04
+
+
+@exercise
+def check_fuse(fuse):
+    """The clip vector from the query and the class tokens: the encoder's own."""
+    torch.manual_seed(0)
+    encoder = PlainMERCLIP(SIZES["merclip-tiny"], classes=3).eval().vision_encoder
+    stack, queries = encoder.transformer, []
+    stack.dec[-1].register_forward_hook(lambda module, inputs, q: queries.append(q[:, 0]))
+    with torch.no_grad():
+        stack.balance.copy_(numbers(96))
+        stack.temporal_cls_token.copy_(numbers(*stack.temporal_cls_token.shape, seed=1))
+        wanted, x = stack(numbers(2, 4, 65, 96, seed=2))
+        given = fuse(queries[0], x[:, :, 0], stack.balance)
+    return differs("two clips", given, wanted)
+
+
+@exercise
+def check_soft_targets(soft_targets):
+    """The targets of clips of which some carry the same description."""
+    for groups in ([0, 1, 2], [0, 0, 1], [3, 1, 3, 3]):
+        same = np.equal.outer(groups, groups)
+        given = soft_targets(groups)
+        if fault := differs(f"descriptions {groups}", given, same / same.sum(1, keepdims=True)):
+            return fault
+        z, v = numbers(len(groups), 8), numbers(len(groups), 8, seed=1)
+        similarity = F.normalize(z, dim=1) @ F.normalize(v, dim=1).T
+        target = torch.as_tensor(np.asarray(given), dtype=torch.float32)
+        ours = sum(F.cross_entropy(s, target) for s in (similarity, similarity.T)) / 2
+        library = training.alignment_loss(z, v, torch.tensor(0.0), torch.tensor(groups))
+        if fault := differs("the loss with these targets", ours, library):
+            return fault
+    return ""
+
+
+@exercise
+def check_contrast(contrast):
+    """The contrastive loss with the paper's targets."""
+    for n, s in ((2, 1.0), (5, 14.3)):
+        z, v = numbers(n, 8), numbers(n, 8, seed=1)
+        wanted = training.alignment_loss(z, v, torch.tensor(s).log())
+        if fault := differs(f"{n} clips, s = {s}", contrast(z, v, s), wanted):
+            return fault
+    return ""
+
+
+@exercise
+def check_focal(focal):
+    """The focal loss of a batch from its logits."""
+    logits, labels = numbers(5, 3), torch.tensor([0, 2, 1, 1, 0])
+    for gamma in (2.0, 0.0, 5.0):
+        wanted = training.focal_loss(logits, labels, gamma)
+        if fault := differs(f"5 clips, gamma = {gamma}", focal(logits, labels, gamma), wanted):
+            return fault
+    return ""
+
+
+@exercise
+def check_lmhra_parameters(lmhra_parameters):
+    """How many numbers an LMHRA learns."""
+    for width, inner in ((96, 64), (768, 512)):
+        wanted = sum(p.numel() for p in LMHRA(width, width / inner).parameters())
+        if fault := differs(f"D = {width}", lmhra_parameters(width, inner), wanted):
+            return fault
+    return ""
+
+
+# Notebook 05
+
+
+@exercise
+def check_weights_of(weights_of):
+    """The weights of both losses in an epoch."""
+    for start, end, epochs in ((2.0, 1.0, 55), (1.5, 1.0, 6)):
+        config = replace(Config(), epochs=epochs, align_start=start, align_end=end)
+        for epoch in (0, 1, epochs - 1, epochs + 3):
+            align = training.alignment_weight(epoch, config)
+            case = f"epoch {epoch} of {epochs}, from {start} to {end}"
+            given = weights_of(epoch, epochs, start, end)
+            if fault := differs(case, given, (align, 2 - align)):
+                return fault
+    return ""
+
+
+def as_predictions(matrix: np.ndarray) -> pd.DataFrame:
+    """A table of predictions whose confusion matrix is this one; classes are called 0, 1, ..."""
+    pairs = [(a, b) for (a, b), n in np.ndenumerate(matrix) for _ in range(n)]
+    truth, prediction = zip(*pairs, strict=True)
+    table = pd.DataFrame({"truth": truth, "prediction": prediction}).astype(str)
+    clips = [f"c{i}" for i in range(len(table))]
+    return table.assign(clip_id=clips, subject="s")
+
+
+@exercise
+def check_uf1_and_uar(uf1_and_uar):
+    """UF1 and UAR from the confusion matrix of all folds together."""
+    matrices = (
+        [[8, 2], [1, 4]],
+        [[5, 0, 1], [2, 3, 0], [1, 1, 7]],
+        [[6, 1, 0], [2, 2, 0], [1, 0, 0]],
+    )
+    for matrix in map(np.array, matrices):
+        score = scores.score(as_predictions(matrix), [str(i) for i in range(len(matrix))])
+        given = uf1_and_uar(matrix)
+        if fault := differs(f"{matrix.tolist()}", given, (score.uf1, score.uar)):
+            return fault
+    return ""
+
+
+@exercise
+def check_resample(resample):
+    """Positions of the clips of one bootstrap sample: people are drawn, not clips."""
+    subjects = np.array(list("aaabbcddddd"))
+    rng, drawn_before = np.random.default_rng(0), set()
+    for _ in range(20):
+        positions = resample(subjects, rng)
+        if positions is None:
+            raise NotYetError
+        times = np.bincount(np.asarray(positions, int), minlength=len(subjects))
+        each = [set(times[subjects == person].tolist()) for person in "abcd"]
+        if any(len(counts) > 1 for counts in each):
+            return "the clips of a person must come together: draw people, then take all of theirs"
+        drawn = [counts.pop() for counts in each]
+        if sum(drawn) != 4:
+            return f"{sum(drawn)} people are drawn, but there are 4, so draw 4 (with replacement)"
+        drawn_before.add(tuple(drawn))
+    if len(drawn_before) == 1:
+        return "every sample is the same: draw with replacement, from the generator"
+    return ""
+
+
+@exercise
+def check_holm(holm):
+    """p-values corrected for asking several questions."""
+    cases = [[0.01], [0.04, 0.01, 0.03], [0.5, 0.6, 0.001, 0.02], [0.02, 0.02, 0.9]]
+    return first_fault(differs(f"p = {case}", holm(case), scores.holm(case)) for case in cases)

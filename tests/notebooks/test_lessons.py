@@ -1,0 +1,109 @@
+"""Notebooks 00 to 05 as lessons: what each of them has, and what they say of the library."""
+
+import inspect
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from merclip_lib import training
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+LESSONS = NOTEBOOKS[:6]
+CHECKED = "nbval-check-output"
+QUESTION, ANSWER = "**Question.**", "**Answer.**"
+SAVED = re.compile(r'save_figure\(\s*figure,\s*"(\w+)"')
+
+pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this copy")
+each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+
+
+def cells_of(path):
+    return nbformat.read(path, as_version=4).cells
+
+
+def code_cells(path):
+    return [cell for cell in cells_of(path) if cell.cell_type == "code"]
+
+
+def has_picture(cell):
+    return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+
+
+def printed(cell):
+    return "".join(output.get("text", "") for output in cell.outputs)
+
+
+@each_lesson
+def test_begins_and_ends_with_links_to_its_neighbours(path):
+    here = NOTEBOOKS.index(path)
+    neighbours = {other.name for other in NOTEBOOKS[max(here - 1, 0) : here + 2]} - {path.name}
+    cells = cells_of(path)
+    for cell in (cells[0], cells[-1]):
+        linked = set(re.findall(r"\((\w+\.ipynb)\)", cell.source))
+        assert neighbours <= linked, f"no link to {neighbours - linked}"
+        assert all((FOLDER / name).is_file() for name in linked)
+
+
+@each_lesson
+def test_has_a_formula_and_says_what_one_can_do_now(path):
+    prose = [cell.source for cell in cells_of(path) if cell.cell_type == "markdown"]
+    assert any(re.search(r"\$\$.+\$\$", text, re.DOTALL) for text in prose)
+    assert sum("## What you can do now" in text for text in prose) == 1
+
+
+@each_lesson
+def test_asks_before_each_figure_and_answers_after_it(path):
+    story = []
+    for cell in cells_of(path):
+        text = cell.source if cell.cell_type == "markdown" else ""
+        if QUESTION in text:
+            story.append("question")
+        if has_picture(cell):
+            story.append("figure")
+        if ANSWER in cell.source:
+            story.append("answer")
+    for k, event in enumerate(story):
+        if event == "figure":
+            assert story[k - 1] == "question" and story[k + 1] == "answer", (k, story)
+
+
+@each_lesson
+def test_has_cells_whose_output_is_compared(path):
+    tagged = [cell for cell in code_cells(path) if CHECKED in cell.metadata.get("tags", [])]
+    assert len(tagged) >= 3 and all(cell.outputs for cell in tagged)
+
+
+@each_lesson
+def test_source_that_is_shown_is_compared_with_the_library(path):
+    for cell in code_cells(path):
+        if re.search(r"^ *(print\(inspect\.getsource|source)\(", cell.source, re.MULTILINE):
+            assert CHECKED in cell.metadata.get("tags", []), cell.source
+
+
+def test_the_loop_that_is_shown_is_the_loop():
+    (cell,) = [c for c in code_cells(LESSONS[5]) if "getsource(training.train_epoch)" in c.source]
+    assert printed(cell).rstrip() == inspect.getsource(training.train_epoch).rstrip()
+
+
+def test_a_figure_stands_in_one_place_only():
+    sources = [(cell.source, path.stem) for path in NOTEBOOKS for cell in code_cells(path)]
+    saved = [(name, stem) for source, stem in sources for name in SAVED.findall(source)]
+    names = [name for name, _ in saved]
+    assert len(names) > 20 and len(names) == len(set(names)), sorted(saved)
+
+
+def test_the_first_notebook_lists_all_of_them():
+    text = "\n".join(cell.source for cell in cells_of(NOTEBOOKS[0]))
+    missing = [path.name for path in NOTEBOOKS if f"({path.name})" not in text]
+    assert not missing
+    assert "90 minutes" in text and "week" in text
+
+
+def test_the_heaviest_texts_stand_in_appendices():
+    for path in (LESSONS[2], LESSONS[4]):
+        titles = re.findall(r"^#+ .+", "\n".join(c.source for c in cells_of(path)), re.MULTILINE)
+        now, appendix = titles.index("## What you can do now"), titles.index("# Appendix")
+        assert now < appendix < len(titles) - 3
