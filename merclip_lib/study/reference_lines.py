@@ -57,7 +57,8 @@ def score_references(job: Job) -> None:
     """Write UF1 of every reference that learns from the people of one training."""
     trial, drawn = job.trial, job.place.runs / "populations"
     training, fresh = (
-        RunPlan(trial.config, draw(people, drawn)) for people in (trial.training, trial.test)
+        RunPlan(trial.config, draw(people, drawn), every_class=False)
+        for people in (trial.training, trial.test)
     )
     reached = references(training, fresh).items()
     rows = [[*trial.cell[1:], name, score(table, fresh.classes).uf1] for name, table in reached]
