@@ -36,11 +36,11 @@ def drawing(block: str) -> Figure:
     axes = grid[0, 0]
     axes.set(xlim=(0, 100), ylim=(0, height), aspect="equal")
     axes.axis("off")
-    for x, y, *size, kind, text in content["boxes"]:
-        box = FancyBboxPatch((x, y), *size, boxstyle=BOX, fc=COLOURS[kind], ec=INK, lw=0.7)
+    for x, y, wide, high, kind, text in content["boxes"]:
+        box = FancyBboxPatch((x, y), wide, high, BOX, fc=COLOURS[kind], ec=INK, lw=0.7)
         box.set_label(MEANING.get(kind, "_"))
         axes.add_patch(box)
-        axes.text(x + size[0] / 2, y + size[1] / 2, text, ha="center", va="center", fontsize=6.5)
+        axes.text(x + wide / 2, y + high / 2, text, ha="center", va="center", fontsize=6.5)
     for points in content["arrows"]:
         axes.plot(*zip(*points[:-1], strict=True), color=INK, lw=0.9)
         tip = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "color": INK, "lw": 0.9}
