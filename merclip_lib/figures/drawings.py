@@ -4,7 +4,6 @@ What is in a drawing is data: `drawings.yaml`.
 """
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 from matplotlib.figure import Figure
@@ -15,6 +14,7 @@ from merclip_lib.figures.style import INK, WIDTH, panels
 DRAWINGS: dict[str, dict] = yaml.safe_load(
     Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
 )
+BOX = "round,pad=0,rounding_size=0.8"
 COLOURS = {"data": "white", "clip": "#E3EEF7", "new": "#F6EBD3", "sum": "#EEEEEE"}
 MEANING = {"data": "tensor", "clip": "CLIP's weights", "new": "added to CLIP"}
 
@@ -36,15 +36,11 @@ def drawing(block: str) -> Figure:
     axes = grid[0, 0]
     axes.set(xlim=(0, 100), ylim=(0, height), aspect="equal")
     axes.axis("off")
-    for x, y, *size, kind, text in content["boxes"]:
-        look: dict[str, Any] = {
-            "boxstyle": "round,pad=0,rounding_size=0.8",
-            "fc": COLOURS[kind],
-            "ec": INK,
-        }
-        label = MEANING.get(kind, "_")
-        axes.add_patch(FancyBboxPatch((x, y), *size, lw=0.7, label=label, **look))
-        axes.text(x + size[0] / 2, y + size[1] / 2, text, ha="center", va="center", fontsize=6.5)
+    for x, y, wide, high, kind, text in content["boxes"]:
+        box = FancyBboxPatch((x, y), wide, high, BOX, fc=COLOURS[kind], ec=INK, lw=0.7)
+        box.set_label(MEANING.get(kind, "_"))
+        axes.add_patch(box)
+        axes.text(x + wide / 2, y + high / 2, text, ha="center", va="center", fontsize=6.5)
     for points in content["arrows"]:
         axes.plot(*zip(*points[:-1], strict=True), color=INK, lw=0.9)
         tip = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "color": INK, "lw": 0.9}
