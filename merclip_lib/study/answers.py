@@ -93,7 +93,8 @@ def answer_curves(when: pd.DataFrame) -> str:
     for (factor, part), rows in when.groupby(["factor", "part"], sort=False):
         groups = rows.groupby("verdict", sort=False)["level"]
         said = [f"{verdict} at {', '.join(levels)}" for verdict, levels in groups]
-        lines.append(f"* {part}, {str(factor).replace('_', ' ')}: {'; '.join(said)}.")
+        of = ", ".join(filter(None, [part, str(factor).replace("_", " ")]))
+        lines.append(f"* {of}: {'; '.join(said)}.")
     return "\n".join(["**Answer.** After Holm's correction:", "", *lines]) if lines else NOTHING
 
 

@@ -55,7 +55,9 @@ def read_results(design: str | Path) -> Results:
     """
     design, empty = Path(design), {name: _table(name, []) for name in COLUMNS}
     if not design.is_file():
-        return Results(empty, f"There is no {design}: write a design of this name and run it.")
+        how = "write one in the form of design.yaml, freeze it and run its blocks"
+        command = f"merclip study run --design {design} --block N"
+        return Results(empty, f"There is no {design}: {how}: `{command}`.")
     study = read_study(design)
     archive = study.archive
     if missing := _missing(study, archive):

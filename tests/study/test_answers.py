@@ -98,9 +98,12 @@ def test_a_failed_control_says_what_it_forbids():
 def test_curves_list_levels_by_verdict():
     rows = [("people", "8", "text", "helps"), ("people", "16", "text", "cannot tell")]
     rows += [("people", "32", "text", "helps"), ("label_share", "0.1", "mix", "hurts")]
-    text = answer_curves(pd.DataFrame(rows, columns=["factor", "level", "part", "verdict"]))
+    columns = ["factor", "level", "part", "verdict"]
+    text = answer_curves(pd.DataFrame(rows, columns=columns))
     assert "* text, people: helps at 8, 32; cannot tell at 16." in text
     assert "* mix, label share: hurts at 0.1." in text
+    rows = pd.DataFrame([("templates", "4", "", "helps")], columns=columns)
+    assert "* templates: helps at 4." in answer_curves(rows), "a curve of no part"
 
 
 def test_the_full_method_stands_beside_references_on_the_right_side():

@@ -6,9 +6,11 @@ import pytest
 import study_stand_in
 from study_stand_in import CLASSES, place, write_design
 
+from merclip_lib.__main__ import main
 from merclip_lib.scores.bootstrap import holm
 from merclip_lib.scores.families import p_value
 from merclip_lib.scores.metrics import score
+from merclip_lib.study.answers import MARKS, results_table
 from merclip_lib.study.archive import (
     MADE_BY,
     block_file,
@@ -225,3 +227,17 @@ def test_tables_of_answers_counted_by_hand(tmp_path):
     t = spread.mean() / (spread.std(ddof=1) / np.sqrt(2))
     assert row["p_holm"] == pytest.approx(2 * (0.5 - np.arctan(t) / np.pi))  # t with 1 degree
     assert row["verdict"] == "cannot tell" and row["low"] <= row["difference"] <= row["high"]
+
+
+def test_the_commands_score_the_archive_and_fill_the_readme(done, tmp_path, monkeypatch, capsys):
+    study, folder = done
+    study_stand_in.install(monkeypatch.setattr)
+    monkeypatch.setattr("merclip_lib.study.checkout.root_with", lambda name: tmp_path)
+    (tmp_path / "README.md").write_text("# Title\n" + "\n".join(MARKS) + "\n")
+    command = ["study", "--design", str(study.path), "--runs-dir", str(tmp_path / "runs")]
+    assert main([*command, "score"]) == 0
+    assert f"{tmp_path / 'figures' / 'when.csv'}" in capsys.readouterr().out
+    assert main([*command, "readme"]) == 0
+    parts = pd.read_csv(tmp_path / "figures" / "parts.csv")
+    text = (tmp_path / "README.md").read_text()
+    assert results_table(parts) in text and "| LSFM | " in text and text.startswith("# Title\n")
