@@ -7,6 +7,7 @@ clips per second, yours or that of a short calibration (`measure_speed`). Not in
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -45,24 +46,26 @@ def flops(config: Config) -> dict[str, int]:
     Returns:
         Operations by part of the network; their sum is the whole.
     """
-    model = shapes_only(config)
+    model = shapes_only(config).eval().requires_grad_(False)
+    local_blocks = model.vision_encoder.transformer.resblocks
+    for k in range(1, len(local_blocks)):  # one is counted, as they are all of one shape
+        local_blocks[k] = torch.nn.Identity()
     counter = FlopCounterMode(display=False, depth=None)  # type: ignore[arg-type]  # None: all
-    model.eval().requires_grad_(False)
     with FakeTensorMode(allow_non_fake_inputs=True), counter:
         model.to_empty(device="cpu")(empty_video(config, 1))
     counts = {name: sum(by_kind.values()) for name, by_kind in counter.get_flop_counts().items()}
     encoder = "MERCLIP.vision_encoder"
     trunk = f"{encoder}.transformer"
-    blocks = _total(counts, f"{trunk}.resblocks.", 4)
+    block = _total(counts, f"{trunk}.resblocks.", 4)
     lmhra = _total(counts, f"{trunk}.resblocks.", 5, ("lmhra1", "lmhra2"))
     mlp = _total(counts, f"{trunk}.resblocks.", 5, ("mlp",))
     global_blocks = _total(counts, f"{trunk}.dec.", 4)
     return {
-        "attention within a time": blocks - lmhra - mlp,
-        "MLP": mlp,
-        "LMHRA": lmhra,
+        "attention within a time": len(local_blocks) * (block - lmhra - mlp),
+        "MLP": len(local_blocks) * mlp,
+        "LMHRA": len(local_blocks) * lmhra,
         "global blocks": global_blocks,
-        "DPE": counts[trunk] - blocks - global_blocks,
+        "DPE": counts[trunk] - block - global_blocks,
         "stem and projections": counts[encoder] - counts[trunk],
         "emotion head": counts["MERCLIP"] - counts[encoder],
     }
@@ -142,7 +145,9 @@ def estimate(config: Config, clips: int, folds: int, clips_per_second: float) ->
     return Cost(folds, steps, clips_per_second, seconds, memory_bytes(config), device)
 
 
-def growth(config: Config, clips: int, folds: int) -> list[dict[str, Any]]:
+def growth(
+    config: Config, clips: int, folds: int, sizes: Iterable[str] = SIZES
+) -> list[dict[str, Any]]:
     """How time and memory grow when one thing doubles, or the network is another: factors.
 
     Time by operations counted, relative to `config` with these clips and folds; a measured
@@ -164,7 +169,7 @@ def growth(config: Config, clips: int, folds: int) -> list[dict[str, Any]]:
         row("twice the clips of every subject", n=2 * clips),
         row("twice the subjects", n=2 * clips, k=2 * folds if folds > 1 else 1),
         row("twice the frames", replace(config, frames=2 * config.frames)),
-        *(row(f"size {name}", _resized(config, name)) for name in SIZES if name != config.size),
+        *(row(f"size {name}", _resized(config, name)) for name in sizes if name != config.size),
     ]
 
 
@@ -196,8 +201,13 @@ def measure_speed(config: Config, steps: int = 2) -> float:
     ends: list[float] = []
     with arithmetic(choose(config)):
         short = replace(config, epochs=2)
-        in_one_thread(fit, model, data, short, lambda _: ends.append(time.monotonic()))
+        in_one_thread(fit, model, data, short, lambda _: ends.append(_clock(config)))
     return steps * config.batch_size / (ends[1] - ends[0])
+
+
+def _clock(config: Config) -> float:
+    """Seconds: of a GPU; or those that this process computes, whatever else the machine does."""
+    return time.monotonic() if config.device == "cuda" else time.process_time()
 
 
 def _speed_of_block(config: Config) -> float:
@@ -210,16 +220,16 @@ def _speed_of_block(config: Config) -> float:
     tokens = torch.randn(1, size.times, 1 + size.grid**2, size.width, device=config.device)
     tokens.requires_grad_()
     half = torch.autocast(config.device, torch.bfloat16, config.precision == "bfloat16")
-    seconds = []
-    for _ in range(4):
-        begun = time.monotonic()
+    seconds: list[float] = []
+    while sum(seconds) < 0.5:
+        begun = _clock(config)
         with half:
             loss = block(tokens).square().mean()
         loss.backward()
         loss.item()  # a GPU is waited for
         if config.device == "cuda":
             torch.cuda.synchronize()
-        seconds.append(time.monotonic() - begun)
+        seconds.append(_clock(config) - begun)
     counted = flops(config)
     of_blocks = sum(counted[part] for part in ("attention within a time", "MLP", "LMHRA"))
     passes = 4 / 3 if config.checkpoint_blocks else 1
@@ -272,6 +282,6 @@ def as_text(config: Config, clips: int, folds: int, clips_per_second: float) -> 
         *(f"  {name:<36}{count / total:7.1%}" for name, count in parts.items()),
         "how it grows (factors)                      time  memory",
     ]
-    for row in growth(config, clips, folds):
+    for row in growth(config, clips, folds, sizes=()):
         lines.append(f"  {row['what']:<36}{row['time']:>10.3g}{row['memory']:>8.3g}")
     return "\n".join(lines)
