@@ -5,7 +5,6 @@ frames (3 GiB), whose speed is scaled from one block on one clip: seconds said a
 that the process computes in one thread, and their ratio.
 """
 
-import dataclasses
 import tempfile
 import time
 from pathlib import Path
