@@ -31,7 +31,7 @@ NAMES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
 OF_LABELS = "the labels found in the file"
 MISSING = {"nan", "null", "na", "n/a", "<na>", "nat"}  # how programs write an empty cell
 # Beyond these, memory and time would run away.
-MOST_ROWS, MOST_CLASSES, MOST_PEOPLE = 15_000, 50, 2_000
+MOST_ROWS, MOST_CLASSES, MOST_PEOPLE = 15_000, 30, 1_500
 
 
 @dataclass(frozen=True)

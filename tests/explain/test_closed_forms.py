@@ -188,6 +188,7 @@ def test_a_pointing_game_and_its_interval_by_hand():
     assert guess.value == guess.low == guess.high == 0.25
     middle = table.loc["energy in region", "middle of the picture"]
     assert middle.value == pytest.approx(0.25)  # the grid of 2 is even about its middle
+    table.loc[("energy in region", "map"), "value"] = 0.9  # no word of it in the claims
     (claim,) = localisation_claims(table.reset_index())
     assert claim.startswith("map: 50% hits, not clearly more or less than") and "(17%" in claim
 
