@@ -283,16 +283,8 @@ def as_json(report: Report) -> str:
             for name, estimate in estimates.items()
         }
 
-    content = {
-        "file": report.file,
-        "classes": list(report.classes),
-        "classes_from": report.classes_from,
-        "clips": report.clips,
-        "subjects": report.subjects,
-        **values(report.values),
-        "macro_precision": report.macro_precision,
-        "per_class": report.per_class.to_dict("records"),
-        "databases": {name: values(part) for name, part in report.parts.items()},
-        "warnings": [asdict(warning) for warning in report.warnings],
-    }
+    content = asdict(report) | values(report.values)
+    del content["values"]
+    content["per_class"] = report.per_class.to_dict("records")
+    content["databases"] = {name: values(part) for name, part in content.pop("parts").items()}
     return json.dumps(content, indent=1)
