@@ -180,7 +180,7 @@ def kill(
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         work.begin(folder)
-        for _ in range(50):
+        for _ in range(3):
             if child(context, work.work, folder, moments.uniform(0, 1.1) * seconds):
                 break
             done += 1
