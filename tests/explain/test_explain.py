@@ -175,7 +175,7 @@ def test_rollout_follows_the_attention_of_the_forward_pass(video, monkeypatch):
         SIZES["merclip-tiny"],
         resolution=32,
         width=32,
-        layers=2,
+        layers=3,
         lmhra=0,
         global_layers=(),
         embed_dim=16,
