@@ -7,9 +7,11 @@ slower, so a process that is not alone by design computes with one thread and wa
 import contextlib
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 # Read when a process starts. The last two let the C library keep freed memory of large tensors
 # instead of handing it back and clearing it anew in every step.
@@ -35,7 +37,11 @@ def pool(
 
     Yields:
         The pool; when the block raises, jobs that have not begun are dropped.
+
+    Raises:
+        RuntimeError: the script that is run would be begun again by every worker.
     """
+    _refuse_plain_script()
     context = multiprocessing.get_context("spawn")
     with environment(ENVIRONMENT):
         executor = ProcessPoolExecutor(workers, context, _begin, (begin, arguments))
@@ -45,6 +51,17 @@ def pool(
             executor.shutdown(wait=False, cancel_futures=True)
             raise
         executor.shutdown()
+
+
+def _refuse_plain_script() -> None:
+    """Workers import the script that began them, so that its work must stand under a condition."""
+    main = sys.modules["__main__"]
+    script = Path(getattr(main, "__file__", None) or "")
+    if not main.__spec__ and script.is_file() and b"__name__" not in script.read_bytes():
+        raise RuntimeError(
+            f"{script}: its work is done in processes, which would all begin it anew; write "
+            '`if __name__ == "__main__":` around it'
+        )
 
 
 def _begin(begin: Callable[..., object] | None, arguments: tuple) -> None:

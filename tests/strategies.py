@@ -9,6 +9,7 @@ import json
 
 import numpy as np
 import openpyxl
+import yaml
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -103,8 +104,9 @@ def annotation_sheets(draw) -> tuple[str, bytes]:
     if draw(st.booleans()):
         book.active.merge_cells(draw(st.sampled_from(["A2:A4", "A1:C1", "B2:C9", "A2:A999"])))
     book.save(content)
-    raw = content.getvalue()
-    return ".xlsx", raw[: draw(st.integers(0, len(raw)))] if draw(st.integers(0, 9)) == 0 else raw
+    raw = content.getvalue()  # its length depends on the time that stands in it
+    cut = draw(st.integers(0, 999)) if draw(st.integers(0, 9)) == 0 else 1000
+    return ".xlsx", raw[: len(raw) * cut // 1000]
 
 
 @st.composite
@@ -185,3 +187,49 @@ def picture_folders(draw) -> dict[str, bytes]:
     for name in draw(st.lists(strays, max_size=3)):
         files[name] = _picture(draw(st.sampled_from(["L", "RGB", "F", "empty", "cut"])), 1)
     return files
+
+
+@st.composite
+def score_files(draw) -> bytes:
+    """A file of predictions, with or without probabilities and databases."""
+    headings = ["clip_id", "subject", "truth", "prediction"]
+    row = ["c{}", "0{}", "anger", "fear"]
+    for more, cell in (("database", "casme2"), ("fold", "{}"), ("selection", "last")):
+        if draw(st.booleans()):
+            headings, row = [*headings, more], [*row, cell]
+    if draw(st.booleans()):
+        headings, row = [*headings, "p_anger", "p_fear"], [*row, "0.25", "0.75"]
+    sound = [[cell.format(k) for cell in row] for k in range(draw(st.integers(0, 5)))]
+    rows = _rows(headings, sound)
+    labels = st.sampled_from(["anger", "fear", "Fear", "0", "1.0", "others", "other", ""])
+    for cells in (made := draw(rows))[1:]:
+        if len(cells) > 3:
+            cells[2] = draw(labels | st.just(cells[2]))
+    return draw(_text_file(made))
+
+
+def grids() -> st.SearchStrategy[bytes]:
+    """A grid file: near to a sound one, and now and then any text."""
+    odd = st.none() | st.booleans() | st.integers(-2, 3) | st.floats() | st.dates() | odd_cells
+    odd = st.recursive(odd, lambda inner: st.lists(inner, max_size=2), max_leaves=3)
+    values = st.dictionaries(st.sampled_from(["epochs", "seed", "x", "no"]), odd, max_size=2)
+    entry = st.fixed_dictionaries(
+        {"name": st.sampled_from(["a", "b", "../c", "no", "A"]) | odd},
+        optional={"question": odd, "parameters": values | odd, "more": odd},
+    )
+    content = st.fixed_dictionaries(
+        {"entries": st.lists(entry | odd, min_size=1, max_size=3) | odd},
+        optional={
+            "notebook": st.just("05_train_loso.ipynb") | odd,
+            "base": values | odd,
+            "seeds": st.lists(st.integers(-1, 3), max_size=3) | odd,
+            "more": odd,
+        },
+    )
+    dumped = content.map(lambda value: yaml.safe_dump(value, allow_unicode=True))
+    lines = st.lists(st.sampled_from(["entries:", "- name: a", " x: &a [*a]", "<<: *a", "\t", "%"]))
+    text = dumped | lines.map("\n".join) | st.text(max_size=30)
+    return st.builds(lambda text, form: text.encode(form, "replace"), text, st.sampled_from(_FORMS))
+
+
+_FORMS = ("utf-8", "utf-8", "utf-16", "latin-1")

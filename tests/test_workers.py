@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 
 import psutil
@@ -75,3 +77,29 @@ def test_busy_and_idle_workers_end_with_a_killed_parent(tmp_path):
     process.join()
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
+
+
+SCRIPT = """
+from merclip_lib.workers import pool
+
+def work():
+    print("begun")
+    with pool(2) as processes:
+        print(sum(processes.map(abs, [-1, -2])))
+
+"""
+
+
+def of_script(path, end: str) -> subprocess.CompletedProcess:
+    path.write_text(SCRIPT + end)
+    return subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=120)
+
+
+def test_a_script_without_a_guard_is_refused_before_a_process_starts(tmp_path):
+    guarded = of_script(tmp_path / "a.py", 'if __name__ == "__main__":\n    work()\n')
+    assert guarded.stdout.split() == ["begun", "3"] and not guarded.stderr
+    plain = of_script(tmp_path / "b.py", "work()\n")
+    assert plain.stdout.split() == ["begun"] and plain.returncode == 1
+    last = plain.stderr.splitlines()[-1]
+    assert "b.py: " in last and last.endswith('`if __name__ == "__main__":` around it')
+    assert plain.stderr.count("Traceback") == 1

@@ -105,8 +105,7 @@ def _cost(given: Namespace) -> None:
     clips, folds = counts_of(config, given.clips, given.folds)
     speed = given.clips_per_second
     if speed is None:
-        steps = f"4 steps of {config.batch_size} clips in one thread"
-        print(f"measuring the training speed of this machine ({steps}) ...", file=sys.stderr)
+        print("measuring the training speed of this machine in one thread ...", file=sys.stderr)
         speed = measure_speed(config)
     print(as_text(config, clips, folds, speed))
 

@@ -1,13 +1,18 @@
-"""How much a file may hold, so that a broken or hostile one cannot eat the machine."""
+"""How much a file may hold, so that a broken or hostile one cannot eat the machine.
+
+What is at a limit is read in less than two seconds and one GB.
+"""
 
 import os
 
 LIMITS = {
     "bytes": 8_000_000,  # of a text table
     "unpacked_bytes": 10_000_000,  # of a workbook, pictures in it left out
-    "rows": 50_000,
+    "rows": 15_000,
     "columns": 1_000,
-    "cells": 2_000_000,
+    "cells": 500_000,  # of a text table
+    "workbook_cells": 80_000,  # of a sheet of a workbook, which is read ten times as slowly
+    "signs_of_a_cell": 1_000,  # of a clip table
     "characters": 10_000_000,
     "frames": 1_000_000,  # pictures of a folder, or frames of a video
     "pixels": 40_000_000,  # of one picture

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from merclip_lib.data.limits import check_limit
 from merclip_lib.data.text_table import read_text_table
 from merclip_lib.files import Kind, write_csv
 from merclip_lib.text import facs
@@ -89,7 +90,8 @@ def check_table(table: pd.DataFrame, where: str = "clip table") -> pd.DataFrame:
     Raises:
         ValueError: for a missing column, no rows, an empty or repeated id, frame numbers that are
             no numbers or out of order, an emotion that is not in lower case, one person in two
-            spellings, or an annotation that `facs.parse` cannot read; it names the row.
+            spellings, a cell longer than the limit, or an annotation that `facs.parse` cannot
+            read; it names the row.
     """
     missing = [name for name in COLUMNS if name not in table]
     if missing:
@@ -102,6 +104,8 @@ def check_table(table: pd.DataFrame, where: str = "clip table") -> pd.DataFrame:
     table = table.copy()
     for name in _TEXT:
         table[name] = table[name].where(table[name].notna(), "").astype(str)
+        signs = table[name].str.len()
+        check_limit("signs_of_a_cell", signs.max(), f"{where}, row {signs.argmax() + 2}: {name}")
     for name in ("clip_id", "dataset", "subject"):
         _refuse(table, name, table[name].str.strip() == "", where, "must not be empty")
     again = "occurs before in the table; give every clip an id of its own"
@@ -127,7 +131,8 @@ def check_table(table: pd.DataFrame, where: str = "clip table") -> pd.DataFrame:
     if others := first[person != first].tolist():
         alike = f"is {others[0]!r} in another spelling; write a dataset and a person always alike"
         _refuse(table, "subject", person != first, where, alike)
-    for row, annotation in enumerate(table["action_units"]):
+    annotations = table["action_units"].reset_index(drop=True).drop_duplicates()
+    for row, annotation in annotations.items():
         facs.parse(annotation, where=f"{where}, row {row + 2}")
     return table
 

@@ -100,7 +100,7 @@ def two_ways(
     Args:
         table: columns name, honest, trapped, change and, where there are intervals, honest_low,
             honest_high, trapped_low, trapped_high, and low and high of the change, which is grey
-            where these hold zero.
+            where it is not clear: by p_holm where that is a column, else where these hold zero.
         title: of the figure.
         label: of the axis.
         names: of the two ways.
@@ -118,6 +118,7 @@ def two_ways(
         clear, text = True, f"{row['change']:+.3f}"
         if "low" in row:
             clear = row["low"] > 0 or row["high"] < 0
+            clear = row["p_holm"] < 0.05 if "p_holm" in row else clear
             text += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
         _at_right(axes, y, text, color=INK if clear else GREY)
     _at_right(axes, -0.75, "change", style="italic")

@@ -16,6 +16,7 @@ from merclip_lib.runs.code import fingerprint
 from merclip_lib.scores.metrics import Score, read_predictions, score
 
 COLUMNS = "run date task seed stamp code arithmetic folds uf1 seconds differs".split()
+REMOVED = ".removed"  # how the name of a run ends that is being deleted
 ORDERS = {"date": ["date"], "uf1": ["task", "uf1"], "task": ["task", "date"]}
 
 
@@ -34,7 +35,7 @@ def list_runs(runs_dir: str | Path, order: str = "date") -> pd.DataFrame:
         read has its error in the column `differs`.
     """
     rows = []
-    for path in sorted(Path(runs_dir).glob("*/run.json")):
+    for path in sorted(Path(runs_dir).glob("[!.]*/run.json")):
         try:
             rows.append(_row(path.parent))
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -164,8 +165,10 @@ def leftovers(runs_dir: str | Path) -> list[tuple[Path, str]]:
     Checkpoints of interrupted folds, files half written, what is damaged, and runs without one
     finished fold. Finished folds of an unfinished run stay.
     """
-    records = sorted(Path(runs_dir).glob("*/run.json"))
-    return [item for record in records for item in _leftovers_of(record.parent)]
+    folders = sorted(path.parent for path in Path(runs_dir).glob("[!.]*/run.json"))
+    removed = sorted(Path(runs_dir).glob(f".*{REMOVED}"))
+    left = [(path, "left by a `clean` that was interrupted") for path in removed]
+    return left + [item for folder in folders for item in _leftovers_of(folder)]
 
 
 def _leftovers_of(folder: Path) -> list[tuple[Path, str]]:
@@ -201,6 +204,9 @@ def clean(runs_dir: str | Path, yes: bool = False) -> str:
 
 def remove_leftover(path: Path) -> bool:
     """Delete what `leftovers` named; False when a process has begun to work on it meanwhile."""
+    if path.name.endswith(REMOVED):
+        remove(path)
+        return True
     if (path / "run.json").is_file():
         return _remove_run(path)
     with store.hold(path.parent, _lock_of(path)) as mine:
@@ -216,7 +222,7 @@ def _remove_run(folder: Path) -> bool:
         mine = [locks.enter_context(store.hold(folder, name)) for name in (store.WHOLE, *folds)]
         if not all(mine) or any(store.is_done(folder, fold) for fold in folds):
             return False
-        aside = folder.with_name(f".{folder.name}.removed")
+        aside = folder.with_name(f".{folder.name}{REMOVED}")
         with writing(folder):
             remove(aside)  # left by a kill
             os.replace(folder, aside)  # at once, so that nobody finds half a run

@@ -30,7 +30,8 @@ from merclip_lib.scores.warnings import (
 NAMES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
 OF_LABELS = "the labels found in the file"
 MISSING = {"nan", "null", "na", "n/a", "<na>", "nat"}  # how programs write an empty cell
-MOST_ROWS, MOST_CLASSES = 50_000, 50  # beyond these, memory and time would run away
+# Beyond these, memory and time would run away.
+MOST_ROWS, MOST_CLASSES, MOST_PEOPLE = 15_000, 30, 1_500
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,11 @@ def read_file(path: str | Path) -> pd.DataFrame:
     else:
         databases = ""
     _refuse_two_spellings(table["subject"], databases + table["subject"].map(_plain), str(path))
+    if (people := person_of(table).nunique()) > MOST_PEOPLE:
+        raise ValueError(
+            f"{path}: {people:,} people, such as {table['subject'].iloc[0]!r}; at most "
+            f"{MOST_PEOPLE:,} are scored. Is `subject` a column of something else?"
+        )
     truths = table.groupby(clip_of(table))["truth"].transform("nunique")
     for number in table.index[truths > 1]:
         raise ValueError(
@@ -277,16 +283,8 @@ def as_json(report: Report) -> str:
             for name, estimate in estimates.items()
         }
 
-    content = {
-        "file": report.file,
-        "classes": list(report.classes),
-        "classes_from": report.classes_from,
-        "clips": report.clips,
-        "subjects": report.subjects,
-        **values(report.values),
-        "macro_precision": report.macro_precision,
-        "per_class": report.per_class.to_dict("records"),
-        "databases": {name: values(part) for name, part in report.parts.items()},
-        "warnings": [asdict(warning) for warning in report.warnings],
-    }
+    content = asdict(report) | values(report.values)
+    del content["values"]
+    content["per_class"] = report.per_class.to_dict("records")
+    content["databases"] = {name: values(part) for name, part in content.pop("parts").items()}
     return json.dumps(content, indent=1)

@@ -7,32 +7,21 @@ clips per second, yours or that of a short calibration (`measure_speed`). Not in
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from merclip_lib.config import SIZES, Config, config_from, size_of
-from merclip_lib.data.dataset import ClipDataset, Sampling
-from merclip_lib.data.store import ClipStore
 from merclip_lib.data.tasks import apply_task, read_card, task_named
-from merclip_lib.model.arithmetic import arithmetic
-from merclip_lib.runs.arithmetic import choose
 from merclip_lib.runs.executors import in_one_thread
 from merclip_lib.synthme.plan import plan_population
 from merclip_lib.synthme.populations import EXAMPLE
-from merclip_lib.text.bank import TextBank
-from merclip_lib.training.loop import TrainingData, fit
-from merclip_lib.training.memory import CLASSES, GIB, empty_video, memory_bytes, shapes_only
-from merclip_lib.weights.load import empty_network
-
-SMALL = 1.5 * GIB  # of a training step: up to here whole steps are timed
+from merclip_lib.training.memory import GIB, empty_video, memory_bytes, shapes_only
 
 
 @cache
@@ -45,38 +34,32 @@ def flops(config: Config) -> dict[str, int]:
     Returns:
         Operations by part of the network; their sum is the whole.
     """
-    model = shapes_only(config)
+    model = shapes_only(config).eval().requires_grad_(False)
+    local_blocks = model.vision_encoder.transformer.resblocks
+    for k in range(1, len(local_blocks)):  # one is counted, as they are all of one shape
+        local_blocks[k] = torch.nn.Identity()
     counter = FlopCounterMode(display=False, depth=None)  # type: ignore[arg-type]  # None: all
-    model.eval().requires_grad_(False)
     with FakeTensorMode(allow_non_fake_inputs=True), counter:
         model.to_empty(device="cpu")(empty_video(config, 1))
     counts = {name: sum(by_kind.values()) for name, by_kind in counter.get_flop_counts().items()}
     encoder = "MERCLIP.vision_encoder"
-    trunk = f"{encoder}.transformer"
-    blocks = _total(counts, f"{trunk}.resblocks.", 4)
-    lmhra = _total(counts, f"{trunk}.resblocks.", 5, ("lmhra1", "lmhra2"))
-    mlp = _total(counts, f"{trunk}.resblocks.", 5, ("mlp",))
-    global_blocks = _total(counts, f"{trunk}.dec.", 4)
+    trunk, block = f"{encoder}.transformer", f"{encoder}.transformer.resblocks.0"
+    mlp, lmhra = (
+        sum(counts.get(f"{block}.{name}", 0) for name in names)
+        for names in (("mlp",), ("lmhra1", "lmhra2"))
+    )
+    global_blocks = sum(
+        count for name, count in counts.items() if name.rpartition(".")[0] == f"{trunk}.dec"
+    )
     return {
-        "attention within a time": blocks - lmhra - mlp,
-        "MLP": mlp,
-        "LMHRA": lmhra,
+        "attention within a time": len(local_blocks) * (counts[block] - lmhra - mlp),
+        "MLP": len(local_blocks) * mlp,
+        "LMHRA": len(local_blocks) * lmhra,
         "global blocks": global_blocks,
-        "DPE": counts[trunk] - blocks - global_blocks,
+        "DPE": counts[trunk] - counts[block] - global_blocks,
         "stem and projections": counts[encoder] - counts[trunk],
         "emotion head": counts["MERCLIP"] - counts[encoder],
     }
-
-
-def _total(counts: dict[str, int], start: str, dots: int, ends: tuple[str, ...] = ()) -> int:
-    """Operations of the modules at one depth below `start`, of these names where given."""
-    return sum(
-        count
-        for name, count in counts.items()
-        if name.startswith(start)
-        and name.count(".") == dots
-        and (not ends or name.rsplit(".", 1)[1] in ends)
-    )
 
 
 def parameters(config: Config) -> int:
@@ -142,7 +125,9 @@ def estimate(config: Config, clips: int, folds: int, clips_per_second: float) ->
     return Cost(folds, steps, clips_per_second, seconds, memory_bytes(config), device)
 
 
-def growth(config: Config, clips: int, folds: int) -> list[dict[str, Any]]:
+def growth(
+    config: Config, clips: int, folds: int, sizes: Iterable[str] = SIZES
+) -> list[dict[str, Any]]:
     """How time and memory grow when one thing doubles, or the network is another: factors.
 
     Time by operations counted, relative to `config` with these clips and folds; a measured
@@ -155,87 +140,59 @@ def growth(config: Config, clips: int, folds: int) -> list[dict[str, Any]]:
 
     def row(what: str, other: Config = config, n: int = clips, k: int = folds) -> dict[str, Any]:
         passes = (n * max(k - 1, 1)) / (clips * max(folds - 1, 1))
-        work = operations if other == config else sum(flops(other).values())
-        peak = memory if other == config else memory_bytes(other)
-        return {"what": what, "time": passes * work / operations, "memory": peak / memory}
+        work = passes * sum(flops(other).values()) / operations
+        return {"what": what, "time": work, "memory": memory_bytes(other) / memory}
 
+    resized = [config_from({**asdict(config), "size": name}) for name in sizes]
     return [
         row("as given"),
         row("twice the clips of every subject", n=2 * clips),
         row("twice the subjects", n=2 * clips, k=2 * folds if folds > 1 else 1),
         row("twice the frames", replace(config, frames=2 * config.frames)),
-        *(row(f"size {name}", _resized(config, name)) for name in SIZES if name != config.size),
+        *(row(f"size {other.size}", other) for other in resized if other.size != config.size),
     ]
 
 
-def _resized(config: Config, size: str) -> Config:
-    """The same with a network of another size."""
-    return config_from({**asdict(config), "size": size})
-
-
-def measure_speed(config: Config, steps: int = 2) -> float:
+def measure_speed(config: Config) -> float:
     """Clips per second of training with this configuration on this machine, in one thread.
 
-    A small network is trained on random pixels for two short epochs, of which the second is
-    timed. Of one whose step takes more than SMALL bytes, one local block is timed on one clip and
-    scaled by the operations counted, so that any size is measured in seconds.
-
-    Args:
-        config: of the run.
-        steps: of each epoch.
+    One local block is timed on one clip, forward and backward, and scaled by the operations
+    counted, so that any size is measured in seconds. Time is that which this process computes,
+    whatever else the machine does; of a GPU, what passes.
 
     Raises:
         ValueError: when there is no such device.
     """
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ValueError('device is "cuda", but this machine has no GPU that torch can use')
-    if memory_bytes(config) > SMALL:
-        return in_one_thread(_speed_of_block, config)
-    data = _random_data(config, steps * config.batch_size)
-    model = empty_network(config, CLASSES).to(config.device)
-    ends: list[float] = []
-    with arithmetic(choose(config)):
-        short = replace(config, epochs=2)
-        in_one_thread(fit, model, data, short, lambda _: ends.append(time.monotonic()))
-    return steps * config.batch_size / (ends[1] - ends[0])
+    return in_one_thread(_speed_of_block, config)
 
 
 def _speed_of_block(config: Config) -> float:
-    """Clips per second, from forward and backward of the last local block on one clip."""
+    """Clips per second, from the last local block on one clip."""
     block = shapes_only(config).vision_encoder.transformer.resblocks[-1].train()
     block = block.to_empty(device=config.device)
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
-    size = size_of(config)
+    size, gpu = size_of(config), config.device == "cuda"
     tokens = torch.randn(1, size.times, 1 + size.grid**2, size.width, device=config.device)
     tokens.requires_grad_()
     half = torch.autocast(config.device, torch.bfloat16, config.precision == "bfloat16")
-    seconds = []
-    for _ in range(4):
-        begun = time.monotonic()
+    clock = time.monotonic if gpu else time.process_time
+    seconds: list[float] = []
+    while sum(seconds) < 0.5:
+        begun = clock()
         with half:
             loss = block(tokens).square().mean()
         loss.backward()
         loss.item()  # a GPU is waited for
-        if config.device == "cuda":
+        if gpu:
             torch.cuda.synchronize()
-        seconds.append(time.monotonic() - begun)
+        seconds.append(clock() - begun)
     counted = flops(config)
     of_blocks = sum(counted[part] for part in ("attention within a time", "MLP", "LMHRA"))
     passes = 4 / 3 if config.checkpoint_blocks else 1
     return of_blocks / size.layers / (min(seconds) * passes * sum(counted.values()))
-
-
-def _random_data(config: Config, clips: int) -> TrainingData:
-    """Clips of random pixels with random sentences."""
-    pixels, numbers = SIZES[config.size].resolution, np.arange(clips)
-    shape = (clips, config.frames, pixels, pixels, 3)
-    pictures = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    store = ClipStore(Path(), pd.DataFrame(), pictures, None, {})
-    labels = [number % CLASSES for number in range(clips)]
-    dataset = ClipDataset(store, range(clips), labels, Sampling(config.frames, training=True))
-    bank = torch.randn(clips, 1, size_of(config).embed_dim)
-    return TrainingData(dataset, numbers, TextBank(bank, numbers, numbers))
 
 
 def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int, int]:
@@ -272,6 +229,6 @@ def as_text(config: Config, clips: int, folds: int, clips_per_second: float) -> 
         *(f"  {name:<36}{count / total:7.1%}" for name, count in parts.items()),
         "how it grows (factors)                      time  memory",
     ]
-    for row in growth(config, clips, folds):
+    for row in growth(config, clips, folds, sizes=()):
         lines.append(f"  {row['what']:<36}{row['time']:>10.3g}{row['memory']:>8.3g}")
     return "\n".join(lines)

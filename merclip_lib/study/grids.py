@@ -52,8 +52,8 @@ def read_grid(grid: str | Path) -> dict[str, Any]:
         if before := names.get(name.casefold()):
             raise ValueError(f"{where}: the name {name!r} is given twice (before: {before!r})")
         names[name.casefold()] = name
-        entry["question"] = entry.get("question") or "-"
-        entry["parameters"] = entry.get("parameters") or {}
+        for key, usual in (("question", "-"), ("parameters", {})):
+            entry[key] = usual if entry.get(key) is None else entry[key]
         _check_kind(entry["question"], str, f"{where}: question", "a text")
         check_parameters(entry["parameters"], f"{where}: parameters")
     return content
@@ -92,7 +92,7 @@ class UniqueKeys(yaml.SafeLoader):
 def check_seeds(seeds: Any, where: str) -> None:
     """ValueError unless `seeds` is a list of different numbers from 0."""
     good = isinstance(seeds, list | tuple | range) and len(seeds) > 0
-    if not good or any(type(seed) is not int or seed < 0 for seed in seeds):
+    if not good or any(type(seed) is not int or not 0 <= seed < 2**63 for seed in seeds):
         raise ValueError(
             f"{where}: seeds is {reprlib.repr(seeds)[:80]}; it must be a list of whole numbers "
             "from 0, such as [0, 1, 2]"

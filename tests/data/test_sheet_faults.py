@@ -122,6 +122,17 @@ def test_unknown_emotions_are_named_with_their_rows(tmp_path, capsys):
     assert "no task knows the emotions repressed" in capsys.readouterr().err
 
 
+def test_a_column_of_something_else_does_not_fill_the_report(tmp_path):
+    """Every row another emotion, as when the column of clip names is read for it."""
+    rows = [row(c=f"c{k}", e=f"EP{k}_x") for k in range(200)]
+    notes = read(csv(tmp_path / "a.csv", HEAD, *rows))[0].notes
+    assert sum("is unknown, no task takes it" in note for note in notes) == 20
+    assert notes[-1] == "180 more emotions are unknown"
+    many = [row(c=f"c{k}", e="fearr") for k in range(50)]
+    (note,) = read(csv(tmp_path / "a.csv", HEAD, *many))[0].notes[-1:]
+    assert "20, 21, ...); did you mean 'fear'?" in note
+
+
 def test_codes_are_no_emotions(tmp_path):
     path = book(tmp_path / "a.xlsx", [HEAD, row(), row(c="b", e=2), row(c="d", e="5?")])
     _, outcome, reason = read(path)

@@ -61,6 +61,10 @@ def test_subjects_stay_text_also_under_a_heading_with_blanks(tmp_path):
         (b"", ": is empty"),
         (b" \n\n", ": is empty"),
         (b',,,\n""\n', ": all its cells are empty"),
+        (
+            plain([*ROWS[:2], [*ROWS[1][:8], "(" * 2000, *ROWS[1][9:]]]).encode(),
+            "row 3: action_units: 2,000 signs of a cell, the limit is 1,000",
+        ),
         (b"PK\x03\x04" + b"x" * 50, "is a workbook, not text; save it as `CSV UTF-8`"),
         (bytes.fromhex("d0cf11e0a1b11ae1") + b"x" * 50, "is a workbook, not text"),
         (text().encode("latin-1", "replace"), "its text is not Unicode"),

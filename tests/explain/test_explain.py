@@ -175,7 +175,7 @@ def test_rollout_follows_the_attention_of_the_forward_pass(video, monkeypatch):
         SIZES["merclip-tiny"],
         resolution=32,
         width=32,
-        layers=2,
+        layers=3,
         lmhra=0,
         global_layers=(),
         embed_dim=16,
@@ -341,6 +341,23 @@ def test_tsne_keeps_neighbours_and_repeats():
     nearest = np.linalg.norm(points[:, None] - centres, axis=-1).argmin(1)
     assert (nearest == labels).all()
     np.testing.assert_array_equal(points, tsne(x, seed=3))
+
+
+@pytest.mark.parametrize("clips, perplexity", [(4, 1), (10, 3), (46, 15), (100, 15)])
+def test_tsne_looks_at_a_third_of_the_others_and_15_at_most(monkeypatch, clips, perplexity):
+    asked = {}
+
+    class Mapper:
+        def __init__(self, dimensions, **settings):
+            asked.update(settings, dimensions=dimensions)
+
+        def fit_transform(self, x):
+            return x[:, :2]
+
+    monkeypatch.setattr("sklearn.manifold.TSNE", Mapper)
+    assert tsne(np.ones((clips, 3)), seed=7).shape == (clips, 2)
+    assert (asked["perplexity"], asked["metric"]) == (perplexity, "cosine")
+    assert asked["random_state"] == 7 and asked["dimensions"] == 2
 
 
 def test_true_motion_needs_a_set_with_known_motion(tmp_path):

@@ -70,6 +70,13 @@ def test_counterfactuals_change_one_thing():
     assert table.equals(counterfactuals(["4+L12", "4", ""], ["4", "12", "14", "25"], 3))
 
 
+def test_what_is_left_out_is_one_unit_and_the_others_stay_in_order():
+    table = counterfactuals(["1+2+L4"] * 30, [], draws=2)
+    left = table.annotation[table.kind == "unit left out"]
+    assert set(left) == {"2+L4", "1+L4", "1+2"} and len(left) == 30
+    assert set(table.kind) == {"unit left out", "left for right"}  # none to exchange with
+
+
 def test_a_clip_prefers_the_nearer_sentence():
     z, near, far = np.array([[1.0, 0.2]]), np.array([[2.0, 0.0]]), np.array([[0.0, 9.0]])
     assert prefers_truth(z, near, far) == [1]

@@ -34,7 +34,7 @@ def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     plain = tiny_runs.make_store(folder / "plain")
     units = ["4+7", "12", "L1+2", "9", "15", "20", "25"] * 3
-    table = plain.table.assign(action_units=units)
+    table = plain.table.assign(action_units=units, onset=10, apex=13, offset=17)
     generator = np.random.default_rng(0)
     motion = np.zeros((8, 8, 8, 2), np.float16)
     motion[4:, :4] = 0.02
@@ -63,6 +63,30 @@ def test_the_page_stands_alone_and_says_what_was_predicted(run, capsys):
     assert not re.findall(r"(?:src|href)=.(?!data:)", text) and "$" not in text
     with Image.open(reel) as gif:
         assert gif.n_frames == 4 and gif.size == (600, 200)
+
+
+def test_what_the_pictures_show(run, store, monkeypatch):
+    drawn = {}
+
+    def keep(name):
+        real = getattr(figures, name)
+        return lambda *arguments: drawn.update({name: arguments}) or real(*arguments)
+
+    for name in ("clip_strip", "relevance_overlay", "montage"):
+        monkeypatch.setattr(figures, name, keep(name))
+    text = clip_page(run, "SynthME/s1/anger").read_text(encoding="utf-8")
+    view = clip_view(run, RunPlan(CONFIG, store), "SynthME/s1/anger")
+    frames, marks = drawn["clip_strip"][:2]  # one for each of the two times, of four frames
+    assert np.array_equal(frames, view.frames[::2]) and marks == {0: "time 1", 1: "time 2"}
+    heats = drawn["relevance_overlay"][1]
+    assert np.array_equal(heats[0], np.maximum(view.maps["relevance"], 0))
+    onset, apex, labels = drawn["montage"][:3]
+    rows = [view.clip.name, *view.nearest.index]
+    assert np.array_equal(onset, store.frames[rows][:, 0])
+    assert np.array_equal(apex, store.frames[rows][:, 3])  # 3 of 7 steps after the onset
+    assert labels[0].startswith("this clip\n") and len(labels) == 6
+    for p in view.scores:  # bars are as long as the probabilities
+        assert f"width:{16 * p:.2f}em" in text
 
 
 def test_what_the_view_holds(run, store):

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import shutil
+import threading
 
 import pandas as pd
 import pytest
@@ -163,6 +164,23 @@ def test_a_locked_fold_is_in_use_and_says_by_whom(tmp_path):
         assert f"held by process {os.getpid()} on " in run_store.holder(tmp_path, "a")
         assert run_store.is_held(tmp_path, "a") and not run_store.is_held(tmp_path, "b")
     assert not run_store.is_held(tmp_path, "a")
+
+
+def test_who_waits_for_a_lock_says_for_whom(tmp_path, monkeypatch):
+    lines = tmp_path / "lines.txt"
+    monkeypatch.setenv("MERCLIP_PROGRESS", str(lines))
+
+    def wait():
+        with run_store.hold(tmp_path, "a", wait=True):
+            pass
+
+    waiting = threading.Thread(target=wait)
+    with run_store.hold(tmp_path, "a"):
+        waiting.start()
+        while not lines.is_file() or not lines.read_text().endswith("\n"):
+            assert waiting.is_alive()
+    waiting.join()
+    assert f"held by process {os.getpid()} on " in lines.read_text()
 
 
 def test_list_and_show(finished, runs_dir, capsys):

@@ -314,7 +314,10 @@ def test_clip_names_as_classes_and_a_file_without_end_are_refused(tmp_path):
     with pytest.raises(ValueError, match="p.csv: 99 classes .as given."):
         predictions_file.score_file(path, [f"k{k}" for k in range(99)])
     path.write_text(GOOD + "k3,1,a,a\n" * predictions_file.MOST_ROWS)
-    with pytest.raises(ValueError, match="p.csv: more than 50,000 rows"):
+    with pytest.raises(ValueError, match="p.csv: more than 15,000 rows"):
+        predictions_file.score_file(path)
+    path.write_text(GOOD + "".join(f"k{k},p{k},a,a\n" for k in range(3000)))
+    with pytest.raises(ValueError, match="p.csv: 3,00. people, such as .* column of something"):
         predictions_file.score_file(path)
 
 

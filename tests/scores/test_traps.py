@@ -241,6 +241,21 @@ def test_figure_of_two_ways_says_the_change(intervals):
     assert [label.get_text() for label in axes.get_yticklabels()] == ["copied truth"]
 
 
+def test_the_change_is_grey_where_holm_leaves_it_unclear():
+    row = {"honest": 0.5, "trapped": 0.6, "change": 0.1, "low": 0.02, "high": 0.2}
+    row |= {f"{way}_{end}": 0.5 for way in ("honest", "trapped") for end in ("low", "high")}
+    rows = pd.DataFrame(
+        [{"name": "clear", "p_holm": 0.03, **row}, {"name": "not", "p_holm": 0.06, **row}]
+    )
+
+    def colours(table):
+        texts = two_ways(table, "SynthME: two ways").axes[0].texts
+        return [text.get_color() for text in texts if text.get_text()[0] == "+"]
+
+    clear, unclear = colours(rows)
+    assert clear != unclear and colours(rows.drop(columns="p_holm")) == [clear, clear]
+
+
 def test_measure_needs_the_same_clips_and_subjects():
     with pytest.raises(ValueError, match="'k04'.*same clips"):
         traps.measure_trap([HAND], [HAND.iloc[:4]], CLASSES)

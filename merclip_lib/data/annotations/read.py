@@ -28,6 +28,8 @@ from merclip_lib.data.table import COLUMNS, check_table
 from merclip_lib.data.tasks import casme2_coding
 from merclip_lib.files import did_you_mean
 
+MOST_NOTES = 20  # of one kind, in a report
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -233,11 +235,13 @@ class _CollectedRows:
             if row["emotion"] not in KNOWN_EMOTIONS:
                 number = self.row_of_clip[row["clip_id"].casefold()]
                 rows.setdefault(row["emotion"], []).append(str(number))
-        return [
-            f"emotion {name!r} is unknown, no task takes it (row {', '.join(numbers)})"
-            f"{did_you_mean(name, KNOWN_EMOTIONS)}"
-            for name, numbers in rows.items()
+        notes = [
+            f"emotion {name!r} is unknown, no task takes it (row {', '.join(numbers[:MOST_NOTES])}"
+            f"{', ...' * (len(numbers) > MOST_NOTES)}){did_you_mean(name, KNOWN_EMOTIONS)}"
+            for name, numbers in list(rows.items())[:MOST_NOTES]
         ]
+        more = len(rows) - len(notes)
+        return [*notes, *[f"{more} more emotions are unknown"] * (more > 0)]
 
     def reading(self, where: str, split: str, notes: list[str]) -> Reading:
         """All rows as a checked table; ValueError if there are none."""

@@ -132,7 +132,7 @@ def _worksheet(sheet: ReadOnlyWorksheet, text: str, path: Path) -> Sheet:
         if not row and number <= _ROWS:
             continue
         looked_at += len(row)
-        check_limit("cells", looked_at, where)
+        check_limit("workbook_cells", looked_at, where)
         here = {(number, k): cell for k, cell in enumerate(row, 1) if cell is not None}
         if here or number > _ROWS:
             check_limit("rows", number, where)
@@ -146,7 +146,7 @@ def _worksheet(sheet: ReadOnlyWorksheet, text: str, path: Path) -> Sheet:
     check_limit("rows", len(merged), f"{where}, merged cells")
     for left, top, _, bottom in map(range_boundaries, merged):
         looked_at += min(bottom, last) - top
-        check_limit("cells", looked_at, where)
+        check_limit("workbook_cells", looked_at, where)
         if (top, left) in cells:
             cells |= {(row, left): cells[top, left] for row in range(top, min(bottom, last) + 1)}
     rows: dict[int, list] = {}
@@ -172,8 +172,9 @@ def _cell_text(cell: object) -> str:
     if cell is None or cell != cell:
         return ""
     text = " ".join(str(cell).split())  # line breaks within a cell, blanks of every kind
-    text = "".join(sign for sign in text if sign.isprintable())
-    return re.sub(r"\.0+$", "", text) if re.fullmatch(r"-?[0-9]+\.0+", text) else text
+    if not text.isprintable():
+        text = "".join(filter(str.isprintable, text))
+    return text.split(".")[0] if text[-1:] == "0" and re.fullmatch(r"-?[0-9]+\.0+", text) else text
 
 
 def normalise(heading: str) -> str:
