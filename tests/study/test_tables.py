@@ -240,4 +240,4 @@ def test_the_commands_score_the_archive_and_fill_the_readme(done, tmp_path, monk
     assert main([*command, "readme"]) == 0
     parts = pd.read_csv(tmp_path / "figures" / "parts.csv")
     text = (tmp_path / "README.md").read_text()
-    assert results_table(parts) in text and "| LSFM | " in text and text.startswith("# Title\n")
+    assert results_table(parts) in text and text.startswith("# Title\n")
