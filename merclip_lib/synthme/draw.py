@@ -179,6 +179,8 @@ def draw_expression(
                 f"they show {UNITS}, on one side only {SIDED}"
             )
         units.append((unit.number, unit.side))
+    if not units:
+        raise ValueError('draw_expression: no action unit is named; write some, such as "4+7+L10"')
     rng = generator(EXAMPLE.seed, person, 5)
     around = wander(frames, rng, DRIFT, SENSOR_NOISE) if nuisance else still(frames)
     expression = Expression(units, [intensity] * len(units), 0.5)

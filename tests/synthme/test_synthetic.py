@@ -140,6 +140,9 @@ def test_expression_of_a_named_subject():
     assert np.abs(frames[2].astype(int) - frames[0]).max() > 20
     with pytest.raises(ValueError, match="cannot show"):
         draw_expression(1, "4+28")
+    for nothing in ("", " "):
+        with pytest.raises(ValueError, match="no action unit"):
+            draw_expression(0, nothing)
 
 
 def test_every_field_changes_the_hash():
