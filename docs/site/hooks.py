@@ -21,6 +21,9 @@ PAGES = (
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 OUTSIDE = re.compile(r"^\w+:")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.M | re.S)
+ELSEWHERE = re.compile(
+    r"""<(script|link)[^>]+(?:src|href)=["']?(?:https?:)?//[^>]*>(?:</script>)?"""
+)
 FOLDER = "index.txt"  # what is in a folder that a page links to
 
 
@@ -109,3 +112,8 @@ def on_page_markdown(markdown, page, config, files):
 
     parts = CODE.split(markdown)
     return "".join(part if k % 2 else LINK.sub(moved, part) for k, part in enumerate(parts))
+
+
+def on_post_page(output, page, config):
+    """Leave out what a page would load from elsewhere: a notebook's script for formulas."""
+    return ELSEWHERE.sub("", output)

@@ -29,13 +29,13 @@ EXTRAS = {
 
 def _demo(given: Namespace) -> None:
     try:
-        from merclip_lib.look.page import Look, LookSettings, look, write_page
+        from merclip_lib.look.page import LookSettings, look, write_page
     except ModuleNotFoundError as error:
         raise ValueError(f"{error.name} is not installed: pip install 'merclip[look]'") from None
     from merclip_lib.study.checkout import default_runs
 
     settings = LookSettings()
-    seen: Look = look(f"synthme:{given.clip}", settings)
+    seen = look(f"synthme:{given.clip}", settings)
     _print(_told(seen))
     page = write_page(seen, given.out or default_runs() / "demo", settings)
     page = page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page
@@ -45,9 +45,8 @@ def _demo(given: Namespace) -> None:
 def _print(told: dict[str, str]) -> None:
     """Facts under one another, each behind its name."""
     for name, text in told.items():
-        begin, later = f"{name:<{NAME}}", " " * NAME
         whole = {"break_long_words": False, "break_on_hyphens": False}  # paths can be copied
-        print(fill(text, 100, initial_indent=begin, subsequent_indent=later, **whole))
+        print(fill(f"{name:<{NAME}}{text}", 100, subsequent_indent=" " * NAME, **whole))
 
 
 def _told(seen) -> dict[str, str]:
@@ -79,7 +78,7 @@ def _doctor(given: Namespace) -> None:
 
 
 def _asked(ask: Callable[[], str]) -> str:
-    """A fact, or why it cannot be told: nothing that is broken here stops the others."""
+    """What a fact is, or why it cannot be told: nothing that is broken here stops the others."""
     try:
         return ask()
     except Exception as error:
@@ -118,8 +117,7 @@ def _machine() -> str:
 def _weights() -> str:
     from merclip_lib.weights.load import bundled_names
 
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    hub = Path(os.environ.get("HF_HOME") or caches / "huggingface") / "hub"
+    hub = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub"
     files = [*Path.home().glob(".cache/clip/*.pt"), *hub.glob("models--*[cC][lL][iI][pP]*")]
     fetched = ", ".join(str(file) for file in sorted(files)) or 'none (weights="openai" does)'
     return f"with us {', '.join(sorted(bundled_names()))}; downloaded {fetched}"
@@ -130,10 +128,9 @@ def _data() -> str:
     from merclip_lib.study.checkout import find_root
 
     root = find_root() or Path.cwd()
-    parts = [root / name for name in ("data", "stores", "runs")]
-    stores = [path.parent for part in parts for path in part.glob(f"*/{META}")]
+    places = [path for part in ("data", "stores", "runs") for path in root.glob(f"{part}/*/{META}")]
     tables = [*root.glob("data/*.csv"), *root.glob("data_manifests/*.csv")]
-    paths = [str(path.relative_to(root)) for path in sorted([*stores, *tables])]
+    paths = [str(path.relative_to(root)) for path in sorted([*(p.parent for p in places), *tables])]
     values = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("MERCLIP")]
     return ", ".join([*paths, *values]) or "none; merclip synth draws some"
 
