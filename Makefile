@@ -41,7 +41,7 @@ lab: $(STAMP)
 
 docs: $(STAMP)
 	$(PY) -m pip install --quiet --disable-pip-version-check -r docs/site/requirements.txt
-	$(PY) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 	@echo "build/site/index.html"
 
 clean:

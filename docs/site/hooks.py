@@ -5,10 +5,12 @@ API for each room. A link is read from where its page lies in the repository; to
 library it becomes a link to the room's page, to any other file a copy of it.
 """
 
+import html
 import posixpath
 import re
 from pathlib import Path
 
+from latex2mathml.converter import convert
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
 
@@ -23,6 +25,10 @@ OUTSIDE = re.compile(r"^\w+:")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.M | re.S)
 ELSEWHERE = re.compile(
     r"""<(script|link)[^>]+(?:src|href)=["']?(?:https?:)?//[^>]*>(?:</script>)?"""
+)
+FORMULA = re.compile(
+    r"<(pre|script|style|code)\b.*?</\1>|\$\$(.+?)\$\$|\$([^$\n]+?)\$",  # the first: not in code
+    re.S,
 )
 FOLDER = "index.txt"  # what is in a folder that a page links to
 
@@ -41,7 +47,9 @@ def place(name: str) -> str:
 @event_priority(100)  # before mkdocs-jupyter takes the notebooks
 def on_files(files, config):
     notebooks = [f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("[01]*.ipynb")]
-    for name in [*PAGES, *sorted(notebooks)]:
+    for name in sorted(notebooks):
+        files.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
+    for name in PAGES:
         files.append(File.generated(config, place(name), abs_src_path=str(ROOT / name)))
     for room in rooms():
         files.append(File.generated(config, f"api/{room}.md", content=api_page(room)))
@@ -115,5 +123,14 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_post_page(output, page, config):
-    """Leave out what a page would load from elsewhere: a notebook's script for formulas."""
-    return ELSEWHERE.sub("", output)
+    """Leave out what a page would load from elsewhere; formulas of notebooks become MathML."""
+    output = ELSEWHERE.sub("", output)
+    return FORMULA.sub(as_mathml, output) if page.file.src_uri.endswith(".ipynb") else output
+
+
+def as_mathml(match) -> str:
+    """A formula as browsers show it by themselves."""
+    if match[1]:
+        return match[0]
+    display = "block" if match[2] else "inline"
+    return convert(html.unescape(match[2] or match[3]), display=display)

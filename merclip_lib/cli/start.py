@@ -11,12 +11,12 @@ from argparse import Namespace
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from textwrap import fill
+from textwrap import TextWrapper
 
 from merclip_lib.cli.options import Commands
 
 GIB = 2**30
-NAME = 23  # width of the names in front
+INDENT = " " * 23  # below the names in front
 # What is not needed for everything, and how to get it.
 EXTRAS = {
     "jupyterlab": 'pip install -e ".[notebooks]"',
@@ -44,9 +44,9 @@ def _demo(given: Namespace) -> None:
 
 def _print(told: dict[str, str]) -> None:
     """Facts under one another, each behind its name."""
+    lines = TextWrapper(100, "", INDENT, break_long_words=False, break_on_hyphens=False)
     for name, text in told.items():
-        whole = {"break_long_words": False, "break_on_hyphens": False}  # paths can be copied
-        print(fill(f"{name:<{NAME}}{text}", 100, subsequent_indent=" " * NAME, **whole))
+        print(lines.fill(f"{name:<{len(INDENT)}}{text}"))
 
 
 def _told(seen) -> dict[str, str]:
