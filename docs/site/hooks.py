@@ -23,9 +23,10 @@ PAGES = (
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 OUTSIDE = re.compile(r"^\w+:")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.M | re.S)
-ELSEWHERE = re.compile(
-    r"""<(script|link)[^>]+(?:src|href)=["']?(?:https?:)?//[^>]*>(?:</script>)?"""
-)
+SCRIPT = re.compile(r"<script\b.*?</script>|<link\b[^>]*>", re.S)
+LOADS = re.compile(r"""(?:\bsrc=|\bhref=|import\()["']?(?:https?:)?//""")  # from elsewhere
+LINK_OF_NOTEBOOK = re.compile(r'href="(?!\w+:|#|/)([^"#]+\.(?:md|py|ipynb))')
+PAGE = re.compile(r"\.(?:md|ipynb)$")
 FORMULA = re.compile(
     r"<(pre|script|style|code)\b.*?</\1>|\$\$(.+?)\$\$|\$([^$\n]+?)\$",  # the first: not in code
     re.S,
@@ -123,9 +124,17 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def on_post_page(output, page, config):
-    """Leave out what a page would load from elsewhere; formulas of notebooks become MathML."""
-    output = ELSEWHERE.sub("", output)
-    return FORMULA.sub(as_mathml, output) if page.file.src_uri.endswith(".ipynb") else output
+    """Leave out what a page would load from elsewhere; links and formulas of notebooks."""
+    output = SCRIPT.sub(lambda found: "" if LOADS.search(found[0]) else found[0], output)
+    uri = page.file.src_uri
+    if not uri.endswith(".ipynb"):
+        return output
+
+    def moved(match):
+        wanted = posixpath.relpath(site_path(target(uri, match[1])), posixpath.dirname(uri))
+        return f'href="{PAGE.sub(".html", wanted.replace("README.md", "index.md"))}'
+
+    return FORMULA.sub(as_mathml, LINK_OF_NOTEBOOK.sub(moved, output))
 
 
 def as_mathml(match) -> str:
