@@ -47,8 +47,8 @@ def place(name: str) -> str:
 
 @event_priority(100)  # before mkdocs-jupyter takes the notebooks
 def on_files(files, config):
-    notebooks = [f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("[01]*.ipynb")]
-    for name in sorted(notebooks):
+    notebooks = [path.relative_to(ROOT) for path in (ROOT / "notebooks").rglob("[01]*.ipynb")]
+    for name in sorted(path.as_posix() for path in notebooks if "checkpoint" not in path.name):
         files.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
     for name in PAGES:
         files.append(File.generated(config, place(name), abs_src_path=str(ROOT / name)))

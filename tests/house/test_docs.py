@@ -69,7 +69,7 @@ def test_what_builds_the_site_is_an_extra_with_pins():
 
 def test_the_readme_is_short_and_has_its_commands_and_a_place_for_results():
     assert len(README.splitlines()) <= 150
-    assert re.search(r"^<!-- results -->\n.*\n<!-- /results -->$", README, re.M | re.S)
+    assert re.search(r"^<!-- results -->\n.*<!-- end of results -->$", README, re.M | re.S)
     for line in ("make run", "make test", "merclip demo", ". .venv/bin/activate"):
         assert re.search(rf"^{re.escape(line)}\b", README, re.M), line
     assert "figures/demo.gif" in README
