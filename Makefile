@@ -4,13 +4,14 @@ PROFILE ?= quick
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
-.PHONY: help install run test lint lab clean
+.PHONY: help install run test lint lab docs clean
 
 help:
 	@echo "make run [PROFILE=smoke|quick|standard|paper]   run the notebooks (quick is the default)"
 	@echo "make test                                       run the tests, notebooks included"
 	@echo "make lab                                        open the notebooks in JupyterLab"
 	@echo "make lint                                       format, lint, types, rules between rooms"
+	@echo "make docs                                       build the documentation in build/site"
 	@echo "make clean                                      remove .venv, runs/ and caches"
 
 install: $(STAMP)
@@ -37,6 +38,11 @@ lint: $(STAMP)
 
 lab: $(STAMP)
 	OMP_WAIT_POLICY=PASSIVE $(PY) -m jupyterlab --notebook-dir notebooks
+
+docs: $(STAMP)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r docs/site/requirements.txt
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 clean:
 	rm -rf .venv runs build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache merclip.egg-info

