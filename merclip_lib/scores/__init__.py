@@ -24,6 +24,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "best_on_test matched_by_row_order mean_of_folds mean_of_folds_present measure_trap "
             "measured_together pooled_uar precision_as_uar read_epochs"
         ).split(),
-        "verdicts": ["claims", "finding_in_words", "side_of_zero"],
+        "verdicts": ["claims", "finding_in_words", "side_of_zero", "verdict"],
     },
 )

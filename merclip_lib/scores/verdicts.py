@@ -19,6 +19,12 @@ def side_of_zero(low: float, high: float) -> int:
     return 1 if low > 0 else -1 if high < 0 else 0
 
 
+def verdict(name: str, mean: float, low: float, high: float) -> str:
+    """One sentence on a single paired difference in UF1: what its interval allows, no more."""
+    word = {1: "helps", -1: "hurts", 0: "does not show a difference"}[side_of_zero(low, high)]
+    return f"{name} {word} (UF1 {in_numbers(mean, low, high)})"
+
+
 def finding_in_words(name: str, finding: Mapping[str, Any], rules: Rules) -> str:
     """One sentence on a difference of a family: its verdict (Holm, equivalence), and the numbers.
 

@@ -13,6 +13,7 @@ from merclip_lib.scores.verdicts import (
     p_in_words,
     side_of_change,
     side_of_zero,
+    verdict,
 )
 from merclip_lib.study.answers import MARKS, results_table
 
@@ -75,6 +76,15 @@ def test_small_p_values_and_ends_at_zero_are_said():
     assert in_numbers(0.1, 0.0006, 0.2, 0.04) == "+0.100 [+0.001, +0.200], p = 0.040"
     assert [side_of_change(0.1, p) for p in (0.049, 0.05)] == [1, 0]
     assert side_of_change(-0.1, 0.01) == -1
+
+
+def test_a_single_interval_says_what_it_allows():
+    assert verdict("it", 0.1, 0.02, 0.2) == "it helps (UF1 +0.100 [+0.020, +0.200])"
+    assert verdict("it", -0.1, -0.2, -0.02).startswith("it hurts")
+    for low, high in ((-0.1, 0.2), (0.0, 0.2)):
+        assert verdict("it", 0.1, low, high).startswith("it does not show a difference")
+    for low, high in ((0.02, 0.2), (-0.1, 0.2)):
+        assert not false_claims(verdict("it", 0.1, low, high))
 
 
 @pytest.mark.parametrize(
