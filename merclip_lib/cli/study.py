@@ -33,6 +33,7 @@ def _sweep(given: Namespace) -> int:
 
 
 def _study(given: Namespace) -> int:
+    from merclip_lib.runs.executors import Execution
     from merclip_lib.study import blocks, design, notebooks
     from merclip_lib.study.answers import write_readme
     from merclip_lib.study.checkout import default_runs, root_with
@@ -43,7 +44,10 @@ def _study(given: Namespace) -> int:
     folder, runs = root_with("notebooks") / "notebooks", given.runs_dir or default_runs()
     figures = given.figures_dir or folder.parent / "figures"
     study = design.read_study(given.design or folder / "design.yaml")
-    place = blocks.Workplace(study.archive, runs.resolve() / "study", device=given.device)
+    side_by_side = Execution("processes", given.workers)
+    place = blocks.Workplace(
+        study.archive, runs.resolve() / "study", side_by_side, device=given.device
+    )
     if (given.action == "run") != (given.block is not None):
         raise ValueError("name a block with --block for `run`, and only for it")
     if given.action == "plan":
@@ -61,7 +65,8 @@ def _study(given: Namespace) -> int:
     else:
         blocks.check_block(study, given.block)
         parameters = {"block": given.block, "design": str(study.path.resolve())}
-        parameters |= {"runs_dir": str(runs.resolve()), "device": given.device}
+        parameters |= {"runs_dir": str(runs.resolve())}
+        parameters |= {"device": given.device, "workers": given.workers}
         copy = runs / "notebooks" / study.archive.name / f"block-{given.block:03d}.ipynb"
         try:
             with progress_file(copy.parent, Clock({copy.stem: 1.0})):
