@@ -2,8 +2,9 @@
 
 Trains the method and the method without each of its parts for 20, 40 and 60 epochs at two learning
 rates, from both starts, on one population of each preset, and writes `figures/budgets.csv`; then
-each once for 80 epochs, scored every fifth: `figures/development.csv`. `notebooks/design.yaml` has
-the budgets that follow. 104 trainings: some 8 hours of a core, 5 minutes of a large GPU.
+each once for 80 epochs, scored every fifth: `figures/development.csv`; and what is reached there
+without the method: `figures/development_references.csv`. `notebooks/design.yaml` has the budgets
+that follow. 104 trainings: some 8 hours of a core, 5 minutes of a large GPU.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from merclip_lib.runs.executors import Execution, run_jobs
 from merclip_lib.scores.metrics import score
 from merclip_lib.study.blocks import draw
 from merclip_lib.study.dfme_start import predict_fresh
+from merclip_lib.study.references import references
 from merclip_lib.synthme.populations import population
 from merclip_lib.training.loop import fit
 
@@ -66,6 +68,17 @@ def train(job: dict) -> list[dict]:
     return rows or [row | {"uf1": uf1(model)}]
 
 
+def reference_rows(preset: str, start: str) -> list[dict]:
+    """UF1 of every reference, also of the readings of the start before any training."""
+    config = config_from({"task": TASKS[preset], "seed": SEED} | STARTS[start])
+    plan, fresh = plan_of(preset, SEED, 16, config), plan_of(preset, FRESH, 60, config)
+    row = {"preset": preset, "start": start}
+    return [
+        row | {"reference": name, "uf1": round(score(table, fresh.classes).uf1, 4)}
+        for name, table in references(plan, fresh).items()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
@@ -89,6 +102,8 @@ def main() -> None:
         done = dict(run_jobs(train, jobs, Execution("processes", given.workers)))
         table = pd.DataFrame([row for number in sorted(done) for row in done[number]])
         write_csv(table, Path("figures") / f"{name}.csv")
+    rows = [row for at in product(TASKS, STARTS) for row in reference_rows(*at)]
+    write_csv(pd.DataFrame(rows), Path("figures") / "development_references.csv")
 
 
 if __name__ == "__main__":
