@@ -14,7 +14,8 @@ Commands = dict[str, Callable[[Namespace], int | None]]
 
 def read_commands() -> dict[str, Any]:
     """What stands in commands.yaml."""
-    return yaml.safe_load(Path(__file__).with_name("commands.yaml").read_text(encoding="utf-8"))
+    text = Path(__file__).with_name("commands.yaml").read_text(encoding="utf-8")
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # the first is in C
 
 
 def add_options(parser: ArgumentParser, options: dict[str, Any]) -> None:

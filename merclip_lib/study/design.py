@@ -173,8 +173,7 @@ class Study:
     @property
     def archive(self) -> Path:
         """The folder of its blocks, beside the file: `study` for `design.yaml`, else its name."""
-        path = self.path.resolve()
-        return path.with_name("study" if path.stem == "design" else path.stem)
+        return self.path.with_name("study" if self.path.stem == "design" else self.path.stem)
 
 
 def read_study(path: str | Path) -> Study:

@@ -110,6 +110,7 @@ def test_notebooks_run_again(tmp_path):
         notebook = parameterize_notebook(load_notebook_node(str(path)), parameters)
         nbformat.write(notebook, folder / path.name)
     (folder / BLOCK.name).write_bytes(BLOCK.read_bytes())
+    shutil.copytree(FOLDER / "study", folder / "study")
     for grid in FOLDER.glob("*.yaml"):
         (folder / grid.name).write_bytes(grid.read_bytes())
     done = subprocess.run(
