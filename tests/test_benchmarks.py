@@ -66,7 +66,7 @@ def test_the_command_line_starts_without_heavy_imports(arguments):
     code = (
         "import sys\nfrom merclip_lib.__main__ import main\n"
         f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
-        "print([n for n in ('torch', 'pandas', 'open_clip') if n in sys.modules])"
+        "print([n for n in ('torch', 'pandas', 'open_clip', 'yaml') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr

@@ -1,6 +1,6 @@
 """Commands about data: from a student's own copy of a set to clips, and the synthetic faces.
 
-What a command takes stands in commands.yaml. It imports what it needs when it is called, so that
+What a command takes stands in commands.toml. It imports what it needs when it is called, so that
 `merclip --help` answers at once.
 """
 

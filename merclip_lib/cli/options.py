@@ -1,11 +1,10 @@
 """The options of the commands, and words of the command line as values."""
 
+import tomllib
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 TYPES = {"path": Path, "int": int, "float": float}
 # What a command does, by its name: it returns an exit code, or nothing where all is well.
@@ -13,13 +12,12 @@ Commands = dict[str, Callable[[Namespace], int | None]]
 
 
 def read_commands() -> dict[str, Any]:
-    """What stands in commands.yaml."""
-    text = Path(__file__).with_name("commands.yaml").read_text(encoding="utf-8")
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # the first is in C
+    """What stands in commands.toml."""
+    return tomllib.loads(Path(__file__).with_name("commands.toml").read_text(encoding="utf-8"))
 
 
 def add_options(parser: ArgumentParser, options: dict[str, Any]) -> None:
-    """The options of a command, as commands.yaml says them."""
+    """The options of a command, as commands.toml says them."""
     for name, said in options.items():
         values: dict[str, Any] = {"type": TYPES[said["type"]]} if "type" in said else {}
         if said.get("nargs") == 2:  # a name for each of the two words
@@ -45,4 +43,6 @@ def pairs(words: list[str], option: str, form: str) -> dict[str, str]:
 
 def yaml_value(text: str) -> Any:
     """A value as YAML reads it."""
+    import yaml
+
     return yaml.safe_load(text)

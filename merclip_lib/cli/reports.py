@@ -1,6 +1,6 @@
 """Commands that tell and check: scores, weights, recipes, runs, one clip, costs, tests.
 
-What a command takes stands in commands.yaml. It imports what it needs when it is called, so that
+What a command takes stands in commands.toml. It imports what it needs when it is called, so that
 `merclip --help` answers at once.
 """
 

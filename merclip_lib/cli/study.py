@@ -44,10 +44,8 @@ def _study(given: Namespace) -> int:
     folder, runs = root_with("notebooks") / "notebooks", given.runs_dir or default_runs()
     figures = given.figures_dir or folder.parent / "figures"
     study = design.read_study(given.design or folder / "design.yaml")
-    side_by_side = Execution("processes", given.workers)
-    place = blocks.Workplace(
-        study.archive, runs.resolve() / "study", side_by_side, device=given.device
-    )
+    drawn, side_by_side = runs.resolve() / "study", Execution("processes", given.workers)
+    place = blocks.Workplace(study.archive, drawn, side_by_side, device=given.device)
     if (given.action == "run") != (given.block is not None):
         raise ValueError("name a block with --block for `run`, and only for it")
     if given.action == "plan":
@@ -64,9 +62,8 @@ def _study(given: Namespace) -> int:
         print(*write_tables(score_archive(study, place.archive), figures), sep="\n")
     else:
         blocks.check_block(study, given.block)
-        parameters = {"block": given.block, "design": str(study.path.resolve())}
-        parameters |= {"runs_dir": str(runs.resolve())}
-        parameters |= {"device": given.device, "workers": given.workers}
+        parameters = {"block": given.block, "device": given.device, "workers": given.workers}
+        parameters |= {"design": str(study.path.resolve()), "runs_dir": str(runs.resolve())}
         copy = runs / "notebooks" / study.archive.name / f"block-{given.block:03d}.ipynb"
         try:
             with progress_file(copy.parent, Clock({copy.stem: 1.0})):

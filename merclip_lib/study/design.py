@@ -6,12 +6,11 @@ and say how many populations they need: from them follows what is trained. A fro
 a hash of its own content, so that nobody changes the question after having seen an answer.
 """
 
-import dataclasses
 import hashlib
 import json
-from dataclasses import MISSING, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple
 
 import yaml
 
@@ -19,7 +18,7 @@ from merclip_lib.config import Config, config_from
 from merclip_lib.data.tasks import task_named
 from merclip_lib.files import did_you_mean
 from merclip_lib.scores.families import Rules
-from merclip_lib.study.grids import UniqueKeys
+from merclip_lib.study.typed_yaml import TextKeys, read_as
 from merclip_lib.synthme.populations import Population, population
 
 Changes = dict[str, Any]  # of `Config`, or of a population
@@ -189,10 +188,10 @@ def read_study(path: str | Path) -> Study:
     """
     path = Path(path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _TextKeys)
+        content = yaml.load(path.read_text(encoding="utf-8"), TextKeys)
     except (OSError, yaml.YAMLError) as error:
         raise ValueError(f"cannot read the design {path}: {' '.join(str(error).split())}") from None
-    design = _read(Design, content, str(path))
+    design = read_as(Design, content, str(path))
     asked = {key: value for key, value in content.items() if key != "frozen"}
     text = json.dumps(asked, sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -213,46 +212,6 @@ def read_study(path: str | Path) -> Study:
             f"{design.core_hours:g}; ask for fewer populations, outside of the primary family first"
         )
     return Study(path, digest, design, trials)
-
-
-class _TextKeys(UniqueKeys):
-    """YAML whose keys are text and given once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        for key in (self.construct_object(key, deep) for key, _ in node.value):
-            if not isinstance(key, str):
-                where = f"line {node.start_mark.line + 1}"
-                raise yaml.YAMLError(f"{where}: the key {key!r} must be text: write '{key}'")
-        return super().construct_mapping(node, deep)
-
-
-def _read(kind: Any, value: Any, where: str) -> Any:
-    """A value of this type, with all that is in it; ValueError for what does not fit."""
-    inner, record = get_args(kind), kind
-    if dataclasses.is_dataclass(kind):
-        _read(dict, value, where)
-        known, hints = {each.name: each for each in dataclasses.fields(kind)}, get_type_hints(kind)
-        for key in value:
-            if key not in known:
-                raise ValueError(f"{where}: unknown key {key!r}{did_you_mean(key, known)}")
-        for key, each in known.items():
-            if key not in value and each.default is each.default_factory is MISSING:
-                raise ValueError(f"{where}: the key {key!r} is missing; keys: {', '.join(known)}")
-        return record(**{key: _read(hints[key], value[key], f"{where}, {key}") for key in value})
-    if get_origin(kind) is Literal:
-        if value not in inner:
-            raise ValueError(f"{where} is {value!r}{did_you_mean(value, map(str, inner))}")
-        return value
-    if kind is float and type(value) is int:
-        return float(value)
-    wanted = get_origin(kind) or kind
-    if kind is not Any and type(value) is not wanted:
-        raise ValueError(f"{where} is {value!r}; write a value of type {wanted.__name__}")
-    if wanted is dict and inner:
-        return {key: _read(inner[1], part, f"{where}, {key}") for key, part in value.items()}
-    if wanted is list:
-        return [_read(inner[0], part, f"{where}, number {k}") for k, part in enumerate(value, 1)]
-    return value
 
 
 def _check_seeds(seeds: dict[str, list[int]], path: Path) -> None:

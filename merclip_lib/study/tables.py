@@ -59,12 +59,11 @@ def read_results(design: str | Path) -> Results:
         command = f"merclip study run --design {design} --block N"
         return Results(empty, f"There is no {design}: {how}: `{command}`.")
     study = read_study(design)
-    archive = study.archive
-    if missing := _missing(study, archive):
+    if missing := _missing(study, study.archive):
         return Results(empty, f"{missing}.")
-    rows = read_blocks(study, archive, len(plan_blocks(study)))
+    rows = read_blocks(study, study.archive, len(plan_blocks(study)))
     made = "; ".join(f"{name} {', '.join(sorted(set(rows[name])))}" for name in MADE_BY)
-    return Results(score_archive(study, archive), f"{len(rows)} trainings, made by: {made}.")
+    return Results(score_archive(study, study.archive), f"{len(rows)} trainings, made by: {made}.")
 
 
 def score_archive(study: Study, archive: Path) -> dict[str, pd.DataFrame]:
