@@ -86,7 +86,10 @@ _EDITED = {file for file in _LOADED if _was_edited(file)}  # before this module 
 def _digest(source: str) -> str:
     """The digest of a syntax tree without what changes no prediction."""
     tree = _Essence().visit(ast.parse(source))
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    # As Python 3.11 writes a tree: 3.12 added a list to it, 3.13 leaves empty lists out.
+    empty_lists = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+    dumped = ast.dump(tree, **empty_lists).replace(", type_params=[]", "")
+    return hashlib.sha256(dumped.encode()).hexdigest()
 
 
 class _Essence(ast.NodeTransformer):

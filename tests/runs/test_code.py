@@ -66,6 +66,16 @@ def test_words_comments_and_new_fields_do_not(copy, name, old, new):
     assert code.fingerprint(copy) == code.fingerprint()
 
 
+def test_the_fingerprint_is_the_same_on_every_version_of_python(tmp_path):
+    """Made with 3.11 and 3.13, which write a syntax tree in different ways."""
+    (tmp_path / "config.py").write_text(
+        '@wraps\nclass Half(Base):\n    """Says."""\n\n    def to(self, *, by: int = 2) -> None:\n'
+        '        return [f"{x / by!r:>5}" for x in () if not self.odd(x)]\n',
+        encoding="utf-8",
+    )
+    assert code.fingerprint(tmp_path) == "1ab1f4504a3c"
+
+
 def test_a_field_stays_out_of_the_hash_at_its_neutral_value_alone():
     @dataclasses.dataclass(frozen=True)
     class Longer(Config):
