@@ -95,11 +95,12 @@ def _digest(source: str) -> str:
 class _Essence(ast.NodeTransformer):
     """Leaves out docstrings, the words of errors, and the fields of a configuration."""
 
-    def visit_Module(self, node: ast.Module) -> ast.AST:
-        return self._without_docstring(node)
+    def _without_docstring(self, node):
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+        return self.generic_visit(node)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        return self._without_docstring(node)
+    visit_Module = visit_FunctionDef = _without_docstring
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         if node.name in RECORDS:
@@ -109,8 +110,3 @@ class _Essence(ast.NodeTransformer):
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         kind = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         return ast.Raise(kind, None)
-
-    def _without_docstring(self, node):
-        if ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-        return self.generic_visit(node)
