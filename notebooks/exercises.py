@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from merclip_lib import augment, figures, protocol, scores, text, training
+from merclip_lib import augment, explain, figures, protocol, scores, text, training
 from merclip_lib.config import SIZES, Config
 from merclip_lib.data.dataset import uniform_sample
 from merclip_lib.model import LMHRA, PlainMERCLIP
@@ -423,3 +423,206 @@ def check_holm(holm):
     """p-values corrected for asking several questions."""
     cases = [[0.01], [0.04, 0.01, 0.03], [0.5, 0.6, 0.001, 0.02], [0.02, 0.02, 0.9]]
     return first_fault(differs(f"p = {case}", holm(case), scores.holm(case)) for case in cases)
+
+
+# Notebook 06
+
+
+@exercise
+def check_drawn_uf1(drawn_uf1):
+    """Pooled UF1 when each person is taken as often as she was drawn."""
+    counts = np.random.default_rng(0).integers(0, 5, (4, 3, 3))
+    for times in ([1, 1, 1, 1], [2, 0, 1, 1], [0, 4, 0, 0]):
+        wanted = scores.pooled_uf1(counts, np.array([times]))[0]
+        given = drawn_uf1(counts, np.array(times))
+        if fault := differs(f"4 people drawn {times} times", given, wanted):
+            alone = [scores.pooled_uf1(each[None], np.ones((1, 1)))[0] for each in counts]
+            if np.allclose(given, np.dot(times, alone) / sum(times)):
+                return "this is a mean of people's UF1: add up the counts first"
+            return fault
+    return ""
+
+
+@exercise
+def check_two_way(two_way):
+    """A difference and its interval, populations and test people drawn."""
+    rules = scores.Rules(samples=400)
+    for number in (4, 16):
+        rng = np.random.default_rng(number)
+        values = rng.normal(0.03, 0.02, number) + rng.normal(0, 0.01, (401, number))
+        times = rules.populations.draw(number)
+        wanted = scores.two_way_interval(values, rules)
+        given = two_way(values, times)
+        if fault := differs(f"{number} populations", given, wanted):
+            people = values.copy()
+            people[1:] = values[0]  # as if nobody were drawn
+            if np.allclose(given, scores.two_way_interval(people, rules)):
+                return "test people are drawn too: the rows of values from 1 on"
+            plain = np.quantile((values[1:] * times).mean(1), [0.025, 0.975])
+            if np.allclose(given, [values[0].mean(), *plain]):
+                return "too narrow: what the drawn populations add is widened by k"
+            return fault
+    return ""
+
+
+@exercise
+def check_step_down(step_down):
+    """Which of several differences are not zero, by Holm's steps."""
+    cases = [([0.01], [-1]), ([0.04, 0.01, 0.03], [1, 1, -1]), ([0.02, 0.001, 0.5], [-1, 1, 1])]
+    for p, change in cases:
+        answer = step_down(p, change, 0.05)
+        if answer is None:
+            raise NotYetError
+        clear = scores.holm(p) < 0.05
+        words = np.where(clear, np.where(np.array(change) > 0, "helps", "hurts"), "-")
+        fault = differs(f"p = {p}, changes {change}", ", ".join(answer), ", ".join(words))
+        if fault:
+            return fault
+    return ""
+
+
+@exercise
+def check_populations_needed(populations_needed):
+    """How many populations find a difference with a certain power."""
+    for effect, spread, level, power in ((0.05, 0.05, 0.05, 0.8), (0.02, 0.03, 0.01, 0.9)):
+        number, found = 1, np.inf
+        while found > effect:
+            number += 1
+            unit = np.resize([-1.0, 1.0], number)
+            values = spread * (unit - unit.mean()) / (unit - unit.mean()).std(ddof=1)
+            found = scores.smallest_findable(values, level, power)
+        given = populations_needed(effect, spread, level, power)
+        if fault := differs(f"difference {effect}, spread {spread}, power {power}", given, number):
+            if isinstance(given, int) and 1 < given < number:
+                return f"{fault}: ask for power, an interval that excludes zero is only even odds"
+            return fault
+    return ""
+
+
+# Notebook 07
+
+
+@exercise
+def check_integrated(integrated):
+    """Integrated gradients between a start and a point."""
+    w = numbers(5)
+
+    def curved(x):  # of (w * x * x).sum() + x[0] * x[1]
+        return 2 * w * x + torch.stack([x[1], x[0], *torch.zeros(len(x) - 2)])
+
+    for name, gradient in {"a linear function": lambda x: w, "a curved one": curved}.items():
+        x, start, steps = numbers(5, seed=1), numbers(5, seed=2), 6
+        at = [start + (k + 0.5) / steps * (x - start) for k in range(steps)]
+        wanted = (x - start) * torch.stack([gradient(each) for each in at]).mean(0)
+        given = integrated(gradient, x, start, steps)
+        if fault := differs(name, given, wanted):
+            if torch.is_tensor(given) and torch.allclose(given, (x - start) * gradient(x)):
+                return f"{name}: this is the gradient at the end alone: take the mean on the way"
+            if torch.is_tensor(given) and torch.allclose(given * (x - start), wanted, atol=1e-6):
+                return f"{name}: the mean gradient is there; times what is missing?"
+            return fault
+    return ""
+
+
+@exercise
+def check_hit(hit):
+    """The pointing game on one map."""
+    region = np.zeros((4, 4), bool)
+    region[1, 1:3] = True
+    one, tied, outside = np.zeros((3, 4, 4))
+    one[1, 2], tied[[1, 3], [1, 3]], outside[0, 0] = 2.0, 1.0, 3.0
+    for name, map_ in {"inside": one, "two maxima, one inside": tied, "outside": outside}.items():
+        wanted = explain.pointing_game(map_[None], region[None])[0]
+        if fault := differs(f"the maximum: {name}", hit(map_, region), wanted):
+            return fault
+    return ""
+
+
+@exercise
+def check_person_interval(person_interval):
+    """A mean over clips and its interval when people are drawn."""
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(5), (2, 9, 4, 1, 6))
+    values = rng.random(len(person)) + 0.2 * person
+    resampling = scores.Resampling(samples=200)
+    times = resampling.draw(5)
+    wanted = scores.subject_interval(values, person, resampling)
+    given = person_interval(values, person, times)
+    if fault := differs("22 clips of 5 people", given, wanted):
+        means = np.array([values[person == k].mean() for k in range(5)])
+        if np.allclose(given, [values.mean(), *np.quantile(times @ means / 5, [0.025, 0.975])]):
+            return "a mean of people's means: a person who is drawn brings all her clips"
+        return fault
+    return ""
+
+
+@exercise
+def check_alike(alike):
+    """Of each clip's nearest clips, the share that carries its label."""
+    x, labels = numbers(8, 4).numpy(), np.array(list("aabbabab"))
+    x[0] *= 20  # only the angle counts
+    for k in (1, 3):
+        fault = differs(f"k = {k}", alike(x, labels, k), explain.alike_neighbours(x, labels, k))
+        if fault:
+            return fault
+    return ""
+
+
+# Notebook 08
+
+
+@exercise
+def check_best_epoch(best_epoch):
+    """What choosing the epoch on the held-out clips adds to the accuracy."""
+    fold = np.array([0, 0, 0, 1, 1, 2])
+    for seed in (0, 1, 2):
+        right = np.random.default_rng(seed).random((4, 6)) < 0.5
+        chosen = sum(right[:, fold == k].sum(1).max() for k in range(3)) / 6
+        given = best_epoch(right, fold)
+        if fault := differs("4 epochs, 3 folds", given, (right[-1].mean(), chosen)):
+            if np.allclose(given, (right[-1].mean(), right.mean(1).max())):
+                return "one epoch for all folds: the trap chooses in each fold anew"
+            return fault
+    return ""
+
+
+@exercise
+def check_leaked(leaked):
+    """Who is in training and in test of a fold."""
+    table = pd.DataFrame({"subject": list("aabbccd"), "dataset": "x"})
+    split = protocol.make_folds(table, 3, "clip", 0)
+    folds = {"clips dealt out": split[0], "people held out": protocol.make_folds(table)[1]}
+    for name, fold in folds.items():
+        both = set(table.subject[fold.train]) & set(table.subject[fold.test])
+        answer = leaked(list(table.subject), fold.train, fold.test)
+        if answer is None:
+            raise NotYetError
+        if fault := differs(name, ", ".join(answer), ", ".join(sorted(both))):
+            return fault
+    return ""
+
+
+@exercise
+def check_exchanged(exchanged):
+    """UAR, and what comes out when truth and prediction change places."""
+    for matrix in ([[8, 2], [1, 4]], [[5, 0, 1], [2, 3, 0], [1, 1, 7]], [[3, 0], [2, 0]]):
+        counts, everyone = np.array([matrix]), np.ones((1, 1))
+        wanted = [
+            rule(counts, everyone)[0] for rule in (scores.pooled_uar, scores.precision_as_uar)
+        ]
+        if fault := differs(f"{matrix}", exchanged(counts[0]), wanted):
+            return fault
+    return ""
+
+
+@exercise
+def check_fold_means(fold_means):
+    """The mean of the folds' UF1, absent classes counted and dropped."""
+    rules = scores.mean_of_folds, scores.mean_of_folds_present
+    for seed in (0, 1):
+        counts = np.random.default_rng(seed).integers(0, 4, (3, 3, 3))
+        counts[0, 1], counts[0, :, 1] = 0, 0  # class 1 is absent from fold 0
+        wanted = [rule(counts, np.ones((1, 3)))[0] for rule in rules]
+        if fault := differs("3 folds, 3 classes", fold_means(counts), wanted):
+            return fault
+    return ""

@@ -15,7 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "similarity_matrix tsne_panels"
         ).split(),
         "charts": "courses interval_dots results_bars two_ways".split(),
-        "effects": ["build_up", "effect_curves", "verdict_forest"],
+        "effects": ["build_up", "effect_curves", "training_courses", "verdict_forest"],
         "faces": (
             "animation clip_strip difference embedded gif heated image_grid mix_grid montage "
             "overview relevance_overlay"

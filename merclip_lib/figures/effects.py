@@ -3,7 +3,7 @@
 Tables in, a matplotlib Figure out. Colours and fillings show the verdicts that the tables hold.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from merclip_lib.figures.style import GREY, INK, SERIES, WIDTH, panels
 VERDICT_COLOURS = {"helps": style.BLUE, "hurts": style.VERMILION, "equivalent": style.GREEN}
 VERDICT_COLOURS |= {"cannot tell": GREY, "passed": style.BLUE, "failed": style.VERMILION}
 DASHES = ("-", "--", ":", "-.")
+DOUBTED = " \N{DAGGER}"  # a control failed
 
 
 def build_up(
@@ -48,24 +49,38 @@ def build_up(
         panel.set(title=f"{presets[r]}, from {starts[c]}", yticks=range(len(names)))
         panel.set(ylim=(len(names) - 0.4, -0.6), xlabel="UF1")
         panel.tick_params(labelbottom=True)
-        means = lines.groupby("reference", sort=False)["uf1"].mean()
-        for (name, value), dash in zip(means.items(), DASHES * 3, strict=False):
-            panel.axvline(value, color=colours[name], ls=dash, lw=1, label=name)
+        _reference_lines(panel.axvline, lines, colours)
         y = [names.index(name) for name in rows["name"]]
         panel.hlines(y, rows["low"], rows["high"], color=INK, lw=1.4)
         panel.scatter(rows["uf1"], y, color=INK, s=16, zorder=3, label="UF1, 95 % interval")
         if len(own):
             at = [names.index(name) for name in own["name"]]
-            look = {
-                "marker": "D",
-                "s": 26,
-                "facecolor": "none",
-                "edgecolor": style.WINE,
-                "zorder": 4,
-            }
-            panel.scatter(own["uf1"], at, label="trained here", **look)
+            look = {"marker": "D", "s": 26, "facecolor": "none", "edgecolor": style.WINE}
+            panel.scatter(own["uf1"], at, label="trained here", zorder=4, **look)
         panel.set_visible(len(rows) + len(own) > 0)
     _names_at_left(axes.flat, names)
+    _legend(figure, axes)
+    return figure
+
+
+def training_courses(courses: pd.DataFrame, references: pd.DataFrame, title: str) -> Figure:
+    """UF1 on fresh people while each entry is trained, a panel per start.
+
+    Args:
+        courses: [start, entry, epoch, uf1].
+        references: [start, reference, uf1]; the means are lines.
+        title: of the figure.
+    """
+    starts = list(dict.fromkeys(courses["start"]))
+    figure, axes = panels(title, WIDTH, 3.2, 1, len(starts), sharey=True)
+    for start, panel in zip(starts, axes[0], strict=True):
+        entries = courses[courses["start"] == start].groupby("entry", sort=False)
+        for (entry, rows), colour, marker in zip(entries, SERIES, MARKERS, strict=False):
+            label = str(entry).replace("_", " ")
+            panel.plot(rows["epoch"], rows["uf1"], color=colour, marker=marker, ms=3, label=label)
+        _reference_lines(panel.axhline, references[references["start"] == start], {})
+        panel.set(title=f"from {start}", xlabel="epoch")
+    axes[0, 0].set(ylabel="UF1", ylim=(0, None))
     _legend(figure, axes)
     return figure
 
@@ -74,7 +89,8 @@ def verdict_forest(table: pd.DataFrame, title: str, label: str = "difference in 
     """Differences with intervals, coloured by verdict.
 
     Args:
-        table: [name, difference, low, high, verdict], and perhaps smallest_findable, a pale band.
+        table: [name, difference, low, high, verdict], and perhaps smallest_findable, a pale band,
+            and doubt: where it says something the name gets a dagger.
         title: of the figure.
         label: of the axis.
     """
@@ -97,7 +113,9 @@ def verdict_forest(table: pd.DataFrame, title: str, label: str = "difference in 
         text = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
         axes.text(1.02, k, style.minus(text), transform=side, va="center", fontsize=7.5)
     axes.set(yticks=y, ylim=(len(table) - 0.4, -0.6), xlabel=label)
-    _names_at_left([axes], list(table["name"]))
+    doubts = list(map(bool, table.get("doubt", [""] * len(table))))
+    _names_at_left([axes], list(table["name"] + np.where(doubts, DOUBTED, "")))
+    keys += [Patch(alpha=0, label=f"{DOUBTED.strip()} a control failed")] * any(doubts)
     figure.legend(handles=keys, loc="outside lower left", ncols=5)
     return figure
 
@@ -106,7 +124,8 @@ def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in U
     """Differences against the levels of each factor, a panel each; filled: after Holm not zero.
 
     Args:
-        table: [factor, level, part, difference, low, high, verdict]; levels are text, in order.
+        table: [factor, level, part, difference, low, high, verdict], and perhaps doubt, as
+            there; levels are text, in order.
         title: of the figure.
         label: of the upright axes.
     """
@@ -128,7 +147,8 @@ def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in U
             fill = [colour if is_filled else "white" for is_filled in filled]
             look = {"marker": MARKERS[k % 5], "s": 20, "edgecolor": colour, "zorder": 3}
             panel.scatter(x, rows["difference"], facecolor=fill, **look)
-            panel.scatter([], [], color=colour, marker=MARKERS[k % 5], s=20, label=part)
+            key = part + DOUBTED * ("doubt" in rows and any(rows["doubt"]))
+            panel.scatter([], [], color=colour, marker=MARKERS[k % 5], s=20, label=key)
         panel.axhline(0, color=GREY, lw=0.8)
         panel.set(xlabel=factor.replace("_", " "), xlim=(-0.5, len(levels) - 0.5))
         panel.set_xticks(range(len(levels)), levels)
@@ -142,6 +162,13 @@ def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in U
     axes[0, 0].scatter([], [], label="hollow: not told from zero after Holm", **look)
     _legend(figure, axes)
     return figure
+
+
+def _reference_lines(line, references: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    """The mean of each reference as a line; `line` draws it."""
+    means = references.groupby("reference", sort=False)["uf1"].mean()
+    for (name, value), dash in zip(means.items(), DASHES * 3, strict=False):
+        line(value, color=colours.get(name, GREY), ls=dash, lw=1, label=name)
 
 
 def _names_at_left(axes: Iterable[Axes], names: list[str]) -> None:

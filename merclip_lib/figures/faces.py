@@ -6,10 +6,12 @@ Like `charts`: arrays in, a matplotlib Figure out, one style and colours (`style
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
@@ -171,33 +173,7 @@ def relevance_overlay(
     return figure
 
 
-# The method in one picture, on a plane of 100 x 47: boxes (x, y, width, height, text, colour, font
-# size), arrows (start, end, text, where its middle is from the arrow's) and texts.
-BOXES = [
-    (18, 30, 14, 10, "LocalStatic-\nFaceMix\n(training)", "#F6EBD3", 7.5),
-    (37, 22, 25, 23.5, "", "#E3EEF7", 7.5),
-    (38, 38.6, 23, 3.2, "1 stem: patches of three frames", "white", 6.5),
-    (38, 33.2, 23, 4.6, "2 local blocks: attention in\nspace, convolution in time", "white", 6.5),
-    (38, 27.8, 23, 4.6, "3 global blocks: one query\nreads the whole clip", "white", 6.5),
-    (38, 23.6, 23, 3.2, "4 fusion: query + class tokens", "white", 6.5),
-    (70, 33, 12, 9.5, "Emotion\nInference\nModule", "#DDF0E8", 7.5),
-    (48, 5, 14, 8, "text tower\n(frozen)", "#E8E2F1", 7.5),
-]
-ARROWS = [
-    ((13.6, 35), (17.6, 35), "", 0, 0),
-    ((32.3, 35), (36.7, 35), "", 0, 0),
-    ((62.3, 37.7), (69.7, 37.7), "tokens F", 0, 1.2),
-    ((82.3, 37.7), (86.3, 37.7), "", 0, 0),
-    ((62.3, 24.6), (69.2, 24.6), "clip z", 0, 1.2),
-    ((14.3, 9), (18.7, 9), "", 0, 0),
-    ((43.3, 9), (47.7, 9), "", 0, 0),
-    ((58, 13.3), (69.2, 15.4), "text v", -1.5, 1.3),
-]
-ALIGNMENT = "alignment: a clip and\nits own sentence agree,\nother pairs do not"
-LOSS = r"$L = \lambda\, L_{align} + (2-\lambda)\, L_{emotion}$"
-SCHEDULE = r"$\lambda$ falls from 2 to 1: alignment first," "\nemotion grows from 0 to 1"
-EXAMPLE = {"anger": 2, "disgust": 5, "fear": 1.5, "happiness": 1, "sadness": 2, "surprise": 1.2}
-EXAMPLE |= {"others": 2.6}  # lengths of the bars, for show
+OVERVIEW = yaml.safe_load(Path(__file__).with_name("overview.yaml").read_text(encoding="utf-8"))
 
 
 def overview(
@@ -222,23 +198,19 @@ def overview(
         axes.imshow(frame, extent=(x, x + 10, y, y + 10), zorder=3 + i, interpolation="bilinear")
         axes.add_patch(Rectangle((x, y), 10, 10, fill=False, ec="white", lw=1, zorder=3 + i))
     axes.set(xlim=(0, 100), ylim=(0, 47), aspect="equal")
-    for *place, text, colour, size in BOXES:
+    for *place, text, colour, size in OVERVIEW["boxes"]:
         _box(axes, place, text, colour, fontsize=size)
     _box(axes, (1, 5.5, 13, 7), annotation, "white", fontsize=8, family="monospace")
     _box(axes, (19, 3, 24, 12), sentence, "#F7F1E3", fontsize=7)
-    for i, (name, length) in enumerate(EXAMPLE.items()):
+    for i, (name, length) in enumerate(OVERVIEW["bars"].items()):
         axes.add_patch(Rectangle((87, 41.2 - 1.6 * i), length, 1.2, color=CLASS_COLOURS[name]))
         axes.text(87.5 + length, 41.8 - 1.6 * i, name, va="center", fontsize=6)
     for i, j in np.ndindex(5, 5):
         corner, colour = (69.5 + 2.6 * j, 23.4 - 2.6 * i), BLUE if i == j else "#D3DFEA"
         axes.add_patch(Rectangle(corner, 2.4, 2.4, lw=0, color=colour))
-    axes.text(6.8, 26.6, "clip, onset to offset", ha="center", va="top")
-    axes.text(7.5, 4.2, "AU annotation", ha="center", va="top")
-    axes.text(49.5, 43.2, "video encoder", ha="center", weight="bold")
-    axes.text(83.4, 19.4, ALIGNMENT, va="center", fontsize=7)
-    axes.text(67, 7.4, LOSS, fontsize=8)
-    axes.text(67, 4.4, SCHEDULE, fontsize=7, va="top")
-    for start, end, text, dx, dy in ARROWS:
+    for x, y, text, look in OVERVIEW["texts"]:
+        axes.text(x, y, text, **look)
+    for start, end, text, dx, dy in OVERVIEW["arrows"]:
         _arrow(axes, start, end)
         middle = (start[0] + end[0]) / 2 + dx, (start[1] + end[1]) / 2 + dy
         axes.text(*middle, text, ha="center", fontsize=7.5, style="italic")
@@ -248,13 +220,8 @@ def overview(
 def _box(axes: Axes, place: Sequence[float], text: str, colour: str, **options: Any) -> None:
     """A rounded box at `place` (x, y, width, height) with a text in its middle."""
     x, y, width, height = place
-    look: dict[str, Any] = {
-        "boxstyle": "round,pad=0,rounding_size=1",
-        "fc": colour,
-        "ec": INK,
-        "lw": 0.7,
-    }
-    axes.add_patch(FancyBboxPatch((x, y), width, height, **look))
+    style = "round,pad=0,rounding_size=1"
+    axes.add_patch(FancyBboxPatch((x, y), width, height, style, fc=colour, ec=INK, lw=0.7))
     axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", **options)
 
 

@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ).split(),
         "traps": (
             "best_on_test matched_by_row_order mean_of_folds mean_of_folds_present measure_trap "
-            "measured_together pooled_uar precision_as_uar read_epochs"
+            "measured_together pooled_uar pooled_uf1 precision_as_uar read_epochs"
         ).split(),
         "verdicts": ["claims", "finding_in_words", "side_of_zero", "verdict"],
     },

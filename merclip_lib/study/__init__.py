@@ -19,12 +19,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "design": ["read_study"],
         "blocks": "Workplace plan_blocks plan_text run_block train_and_test verify".split(),
         "archive": ["predictions_of", "read_blocks"],
-        "tables": ["read_results", "write_tables"],
+        "tables": ["questions", "read_results", "write_tables"],
         "reference_lines": ["read_references"],
         "own": ["Here", "own_trials", "train_here"],
         "answers": (
-            "answer_controls answer_curves answer_differences answer_here answer_parts named "
-            "with_full"
+            "answer_controls answer_curves answer_development answer_differences answer_here "
+            "answer_parts named references_in_words with_doubts with_full"
         ).split(),
         "cost": ["estimate", "flops", "growth"],
     },

@@ -37,6 +37,44 @@ def named(asked: pd.DataFrame) -> pd.DataFrame:
     return asked.assign(name=what + " (" + asked["preset"] + " from " + asked["start"] + ")")
 
 
+def with_doubts(asked: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
+    """The rows with `doubt`: what failed controls of their part, or of all parts, forbid."""
+    if controls.empty:
+        return asked
+    failed = named(controls[~controls["passed"].astype(bool)]).to_dict("records")
+    doubts = [
+        "; ".join(
+            f"the {control['name']} failed, so {FORBIDS[control['kind']]}"
+            for control in failed
+            if "" in (part, control["part"]) or part == control["part"]
+        )
+        for part in asked["part"]
+    ]
+    return asked.assign(doubt=doubts)
+
+
+def _doubts(asked: pd.DataFrame) -> list[str]:
+    """What may not be concluded of each part; that no control failed; nothing without controls."""
+    if "doubt" not in asked:
+        return []
+    pairs = asked.loc[asked["doubt"] != "", ["part", "doubt"]].drop_duplicates()
+    lines = [f"* {PARTS.get(part, 'the rest')}: {doubt}." for part, doubt in pairs.to_numpy()]
+    head = "What failed controls forbid to conclude:" if lines else "No control of these failed."
+    return ["", head, "", *lines]
+
+
+def references_in_words(references: pd.DataFrame) -> str:
+    """What is reached without the method at each preset and start; "" where that is not known."""
+    places = references.groupby(PLACE, sort=False)
+    told = [f"{preset}, from {start}: {_means(rows)}" for (preset, start), rows in places]
+    return f"Without the method, mean UF1. {'; '.join(told)}." if told else ""
+
+
+def _means(references: pd.DataFrame) -> str:
+    means = references.groupby("reference", sort=False)["uf1"].mean()
+    return ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+
+
 def with_full(parts: pd.DataFrame) -> pd.DataFrame:
     """The sets of parts, named, at those presets and starts where there is the full method too."""
     full = parts.loc[parts[list(PARTS)].all(axis=1), PLACE]
@@ -51,27 +89,27 @@ def answer_parts(parts: pd.DataFrame, references: pd.DataFrame) -> str:
         whole = rows[list(PARTS)].all(axis=1)
         full, rest = rows[whole].iloc[0], rows.loc[~whole, "uf1"]
         here = references[(references["preset"] == preset) & (references["start"] == start)]
-        means = here.groupby("reference", sort=False)["uf1"].mean()
         line = f"* {preset}, from {start}: the full method has UF1 {full['uf1']:.3f} "
         line += f"[{full['low']:.3f}, {full['high']:.3f}]"
         line += f", the others {rest.min():.3f} to {rest.max():.3f}" if len(rest) else ""
-        for word, side in (("above", means > full["uf1"]), ("below", means <= full["uf1"])):
-            lines_there = ", ".join(f"{name} {value:.3f}" for name, value in means[side].items())
-            line += f"; {word} it: {lines_there}" if lines_there else ""
+        above = here.groupby("reference")["uf1"].transform("mean") > full["uf1"]
+        for word, side in (("above", here[above]), ("below", here[~above])):
+            line += f"; {word} it: {_means(side)}" if len(side) else ""
         lines.append(f"{line}.")
     head = "**Answer.** Means over populations; which of them differ, the next figure says."
     return "\n".join([head, "", *lines]) if lines else NOTHING
 
 
 def answer_differences(differences: pd.DataFrame, rules: Rules) -> str:
-    """How many questions have which verdict, and the sentence of each."""
+    """How many questions have which verdict, the sentence of each, and what controls forbid."""
     if differences.empty:
         return NOTHING
     counts = differences["verdict"].value_counts()
     told = ", ".join(f"{verdict}: {number}" for verdict, number in counts.items())
     rows = named(differences).to_dict("records")
     lines = [f"* {finding_in_words(row['name'], row, rules)}." for row in rows]
-    return "\n".join([f"**Answer.** {told}; Holm's correction for {len(rows)}.", "", *lines])
+    head = f"**Answer.** {told}; Holm's correction for {len(rows)}."
+    return "\n".join([head, "", *lines, *_doubts(differences)])
 
 
 def answer_controls(controls: pd.DataFrame) -> str:
@@ -95,7 +133,32 @@ def answer_curves(when: pd.DataFrame) -> str:
         said = [f"{verdict} at {', '.join(levels)}" for verdict, levels in groups]
         of = ", ".join(filter(None, [part, str(factor).replace("_", " ")]))
         lines.append(f"* {of}: {'; '.join(said)}.")
-    return "\n".join(["**Answer.** After Holm's correction:", "", *lines]) if lines else NOTHING
+    head = ["**Answer.** After Holm's correction:", ""]
+    return "\n".join([*head, *lines, *_doubts(when)]) if lines else NOTHING
+
+
+def answer_development(courses: pd.DataFrame, rules: Rules) -> str:
+    """Whether the full method is ahead of that without a part early in training, and late.
+
+    Args:
+        courses: [preset, start, entry, epoch, uf1], entries "full" and "no_" and a part.
+        rules: `exclude` is the difference that counts as ahead.
+    """
+    lines = []
+    for (preset, start), rows in courses.groupby(PLACE, sort=False):
+        uf1 = rows.pivot(index="epoch", columns="entry", values="uf1")
+        quarter = max(len(uf1) // 4, 1)
+        for entry in dict.fromkeys(rows["entry"][rows["entry"] != "full"]):
+            gap = uf1["full"] - uf1[entry]
+            parts = gap.iloc[:quarter], gap.iloc[-quarter:]
+            early, late = (bool(part.mean() >= rules.exclude) for part in parts)
+            told = [f"{p.mean():+.3f} in epochs {p.index[0]} to {p.index[-1]}" for p in parts]
+            told[1] += "; ahead early and not late: here the part buys speed" * (early > late)
+            name = PARTS[entry.removeprefix("no_")]
+            lines.append(f"* {name}, {preset} from {start}: {', '.join(told)}.")
+    head = "**Answer.** One training of each on one development population: no verdict. The full "
+    head += f"method minus that without the part, ahead from {rules.exclude:g} on:"
+    return "\n".join([head, "", *lines]) if lines else NOTHING
 
 
 def answer_here(here: pd.DataFrame, loso: bool) -> str:

@@ -28,9 +28,9 @@ PARTS = {"use_text": "text", "use_eim": "eim", "mix": "mix"}
 ESTIMATE = ["difference", "low", "high"]
 COLUMNS = {
     "parts": ["preset", "start", *PARTS.values(), "uf1", "low", "high"],
-    "differences": ["family", "preset", "start", "change", *ESTIMATE]
+    "differences": ["family", "preset", "start", "change", "part", *ESTIMATE]
     + ["p_holm", "smallest_findable", "equivalent"],
-    "controls": ["control", "kind", "preset", "start", *ESTIMATE, "passed"],
+    "controls": ["control", "kind", "preset", "start", "part", *ESTIMATE, "passed"],
     "when": ["factor", "level", "part", *ESTIMATE],
 }  # of the files
 
@@ -82,6 +82,17 @@ def score_archive(study: Study, archive: Path) -> dict[str, pd.DataFrame]:
     return {"parts": _parts(study, uf1), **_judged(study, uf1)}
 
 
+def questions(design: Design) -> pd.DataFrame:
+    """The families of a design: how many questions each asks at once, and about what."""
+    rows = []
+    for name, family in design.families.items():
+        number = sum(len(cells_of(family, c)) for c in family.comparisons)
+        about = ", ".join(dict.fromkeys(c.part or c.change for c in family.comparisons))
+        factors = ", ".join(dict.fromkeys(at for c in family.comparisons for at in c.points))
+        rows.append([name, number, about + f" against {factors}" * bool(factors)])
+    return pd.DataFrame(rows, columns=["family", "questions", "about"])
+
+
 def write_tables(tables: dict[str, pd.DataFrame], figures: Path) -> list[Path]:
     """Write the tables of `score_archive` as CSV."""
     for name, table in tables.items():
@@ -122,6 +133,12 @@ def parts_of(design: Design, entry: Entry) -> dict[str, bool]:
     return {name: bool(config.get(key, True)) for key, name in PARTS.items()}
 
 
+def changed_part(design: Design, comparison: Comparison) -> str:
+    """The part that one of its entries has and the other has not; "" if they have the same."""
+    a, b = (parts_of(design, design.entries[name]) for name in (comparison.a, comparison.b))
+    return ", ".join(part for part in a if a[part] != b[part])
+
+
 def changes_parts_alone(entry: Entry) -> bool:
     """Whether an entry leaves out parts of the method and changes nothing else."""
     return set(entry.config) <= set(PARTS) and entry == Entry(entry.config, entry.budget)
@@ -155,7 +172,7 @@ def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame
         findings = judge_family(values, study.design.rules)
         for (c, preset, start), finding in zip(asked, findings, strict=True):
             row = {"family": name, "preset": preset, "start": start, "change": c.change}
-            row |= asdict(finding)
+            row |= {"part": c.part or changed_part(study.design, c), **asdict(finding)}
             differences.append(row)
             if c.control:
                 kind = {"control": c.change, "kind": c.control, "passed": passed(c, finding)}

@@ -18,9 +18,11 @@ from merclip_lib.config import Config, config_hash
 from merclip_lib.data.tasks import TASKS
 from merclip_lib.figures.charts import interval_dots, results_bars
 from merclip_lib.figures.effects import (
+    DOUBTED,
     VERDICT_COLOURS,
     build_up,
     effect_curves,
+    training_courses,
     verdict_forest,
 )
 from merclip_lib.figures.faces import (
@@ -81,6 +83,15 @@ REFERENCES = pd.DataFrame(
     [PLACE | {"reference": "true units", "uf1": uf1} for uf1 in (0.7, 0.9)]
     + [PLACE | {"reference": "most frequent class", "uf1": 0.1}]
 )
+COURSES = pd.DataFrame(
+    [
+        (start, entry, epoch, 0.01 * epoch)
+        for start in ("motion", "dfme")
+        for entry in ("full", "no_text")
+        for epoch in (5, 10)
+    ],
+    columns=["start", "entry", "epoch", "uf1"],
+)
 VERDICTS = pd.DataFrame({"verdict": [*VERDICT_COLOURS], "difference": 0.01}).assign(
     name=lambda table: "is " + table["verdict"], low=-0.1, high=0.2, smallest_findable=0.05
 )
@@ -127,6 +138,7 @@ DRAWINGS = {
     "build-up": lambda: build_up(PARTS, REFERENCES, "SynthME: parts"),
     "verdicts": lambda: verdict_forest(VERDICTS, "SynthME: parts left out"),
     "effects": lambda: effect_curves(EFFECTS, "SynthME: when"),
+    "courses of training": lambda: training_courses(COURSES, REFERENCES, "SynthME: development"),
     "t-SNE": lambda: tsne_panels(
         {"z": RNG.random((12, 2)), "o": RNG.random((12, 2))},
         {"emotion": LABELS, "subject": SUBJECTS, "clip": np.arange(12)},
@@ -180,6 +192,24 @@ def test_build_up_has_a_panel_per_place_and_the_means_of_references():
     at = {line.get_label(): line.get_xdata()[0] for line in motion.lines}
     assert at == {"true units": pytest.approx(0.8), "most frequent class": 0.1}
     assert not dfme.lines, "no reference was scored there"
+
+
+def test_parts_of_which_a_control_failed_have_a_dagger():
+    doubts = ["a control failed", *[""] * (len(VERDICTS) - 1)]
+    figure = verdict_forest(VERDICTS.assign(doubt=doubts), "SynthME")
+    names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert [name.endswith(DOUBTED) for name in names] == [True] + [False] * (len(names) - 1)
+    assert "a control failed" in figure.legends[0].get_texts()[-1].get_text()
+    doubted = EFFECTS.assign(doubt=["", "", "failed", ""])
+    keys = [text.get_text() for text in effect_curves(doubted, "SynthME").legends[0].get_texts()]
+    assert "text" in keys and "mix" + DOUBTED in keys
+
+
+def test_a_training_stands_over_the_references_of_its_start():
+    motion, dfme = training_courses(COURSES, REFERENCES, "SynthME").axes
+    level = {line.get_label(): line.get_ydata()[0] for line in motion.lines[2:]}
+    assert level == {"true units": pytest.approx(0.8), "most frequent class": 0.1}
+    assert [line.get_label() for line in dfme.lines] == ["full", "no text"]
 
 
 def test_effects_are_filled_where_holm_tells_them_from_zero():

@@ -1,4 +1,4 @@
-"""The exercises of notebooks 00 to 05: their checks, their placeholders and their solutions."""
+"""The exercises of notebooks 00 to 08: their checks, their placeholders and their solutions."""
 
 import importlib.util
 import re
@@ -7,9 +7,10 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from scipy import stats
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-NOTEBOOKS = sorted(FOLDER.glob("0[0-5]_*.ipynb"))
+NOTEBOOKS = sorted(FOLDER.glob("0[0-8]_*.ipynb"))
 SOLUTIONS = [FOLDER / "solutions" / f"{path.name[:2]}_solutions.ipynb" for path in NOTEBOOKS]
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this copy")
@@ -112,3 +113,37 @@ def test_checks_recognise_the_usual_mistakes(capsys):
         return (frame - first).mean(-1)  # bytes wrap around
 
     assert "random pair" in said_of("check_change", uncorrected, capsys)
+
+
+def test_checks_of_scores_recognise_the_usual_mistakes(capsys):
+    def mean_of_people(counts, times):
+        hits, both = np.diagonal(counts, axis1=1, axis2=2), counts.sum(1) + counts.sum(2)
+        return np.dot(times, (2 * hits / np.maximum(both, 1)).mean(1)) / times.sum()
+
+    assert "add up the counts" in said_of("check_drawn_uf1", mean_of_people, capsys)
+
+    def unwidened(values, times):
+        drawn = (values[1:] * times).mean(1)
+        return values[0].mean(), *np.quantile(drawn, [0.025, 0.975])
+
+    assert "too narrow" in said_of("check_two_way", unwidened, capsys)
+
+    def by_width(effect, spread, level, power):
+        sizes = range(2, 1000)
+        return next(n for n in sizes if stats.t.isf(level / 2, n - 1) * spread < effect * n**0.5)
+
+    assert "ask for power" in said_of("check_populations_needed", by_width, capsys)
+
+    def people_means(values, person, times):
+        means = np.array([values[person == k].mean() for k in range(len(times[0]))])
+        drawn = times @ means / len(means)
+        return values.mean(), *np.quantile(drawn, [0.025, 0.975])
+
+    assert "brings all her clips" in said_of("check_person_interval", people_means, capsys)
+
+    def one_epoch(right, fold):
+        return right[-1].mean(), right.mean(1).max()
+
+    assert "in each fold anew" in said_of("check_best_epoch", one_epoch, capsys)
+    said = said_of("check_integrated", lambda d, x, start, n: (x - start) * d(x), capsys)
+    assert "take the mean on the way" in said

@@ -1,4 +1,4 @@
-"""Notebooks 00 to 05 as lessons: what each of them has, and what they say of the library."""
+"""Notebooks 00 to 08 as lessons: what each of them has, and what they say of the library."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ from merclip_lib import training
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
-LESSONS = NOTEBOOKS[:6]
+LESSONS = NOTEBOOKS[:9]
 CHECKED = "nbval-check-output"
 QUESTION, ANSWER = "**Question.**", "**Answer.**"
 SAVED = re.compile(r'save_figure\(\s*figure,\s*"(\w+)"')
@@ -30,6 +30,12 @@ def code_cells(path):
 
 def has_picture(cell):
     return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+
+
+def shown(cell):
+    """The text that a code cell shows as Markdown."""
+    outputs = [output.get("data", {}) for output in cell.get("outputs", [])]
+    return "\n".join(output.get("text/markdown", "") for output in outputs)
 
 
 def printed(cell):
@@ -63,7 +69,7 @@ def test_asks_before_each_figure_and_answers_after_it(path):
             story.append("question")
         if has_picture(cell):
             story.append("figure")
-        if ANSWER in cell.source:
+        if ANSWER in cell.source or ANSWER in shown(cell):
             story.append("answer")
     for k, event in enumerate(story):
         if event == "figure":
@@ -107,3 +113,14 @@ def test_the_heaviest_texts_stand_in_appendices():
         titles = re.findall(r"^#+ .+", "\n".join(c.source for c in cells_of(path)), re.MULTILINE)
         now, appendix = titles.index("## What you can do now"), titles.index("# Appendix")
         assert now < appendix < len(titles) - 3
+
+
+def test_the_study_names_the_blocks_that_its_archive_lacks():
+    checked = [c for c in code_cells(LESSONS[6]) if CHECKED in c.metadata.get("tags", [])]
+    (said,) = [printed(cell) for cell in checked if "frozen.sentence" in cell.source]
+    there = {int(path.name[6:9]) for path in (FOLDER / "study").glob("block-*.csv.gz")}
+    match = re.fullmatch(r"study: block ([\d, ]+) of (\d+) is missing; .+\n", said)
+    named = {int(number) for number in match[1].split(",")} if match else set()
+    blocks = int(match[2]) if match else len(there)
+    assert named == {*range(1, blocks + 1)} - there
+    assert match or "trainings, made by" in said

@@ -14,11 +14,14 @@ from merclip_lib.study.answers import (
     NOTHING,
     answer_controls,
     answer_curves,
+    answer_development,
     answer_differences,
     answer_here,
     answer_parts,
     named,
+    references_in_words,
     results_table,
+    with_doubts,
     write_readme,
 )
 
@@ -93,6 +96,52 @@ def test_a_failed_control_says_what_it_forbids():
     for line, kind in zip(lines[1:], ("positive", "negative"), strict=True):
         assert " failed: " in line and FORBIDS[kind] in line
     assert named(table)["name"][0] == "positive control: mark (p from s)"
+
+
+def test_failed_controls_are_said_of_the_part_that_they_are_about():
+    rows = [("mark", "positive", "mix", False), ("xor", "positive", "eim", True)]
+    rows += [("seed", "negative", "", False)]
+    controls = pd.DataFrame(rows, columns=["control", "kind", "part", "passed"])
+    controls = controls.assign(preset="p", start="s")
+    asked = differences([0.2, 0.0, 0.1], 0.01).assign(part=["mix", "eim", ""])
+    doubted = with_doubts(asked, controls)
+    mix, eim, rest = doubted["doubt"]
+    assert FORBIDS["positive"] in mix and FORBIDS["negative"] in mix
+    assert "mark" not in eim and "seed" in eim, "a control of no part is about every part"
+    assert "mark" in rest and "seed" in rest and "xor" not in rest
+    text = answer_differences(doubted, RULES)
+    told = text.split("What failed controls forbid to conclude:")[1].split()
+    assert {"LSFM:", "EIM:", "rest:"} <= set(told)
+    passed = with_doubts(asked, controls.assign(passed=True))
+    assert answer_differences(passed, RULES).endswith("No control of these failed.\n")
+    without = answer_differences(with_doubts(asked, controls[:0]), RULES)
+    assert without == answer_differences(asked, RULES) and "control" not in without
+    rows = pd.DataFrame({"factor": "people", "level": ["8"], "part": "mix", "verdict": "helps"})
+    assert f"* LSFM: {mix}." in answer_curves(with_doubts(rows, controls)).splitlines()
+
+
+def test_a_part_that_is_ahead_early_alone_buys_speed():
+    full = [0.3, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
+    behind = {"no_text": [0.1, 0.2, *full[2:]], "no_eim": [u - 0.1 for u in full], "no_mix": full}
+    rows = [
+        ("p", "s", entry, 5 * (k + 1), uf1)
+        for entry, course in ({"full": full} | behind).items()
+        for k, uf1 in enumerate(course)
+    ]
+    courses = pd.DataFrame(rows, columns=["preset", "start", "entry", "epoch", "uf1"])
+    text, eim, mix = answer_development(courses, RULES).splitlines()[2:]
+    assert text.startswith("* text, p from s: +0.200 in epochs 5 to 10, +0.000 in epochs 35 to 40")
+    assert "buys speed" in text and "buys speed" not in eim + mix
+    assert "no verdict" in answer_development(courses, RULES)
+    assert answer_development(courses[:0], RULES) == NOTHING
+
+
+def test_references_are_said_with_their_places():
+    assert references_in_words(REFERENCES) == (
+        "Without the method, mean UF1. a-like, from motion: true units 0.750, most frequent class "
+        "0.100."
+    )
+    assert references_in_words(REFERENCES[:0]) == ""
 
 
 def test_curves_list_levels_by_verdict():

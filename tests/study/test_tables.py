@@ -117,9 +117,9 @@ def test_parts_are_means_over_populations(done, tables):
 
 def test_differences_are_those_of_their_family(done, tables):
     table = tables["differences"]
-    assert list(table) == (
-        "family preset start change difference low high p_holm smallest_findable equivalent".split()
-    )
+    columns = "family preset start change part difference low high p_holm smallest_findable"
+    assert list(table) == [*columns.split(), "equivalent"]
+    assert set(table["part"].fillna("")) == {"mix", ""}, "what its entries differ in"
     family = table[table["family"] == "primary"].set_index("start")
     by_hand = {s: uf1(done, "full", s) - uf1(done, "no_mix", s) for s in ("tiny", "scratch")}
     p = holm([p_value(d, 0.0, "two-sided", done[0].design.rules) for d in by_hand.values()])
@@ -140,7 +140,7 @@ def test_curves_hold_their_points(tables):
 
 def test_controls_pass_by_holm_or_by_their_bound(tables):
     controls = tables["controls"].set_index(["control", "kind"])
-    columns = ["preset", "start", "difference", "low", "high", "passed"]
+    columns = ["preset", "start", "part", "difference", "low", "high", "passed"]
     assert list(controls) == columns
     assert controls["passed"].to_dict() == {
         ("mix", "positive"): True,

@@ -1,5 +1,6 @@
 """Notebook 06 on a tiny study with an invented archive, and on a clip store of one's own."""
 
+import json
 from pathlib import Path
 
 import nbformat
@@ -85,6 +86,18 @@ def run(folder: Path, runs: Path, **given) -> str:
     )
 
 
+def story(folder: Path) -> list[str]:
+    """Questions, figures and answers of the executed notebook, in their order."""
+    told = []
+    for cell in nbformat.read(folder / "06.ipynb", as_version=4).cells:
+        shown = [said.get("data", {}) for said in cell.get("outputs", [])]
+        told += ["question"] * ("**Question.**" in cell.source)
+        for said in shown:
+            told += ["figure"] * ("image/png" in said)
+            told += ["answer"] * ("**Answer.**" in said.get("text/markdown", ""))
+    return told
+
+
 @pytest.fixture
 def references(tmp_path):
     rows = [("casme2-like", "motion", 0, "true units", 0.7)]
@@ -96,6 +109,10 @@ def test_a_whole_study_is_read_and_one_own_entry_stands_beside_it(tmp_path, runs
     for name in ("exploratory", "design"):
         write_study(tmp_path, name, archive=True)
     text = run(tmp_path, runs, trained=["full"], entry={"mix": False, "epochs": 1}, population=1)
+    told = story(tmp_path)
+    figures = [k for k, event in enumerate(told) if event == "figure"]
+    assert len(figures) == 8
+    assert all(told[k - 1] == "question" and told[k + 1] == "answer" for k in figures), told
     made = {path.name for path in (tmp_path / "figures").iterdir()}
     tables = {"parts.csv", "differences.csv", "controls.csv", "when.csv", "exploratory.csv"}
     drawn = {"build_up", "differences", "controls", "when", "own_parts", "exploratory"}
@@ -107,6 +124,11 @@ def test_a_whole_study_is_read_and_one_own_entry_stands_beside_it(tmp_path, runs
     assert "it: true units 0.700" in text
     assert text.count("trainings, made by: design") == 2
     assert "it finds" in text and "1 of 1 controls" not in text, "without the mix it is as good"
+    assert "* LSFM: the positive control: mix (casme2-like from motion) failed" in text
+    assert "No control of these failed." in text, "text and EIM have none"
+    captions = json.loads((tmp_path / "figures" / "figures.json").read_text())
+    for name in ("build_up", "differences", "when"):
+        assert "from motion: true units 0.700" in captions[name]["caption"]
 
 
 def test_on_an_own_store_people_are_held_out_and_the_rest_is_synthme_s(own_store, tmp_path, runs):
