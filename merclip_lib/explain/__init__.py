@@ -13,8 +13,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "embeddings": "alike_neighbours embed emotion_tokens knn_purity similarity tsne".split(),
         "maps": ["relevance_maps"],
         "pointing": (
-            "energy_in_region localisation localisation_claims moving_region pointing_game "
-            "true_motion"
+            "answer_agreement answer_localisation answer_pictured energy_in_region localisation "
+            "localisation_claims moving_region pointing_game true_motion"
         ).split(),
         "relevance": (
             "frame_difference freeze_drop grad_cam held_out_video input_gradient "

@@ -6,7 +6,8 @@ score stands beside that of another clip's map and of blind guessing. N clips, t
 g x g patches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import pandas as pd
 from merclip_lib.data.dataset import uniform_sample
 from merclip_lib.data.store import ClipStore
 from merclip_lib.scores.bootstrap import DEFAULT, Resampling, clip_differences, subject_interval
-from merclip_lib.scores.verdicts import in_numbers, p_in_words, side_of_change
+from merclip_lib.scores.verdicts import answer, in_numbers, p_in_words, side_of_change
 
 
 def true_motion(store: ClipStore, rows: np.ndarray, frames: int) -> np.ndarray:
@@ -161,3 +162,42 @@ def localisation_claims(table: pd.DataFrame) -> list[str]:
         f"({other:.0%}; {in_numbers(gain, low, high)}; {p_in_words(p)} after Holm's correction)"
         for _, name, value, _, _, other, gain, low, high, _, p in game.itertuples(index=False)
     ]
+
+
+def answer_localisation(table: pd.DataFrame) -> str:
+    """What `localisation` allows to say of all maps, beside blind guesses."""
+    value = table.set_index(["metric", "name"])["value"]
+    game, energy = value["pointing game"], value["energy in region"]
+    head = f"Any patch hits {game['any patch (area)']:.0%}, the middle of the picture "
+    head += f"{game['middle of the picture']:.0%}. Most hits: {game.idxmax()}; most energy inside: "
+    return answer(f"{head}{energy.idxmax()}.", localisation_claims(table))
+
+
+def answer_pictured(maps: np.ndarray, motion: np.ndarray | None) -> str:
+    """When and where the relevance of a few clips is largest, beside their true motion.
+
+    Args:
+        maps: (N, t, g, g), not negative.
+        motion: (N, t, g, g), see `true_motion`; None where it is not known.
+    """
+
+    def times(x: np.ndarray) -> str:
+        return ", ".join(str(k + 1) for k in x.sum((2, 3)).argmax(1))
+
+    said = f"**Answer.** Row by row the relevance is largest at time {times(maps)}"
+    if motion is None:
+        return f"{said}; which skin really moved is not known of these clips."
+    hits = pointing_game(maps, moving_region(motion)).sum()
+    said += f", the true motion at time {times(motion)}. In {hits:.0f} of {len(maps)} clips the "
+    return f"{said}patch with most relevance, summed over time, lies where the face moved most."
+
+
+def answer_agreement(maps: Mapping[str, np.ndarray]) -> str:
+    """How alike kinds of maps (N, t, g, g) rank the patches of a clip (Spearman), in words."""
+    told = []
+    for (a, x), (b, y) in combinations(maps.items(), 2):
+        pairs = zip(x.reshape(len(x), -1), y.reshape(len(y), -1), strict=True)
+        rho = [pd.Series(p).corr(pd.Series(q), "spearman") for p, q in pairs]
+        told.append(f"{a} and {b} {np.nanmean(rho):.2f}")
+    head = "**Answer.** Rank correlation of their patches, mean over clips"
+    return f"{head}: {', '.join(told)}."

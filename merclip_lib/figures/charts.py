@@ -90,10 +90,7 @@ def courses(
 
 
 def two_ways(
-    table: pd.DataFrame,
-    title: str,
-    label: str = "",
-    names: tuple[str, str] = ("honest", "trapped"),
+    table: pd.DataFrame, title: str, label: str = "", names: tuple[str, str] = ("honest", "trapped")
 ) -> Figure:
     """A number made two ways, a row each; the change stands at the right.
 

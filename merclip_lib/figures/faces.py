@@ -245,9 +245,8 @@ def _picture(axes: Axes, image: np.ndarray, limit: float | None) -> None:
 
 def _enlarged(heat: np.ndarray, height: int, width: int) -> np.ndarray:
     """A map (h, w) of values in [0, 1] in the size of a picture."""
-    return (
-        np.asarray(Image.fromarray((255 * heat).astype(np.uint8)).resize((width, height), 2)) / 255
-    )
+    picture = Image.fromarray((255 * heat).astype(np.uint8))
+    return np.asarray(picture.resize((width, height), 2)) / 255
 
 
 def _limit(change: np.ndarray) -> float:

@@ -18,13 +18,8 @@ from matplotlib.patches import Patch
 from merclip_lib.figures import style
 
 TRAINED = "#D9E6F2"
-LABELS = {
-    "align": "alignment loss",
-    "emotion": "emotion loss",
-    "accuracy": "training accuracy",
-    "motion": "motion loss",
-    "units": "action-unit loss",
-}  # of the columns of a training's history
+LABELS = {name: f"{name} loss" for name in ("emotion", "motion")}  # of columns of a history
+LABELS |= {"align": "alignment loss", "units": "action-unit loss", "accuracy": "training accuracy"}
 
 
 def counts(

@@ -32,22 +32,10 @@ SKY, VERMILION, PURPLE, YELLOW = "#56B4E9", "#D55E00", "#CC79A7", "#DDAA33"
 INDIGO, WINE = "#332288", "#882255"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, INDIGO, WINE)
 
-CLASS_COLOURS = {
-    "anger": VERMILION,
-    "disgust": GREEN,
-    "fear": PURPLE,
-    "happiness": ORANGE,
-    "sadness": BLUE,
-    "surprise": SKY,
-    "others": GREY,
-    "other": GREY,
-    "contempt": WINE,
-    "repression": INDIGO,
-    "negative": WINE,
-    "positive": YELLOW,
-    "first": BLUE,
-    "second": ORANGE,
-}
+CLASS_COLOURS = {"anger": VERMILION, "disgust": GREEN, "fear": PURPLE, "happiness": ORANGE}
+CLASS_COLOURS |= {"sadness": BLUE, "surprise": SKY, "contempt": WINE, "repression": INDIGO}
+CLASS_COLOURS |= {"others": GREY, "other": GREY, "negative": WINE, "positive": YELLOW}
+CLASS_COLOURS |= {"first": BLUE, "second": ORANGE}
 REGION_COLOURS = {"forehead": BLUE, "left_cheek": ORANGE, "right_cheek": GREEN, "chin": PURPLE}
 AU_COLOURS = {"brows": BLUE, "eyes and cheeks": SKY, "nose": GREEN, "mouth and chin": ORANGE}
 

@@ -21,9 +21,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "read_published read_published_traps"
         ).split(),
         "traps": (
-            "best_on_test matched_by_row_order mean_of_folds mean_of_folds_present measure_trap "
-            "measured_together pooled_uar pooled_uf1 precision_as_uar read_epochs"
+            "answer_trap answer_traps best_on_test matched_by_row_order mean_of_folds "
+            "mean_of_folds_present measure_trap measured_together pooled_uar pooled_uf1 "
+            "precision_as_uar read_epochs"
         ).split(),
-        "verdicts": ["claims", "finding_in_words", "side_of_zero", "verdict"],
+        "verdicts": ["answer", "claims", "finding_in_words", "side_of_zero", "verdict"],
     },
 )

@@ -19,13 +19,7 @@ import pandas as pd
 from merclip_lib.scores import metrics
 from merclip_lib.scores.bootstrap import Estimate, Resampling, mean_and_interval
 from merclip_lib.scores.metrics import COLUMNS, METRICS, person_of
-from merclip_lib.scores.warnings import (
-    VisibleTrap,
-    clip_of,
-    database_of,
-    find_traps,
-    probabilities,
-)
+from merclip_lib.scores.warnings import VisibleTrap, clip_of, database_of, find_traps, probabilities
 
 NAMES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
 OF_LABELS = "the labels found in the file"

@@ -10,19 +10,21 @@ data/cards/published.yaml.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from merclip_lib.scores import bootstrap
 from merclip_lib.scores.bootstrap import DEFAULT, Classes, Resampling, ScoringRule, Tables, pooled
 from merclip_lib.scores.metrics import metric_of
-from merclip_lib.scores.verdicts import claims, in_numbers, side_of_change, side_of_zero
+from merclip_lib.scores.verdicts import answer, claims, in_numbers, side_of_change, side_of_zero
 
 pooled_uf1 = pooled("uf1")
 pooled_uar = pooled("uar")
 VERDICTS = {1: "inflates", -1: "deflates", 0: "no clear change"}
+REMARKS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 
 
 class TrapEffect(NamedTuple):
@@ -101,6 +103,28 @@ def measured_together(effects: Mapping[str, TrapEffect]) -> pd.DataFrame:
     changes = table[["name", "change", "low", "high", "p", "p_holm"]]
     table["sentence"] = claims(changes.assign(name=table["name"] + ":"), *VERDICTS.values())
     return table
+
+
+def answer_trap(trap: str, effect: TrapEffect, **numbers: Any) -> str:
+    """What a trap did: the effect, and what traps.yaml remarks on such an effect.
+
+    Args:
+        trap: a key of that file.
+        effect: as `measure_trap` gives it.
+        **numbers: what the remarks name in braces.
+    """
+    remarks = [REMARKS[trap].get(key, "") for key in (effect.verdict, "always")]
+    return " ".join([f"**Answer.** {effect}.", *filter(None, remarks)]).format(**numbers)
+
+
+def answer_traps(together: pd.DataFrame, people: int) -> str:
+    """What may be said of all traps together; `together` is what `measured_together` gives."""
+    widest = together.loc[together["change"].idxmax()]
+    head = f"With {people} subjects, corrected for all questions:"
+    last = f"The largest gain is {widest['change']:+.3f}, {widest['name']}. The interval of that "
+    last += f"honest number is {widest['honest_high'] - widest['honest_low']:.2f} wide: a reader "
+    last += "cannot see from a number alone that something is wrong."
+    return answer(head, together["sentence"]) + f"\n\n{last}"
 
 
 def precision_as_uar(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ Where several questions are asked at once, a p-value corrected for all of them d
 shows the size. In a study the verdict is that of its family (`families`), here it gets its words.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -63,6 +63,11 @@ def claims(differences: pd.DataFrame, more: str, less: str, unclear: str) -> lis
         f"{p_in_words(p_holm)}{after})"
         for name, mean, low, high, _, p_holm in differences.itertuples(index=False)
     ]
+
+
+def answer(head: str, lines: Iterable[str]) -> str:
+    """The answer under a figure: what holds of all of it, then a line for each question."""
+    return "\n".join([f"**Answer.** {head}", "", *(f"* {line}" for line in lines)])
 
 
 def in_numbers(change: float, low: float, high: float, p: float | None = None) -> str:

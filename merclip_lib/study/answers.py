@@ -44,7 +44,7 @@ def with_doubts(asked: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
     failed = named(controls[~controls["passed"].astype(bool)]).to_dict("records")
     doubts = [
         "; ".join(
-            f"the {control['name']} failed, so {FORBIDS[control['kind']]}"
+            f"the {control['name']} failed: {FORBIDS[control['kind']]}"
             for control in failed
             if "" in (part, control["part"]) or part == control["part"]
         )
@@ -157,7 +157,7 @@ def answer_development(courses: pd.DataFrame, rules: Rules) -> str:
             name = PARTS[entry.removeprefix("no_")]
             lines.append(f"* {name}, {preset} from {start}: {', '.join(told)}.")
     head = "**Answer.** One training of each on one development population: no verdict. The full "
-    head += f"method minus that without the part, ahead from {rules.exclude:g} on:"
+    head += f"method minus that without the part; {rules.exclude:g} and more counts as ahead:"
     return "\n".join([head, "", *lines]) if lines else NOTHING
 
 

@@ -14,15 +14,7 @@ from merclip_lib.scores.families import Finding, judge_family, two_way_interval
 from merclip_lib.scores.metrics import confusion_by_subject
 from merclip_lib.study.archive import MADE_BY, block_file, predictions_of, read_blocks
 from merclip_lib.study.blocks import plan_blocks
-from merclip_lib.study.design import (
-    Cell,
-    Comparison,
-    Design,
-    Entry,
-    Study,
-    cells_of,
-    read_study,
-)
+from merclip_lib.study.design import Cell, Comparison, Design, Entry, Study, cells_of, read_study
 
 PARTS = {"use_text": "text", "use_eim": "eim", "mix": "mix"}
 ESTIMATE = ["difference", "low", "high"]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 from merclip_lib.config import SIZES
 from merclip_lib.data.dataset import ClipDataset, Sampling
@@ -15,6 +16,9 @@ from merclip_lib.data.store import ClipStore
 from merclip_lib.explain.embeddings import alike_neighbours, emotion_tokens, knn_purity, tsne
 from merclip_lib.explain.maps import KINDS, relevance_maps
 from merclip_lib.explain.pointing import (
+    answer_agreement,
+    answer_localisation,
+    answer_pictured,
     energy_in_region,
     localisation,
     localisation_claims,
@@ -314,6 +318,42 @@ def test_localisation_draws_people_and_corrects_for_all_questions():
     assert said[0].endswith("p = 0.012 after Holm's correction)")
     assert "always: 25% hits, not clearly more or less than" in said[1]
     assert "the interval touches zero" in said[1] and len(said) == 3
+
+
+def test_the_answer_to_the_pointing_game_names_the_best_and_the_guesses():
+    region, maps = corner_maps(8)
+    maps["faint"] = 0.9 * maps["true"] + 0.1  # its maximum is right, most of its energy is not
+    table = localisation(maps, region, list("aabbccdd"), [0] * 8)
+    text = answer_localisation(table)
+    head, _, *lines = text.splitlines()
+    assert head.startswith("**Answer.** Any patch hits 2%, the middle of the picture 0%.")
+    assert "Most hits: true; most energy inside: true." in head
+    assert lines == [f"* {line}" for line in localisation_claims(table)]
+
+
+def test_pictured_maps_are_said_with_their_times_and_hits():
+    motion = np.zeros((2, 3, 4, 4))
+    motion[0, 1, 0, 0], motion[1, 2, 3, 3] = 1.0, 1.0
+    maps = np.zeros((2, 3, 4, 4))
+    maps[0, 2, 0, 0], maps[1, 0, 1, 1] = 1.0, 1.0
+    text = answer_pictured(maps, motion)
+    assert (
+        "largest at time 3, 1, the true motion at time 2, 3." in text and "In 1 of 2 clips" in text
+    )
+    alone = answer_pictured(maps, None)
+    assert "largest at time 3, 1; which skin really moved is not known" in alone
+
+
+def test_agreement_is_the_rank_correlation_of_the_patches():
+    generator = np.random.default_rng(0)
+    first = generator.random((5, 2, 4, 4))
+    maps = {"a": first, "b": first**3, "c": -first, "d": generator.random((5, 2, 4, 4))}
+    maps["d"][0] = 0.5  # a flat map ranks nothing and is left out
+    text = answer_agreement(maps)
+    assert "a and b 1.00" in text and "b and c -1.00" in text
+    pairs = zip(first[1:], maps["d"][1:], strict=True)
+    expected = np.mean([spearmanr(x.ravel(), y.ravel())[0] for x, y in pairs])
+    assert f"a and d {expected:.2f}" in text
 
 
 def test_knn_purity_and_its_chance():

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from merclip_lib.scores.verdicts import (
+    answer,
     in_numbers,
     p_in_words,
     side_of_change,
@@ -85,6 +86,12 @@ def test_a_single_interval_says_what_it_allows():
         assert verdict("it", 0.1, low, high).startswith("it does not show a difference")
     for low, high in ((0.02, 0.2), (-0.1, 0.2)):
         assert not false_claims(verdict("it", 0.1, low, high))
+
+
+def test_an_answer_is_a_head_and_a_line_for_each_question():
+    assert answer("Of two:", ["a rises", "b falls"]) == (
+        "**Answer.** Of two:\n\n* a rises\n* b falls"
+    )
 
 
 @pytest.mark.parametrize(

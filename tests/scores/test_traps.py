@@ -227,6 +227,47 @@ def test_effects_measured_together_are_corrected_for_all_of_them():
     assert "-0.000], the interval touches zero; p = 0.060" in table.sentence[1]
 
 
+NUMBERS = {
+    "epoch": {"best": 0.512, "epochs": 6},
+    "means": {"shown": 2.54, "classes": 5, "dropped": "so and so", "apart": 0.2},
+    "exchanged": {"before": 0.5, "after": 0.5},
+    "row order": {"folds": 4, "loso": 0.0},
+    "people": {},
+    "flip": {"sided": 0.081},
+}
+
+
+@pytest.mark.parametrize("trap", traps.REMARKS)
+def test_the_remark_on_a_trap_follows_its_verdict(trap):
+    up = traps.TrapEffect(0.5, 0.4, 0.6, 0.7, 0.6, 0.8, 0.2, 0.1, 0.3, 0.002)
+    down = up._replace(trapped=0.3, change=-0.2, low=-0.3, high=-0.1)
+    unclear = up._replace(low=-0.1)
+    said = {each.verdict: traps.answer_trap(trap, each, **NUMBERS[trap]) for each in (up, down)}
+    said[unclear.verdict] = traps.answer_trap(trap, unclear, **NUMBERS[trap])
+    assert list(said) == ["inflates", "deflates", "no clear change"]
+    for verdict, text in said.items():
+        assert text.startswith("**Answer.** 0.500 [0.400, 0.600] becomes") and "{" not in text
+        for other, remark in traps.REMARKS[trap].items():
+            if "{" not in remark:
+                assert (remark in text) == (other in (verdict, "always"))
+
+
+def test_numbers_are_put_into_the_remarks():
+    effect = traps.TrapEffect(0.5, 0.4, 0.6, 0.7, 0.6, 0.8, 0.2, 0.1, 0.3, 0.002)
+    said = traps.answer_trap("epoch", effect, **NUMBERS["epoch"])
+    assert "the best epoch reaches 0.512. There are 6 epochs" in said
+    assert "8% of the clips" in traps.answer_trap("flip", effect, **NUMBERS["flip"])
+
+
+def test_all_traps_are_said_with_the_widest():
+    up = traps.TrapEffect(0.5, 0.4, 0.6, 0.7, 0.6, 0.8, 0.2, 0.1, 0.3, 0.002)
+    wide = up._replace(honest_low=0.3, change=0.25)
+    text = traps.answer_traps(traps.measured_together({"first": up, "second": wide}), 16)
+    assert "With 16 subjects" in text and "The largest gain is +0.250, second." in text
+    assert "honest number is 0.30 wide" in text
+    assert [line[:8] for line in text.splitlines()[2:4]] == ["* first:", "* second"]
+
+
 @pytest.mark.parametrize("intervals", [True, False])
 def test_figure_of_two_ways_says_the_change(intervals):
     measured = traps.measure_trap(

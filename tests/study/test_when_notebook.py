@@ -111,7 +111,7 @@ def test_a_whole_study_is_read_and_one_own_entry_stands_beside_it(tmp_path, runs
     text = run(tmp_path, runs, trained=["full"], entry={"mix": False, "epochs": 1}, population=1)
     told = story(tmp_path)
     figures = [k for k, event in enumerate(told) if event == "figure"]
-    assert len(figures) == 8
+    assert len(figures) == 7
     assert all(told[k - 1] == "question" and told[k + 1] == "answer" for k in figures), told
     made = {path.name for path in (tmp_path / "figures").iterdir()}
     tables = {"parts.csv", "differences.csv", "controls.csv", "when.csv", "exploratory.csv"}
