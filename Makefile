@@ -36,7 +36,9 @@ lint: $(STAMP)
 	$(PY) -m mypy merclip_lib
 	.venv/bin/lint-imports
 
-lab: $(STAMP)
+lab: $(STAMP)  # without its question about news
+	@$(PY) -m jupyterlab.labextensions disable --level=sys_prefix \
+	  @jupyterlab/apputils-extension:announcements >/dev/null 2>&1
 	OMP_WAIT_POLICY=PASSIVE $(PY) -m jupyterlab --notebook-dir notebooks
 
 docs: $(STAMP)

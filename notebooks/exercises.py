@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from merclip_lib import augment, explain, figures, protocol, scores, text, training
+from merclip_lib import augment, explain, figures, look, protocol, scores, text, training
 from merclip_lib.config import SIZES, Config
 from merclip_lib.data.dataset import uniform_sample
 from merclip_lib.model import LMHRA, PlainMERCLIP
@@ -626,3 +626,156 @@ def check_fold_means(fold_means):
         if fault := differs("3 folds, 3 classes", fold_means(counts), wanted):
             return fault
     return ""
+
+
+# Notebook 09
+
+
+@exercise
+def check_ledger_cell(ledger_cell):
+    """What stands in a cell of the ledger."""
+    absent = float("nan")
+    cells = [(0.86029, 0.8475, ""), (0.7832, absent, ""), (absent, absent, "")]
+    for uf1, uar, note in [*cells, (absent, absent, "not run here: needs the licensed set")]:
+        row = {"task": "casme3-3", "part": "all", "method": "a", "uf1": uf1, "uar": uar}
+        words = {"note": note, "source": "", "protocol": "", "selection": ""}
+        table = pd.DataFrame([row | words])
+        (wanted,) = scores.ledger_of_task(table, "casme3-3")["all"]
+        if fault := differs(f"{uf1}, {uar}, {note!r}", ledger_cell(uf1, uar, note), wanted):
+            return fault
+    return ""
+
+
+@exercise
+def check_composite_uf1(composite_uf1):
+    """UF1 of several databases together, and the mean of theirs."""
+    rng = np.random.default_rng(0)
+    for sizes in ((9, 9, 9), (30, 6, 2)):
+        matrices = [rng.integers(0, size, (3, 3)) for size in sizes]
+        classes = [str(k) for k in range(3)]
+        together, *each = (
+            scores.score(as_predictions(matrix), classes).uf1
+            for matrix in (sum(matrices), *matrices)
+        )
+        answer = composite_uf1([matrix.copy() for matrix in matrices])
+        if fault := differs("three databases", answer, (together, np.mean(each))):
+            if np.allclose(answer, np.mean(each)):
+                return "the first is a mean of UF1 too: add up the matrices, then count once"
+            return fault
+    return ""
+
+
+@exercise
+def check_undecidable(undecidable):
+    """The share of clips that no rule from the list of units gets right."""
+    cases = {
+        "one list, three emotions": (["4"] * 5, list("aabbc"), 3 / 5),
+        "every list its emotion": (["4", "12", "4"], list("aba"), 0.0),
+        "two lists, one clear": (["4", "4", "12", "12", "12"], list("abccc"), 1 / 5),
+    }
+    return first_fault(
+        differs(name, undecidable(units, emotions), share)
+        for name, (units, emotions, share) in cases.items()
+    )
+
+
+@exercise
+def check_paired_change(paired_change):
+    """A change and its interval, the same people on both sides."""
+    rng = np.random.default_rng(0)
+    people = rng.normal(0.6, 0.05, 1001)  # what a draw of people does to both numbers
+    for gain, spread in ((0.04, 0.005), (0.0, 0.02)):
+        before, after = people, people + gain + rng.normal(0, spread, 1001)
+        resampling = scores.Resampling(samples=1000)
+        wanted = (after[0] - before[0], *resampling.interval((after - before)[1:]))
+        if fault := differs("1000 samples", paired_change(before, after), wanted):
+            ends = [np.quantile(each[1:], [0.025, 0.975]) for each in (before, after)]
+            apart = ends[1][0] - ends[0][0], ends[1][1] - ends[0][1]
+            if np.allclose(paired_change(before, after)[1:], apart):
+                return "these are differences of two intervals: subtract in each sample first"
+            return fault
+    return ""
+
+
+# Notebook 10
+
+
+@exercise
+def check_overlap(overlap):
+    """Intersection over union of two intervals."""
+    cases = {
+        "half of each": ((0.0, 2.0), (1.0, 3.0), 1 / 3),
+        "one within the other": ((0.0, 4.0), (1.0, 2.0), 1 / 4),
+        "apart": ((0.0, 1.0), (2.0, 3.0), 0.0),
+        "the later one first": ((2.0, 3.0), (0.0, 2.5), 1 / 6),
+        "the same": ((1.0, 2.0), (1.0, 2.0), 1.0),
+    }
+    return first_fault(differs(name, overlap(a, b), share) for name, (a, b, share) in cases.items())
+
+
+@exercise
+def check_spotting_f1(spotting_f1):
+    """F1 of proposals against true intervals."""
+    cases = {
+        "one right of two": ([(1.0, 1.4), (3.3, 3.6)], [(1.1, 1.5), (3.0, 3.4)]),
+        "none proposed": ([], [(1.0, 2.0)]),
+        "two proposals of one expression": ([(1.0, 2.0), (1.1, 2.0)], [(1.0, 2.0)]),
+        "a face at rest": ([(1.0, 2.0)], []),
+        "all right": ([(1.0, 2.0), (4.0, 5.0)], [(4.0, 5.2), (1.0, 2.0)]),
+    }
+    for name, (proposed, true) in cases.items():
+        found = [look.Interval(a, a, b, 1.0, 0.9, "chin") for a, b in proposed]
+        score = look.score_spotting([found], [[(a, a, b) for a, b in true]])
+        if fault := differs(name, spotting_f1(list(proposed), list(true)), score.f1):
+            if name.startswith("two"):
+                return f"{fault}: an expression that is taken is not there for the next proposal"
+            return fault
+    return ""
+
+
+@exercise
+def check_stands_out(stands_out):
+    """A course against the mean of where it was and where it will be."""
+    times = np.arange(40)
+    bump, drift = np.exp(-0.5 * ((times - 20) / 3) ** 2), 0.02 * times
+    for name, course in {"a bump": bump, "a drift": drift, "both": bump + drift}.items():
+        before, after = np.maximum(times - 8, 0), np.minimum(times + 8, 39)
+        wanted = course - (course[before] + course[after]) / 2
+        given = stands_out(course, 8)
+        if fault := differs(name, given, wanted):
+            rolled = course - (np.roll(course, 8) + np.roll(course, -8)) / 2
+            if np.shape(given) == rolled.shape and np.allclose(given, rolled):
+                return "the end of the video is not before its beginning: clip the indices"
+            return fault
+    return ""
+
+
+@exercise
+def check_without_head(without_head):
+    """A field of displacements less the motion of the head."""
+    y, x = (np.mgrid[:12, :12] - 6) / 12
+    still = np.ones((12, 12), bool)
+    still[7:11, 3:9] = False  # where a mouth would be
+    mouth = np.where(still[..., None], 0.0, [0.0, -0.8])
+    turned = np.stack([0.3 + 0.1 * x - 0.2 * y, -0.5 + 0.2 * x + 0.1 * y], -1)
+    shifted = np.broadcast_to([0.3, -0.5], turned.shape)
+    for name, head in {"the head shifts": shifted, "it turns and comes nearer": turned}.items():
+        given = without_head(head + mouth, still)
+        if fault := differs(name, given, mouth):
+            everywhere = head + mouth - (head + mouth).mean((0, 1))
+            if np.shape(given) == mouth.shape and np.allclose(given, everywhere):
+                return "the mouth is in the mean of the head: fit where the face is still"
+            return fault
+    return ""
+
+
+@exercise
+def check_unit_scores(unit_scores):
+    """What a movement did to the likeness with each unit's sentence."""
+    z, units = numbers(2, 8), numbers(5, 8, seed=1) * torch.arange(1, 6)[:, None]
+    moving, still = F.normalize(z, dim=1) @ F.normalize(units, dim=1).T
+    given = unit_scores(z[0].numpy(), z[1].numpy(), units.numpy())
+    fault = differs("five units", given, moving - still)
+    if fault and np.shape(given) == (5,) and np.allclose(given, moving, atol=1e-5):
+        return "the still face scores, too: take its cosines away"
+    return fault

@@ -16,6 +16,7 @@ from textwrap import TextWrapper
 from merclip_lib.cli.options import Commands
 
 GIB = 2**30
+GIF_HEIGHT = 168  # pixels of the README's moving picture
 INDENT = " " * 23  # below the names in front
 # What is not needed for everything, and how to get it.
 EXTRAS = {
@@ -29,13 +30,15 @@ EXTRAS = {
 
 def _demo(given: Namespace) -> None:
     try:
-        from merclip_lib.look.page import LookSettings, look, write_page
+        from merclip_lib.look.page import LookSettings, look, write_gif, write_page
     except ModuleNotFoundError as error:
         raise ValueError(f"{error.name} is not installed: pip install 'merclip[look]'") from None
     from merclip_lib.study.checkout import default_runs
 
     settings = LookSettings()
     seen = look(f"synthme:{given.clip}", settings)
+    if given.gif:
+        write_gif(seen, given.gif, GIF_HEIGHT)
     _print(_told(seen))
     page = write_page(seen, given.out or default_runs() / "demo", settings)
     page = page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page

@@ -108,9 +108,7 @@ def write_page(seen: Look, folder: Path, settings: LookSettings) -> Path:
         ValueError: the folder cannot be written.
     """
     page = folder / f"{seen.footage.name}.html"
-    moving = figures.gif(seen.magnified, 1000 // SLOW)
-    with replacing(page.with_suffix(".gif")) as temporary:
-        temporary.write_bytes(moving)
+    moving = write_gif(seen, page.with_suffix(".gif"))
     write_video(page.with_suffix(".mp4"), seen.magnified, SLOW)
     aligned, motion = seen.aligned, seen.motion
     marks = "no" if aligned.marks is None else len(aligned.marks)
@@ -131,6 +129,14 @@ def write_page(seen: Look, folder: Path, settings: LookSettings) -> Path:
     }
     write_text(page, TEMPLATE.substitute(parts))
     return page
+
+
+def write_gif(seen: Look, file: Path, height: int = 0) -> bytes:
+    """Write the magnified motion as a GIF, of a height in pixels if given; its content."""
+    moving = figures.gif(seen.magnified, 1000 // SLOW, height)
+    with replacing(file) as temporary:
+        temporary.write_bytes(moving)
+    return moving
 
 
 def summary(seen: Look) -> str:

@@ -17,8 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "families": ["Finding", "Rules", "judge_family", "smallest_findable", "two_way_interval"],
         "predictions_file": ["score_file"],
         "published": (
-            "NOT_HERE NOT_TRAINED comparable_runs empty_row ledger ledger_of_task our_rows "
-            "read_published read_published_traps"
+            "ledger ledger_of_task licensed_rows our_rows read_published read_published_traps"
         ).split(),
         "traps": (
             "answer_trap answer_traps best_on_test matched_by_row_order mean_of_folds "

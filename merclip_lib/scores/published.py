@@ -7,12 +7,13 @@ set that is not on this machine leaves words in its cell, never a number.
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
+from merclip_lib.data.store import open_store
 from merclip_lib.data.tasks import CARDS, TASKS, database, task_named
 from merclip_lib.scores.bootstrap import mean_and_interval
 
@@ -118,9 +119,30 @@ def our_rows(runs: Sequence, task: str) -> list[dict]:
     return rows
 
 
-def empty_row(task: str, protocol: str, note: str) -> dict:
-    """A row that says why there is no figure of ours."""
-    return {"task": task, "part": "all", "method": "ours", "protocol": protocol, "note": note}
+def licensed_rows(published: pd.DataFrame, stores: Mapping[str, str], runs: Sequence) -> list[dict]:
+    """Ledger rows of ours for licensed sets, under both protocols.
+
+    Args:
+        published: what `read_published` gives; each of its tasks has rows.
+        stores: clip stores by the name that begins their tasks, such as {"casme3": folder}.
+        runs: what `runs.read_runs` gives.
+
+    Returns:
+        Dictionaries with keys of COLUMNS: figures where comparable runs are there, else words.
+    """
+    rows = []
+    for task in TASKS:
+        store = stores.get(task.rsplit("-", 1)[0])
+        if not store and task not in set(published["task"]):
+            continue
+        data = open_store(store).meta["hash"] if store else ""
+        row = {"task": task, "part": "all", "method": "ours"}
+        row["note"] = NOT_TRAINED if store else NOT_HERE
+        for protocol in ("honest", "reference"):
+            groups = comparable_runs(runs, data, task, protocol)
+            found = [each for group in groups for each in our_rows(group, task)]
+            rows += found or [row | {"protocol": protocol}]
+    return rows
 
 
 def ledger(published: pd.DataFrame, rows: Sequence[dict]) -> pd.DataFrame:

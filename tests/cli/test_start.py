@@ -5,7 +5,9 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from merclip_lib.__main__ import main
 from merclip_lib.cli import start
@@ -16,7 +18,8 @@ NUMBER = re.compile(r"[+-]?\d+\.\d+|\d+%")
 
 def test_the_demo_says_what_the_readme_shows(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["demo", "--out", str(tmp_path / "runs" / "demo")]) == 0
+    gif = tmp_path / "small.gif"
+    assert main(["demo", "--out", str(tmp_path / "runs" / "demo"), "--gif", str(gif)]) == 0
     said = capsys.readouterr().out
     shown = re.search(r"^merclip demo\n```\n+```\n(.*?)```", readme(), re.M | re.S)[1]
     assert NUMBER.sub("", said).split() == NUMBER.sub("", shown).split()
@@ -26,6 +29,12 @@ def test_the_demo_says_what_the_readme_shows(tmp_path, monkeypatch, capsys):
     (page,) = (tmp_path / "runs" / "demo").glob("*.html")
     text = page.read_text(encoding="utf-8")
     assert page.with_suffix(".gif").read_bytes().startswith(b"GIF")
+    with Image.open(gif) as made, Image.open(ROOT / "figures" / "demo.gif") as committed:
+        assert (made.size, made.n_frames) == (committed.size, committed.n_frames)
+        made.seek(made.n_frames // 2)
+        committed.seek(made.n_frames // 2)
+        apart = np.subtract(made.convert("RGB"), committed.convert("RGB"), dtype=float)
+        assert np.abs(apart).mean() < 3  # grey levels: the same face at the same moment
     assert not re.findall(r"""(?:src|href)=["']?(?!data:)[\w/.]""", text)  # it needs no other file
 
 

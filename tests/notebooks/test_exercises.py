@@ -1,4 +1,4 @@
-"""The exercises of notebooks 00 to 08: their checks, their placeholders and their solutions."""
+"""The exercises of the notebooks: their checks, their placeholders and their solutions."""
 
 import importlib.util
 import re
@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-NOTEBOOKS = sorted(FOLDER.glob("0[0-8]_*.ipynb"))
+NOTEBOOKS = sorted(FOLDER.glob("[01][0-9]_*.ipynb"))
 SOLUTIONS = [FOLDER / "solutions" / f"{path.name[:2]}_solutions.ipynb" for path in NOTEBOOKS]
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this copy")
@@ -147,3 +147,32 @@ def test_checks_of_scores_recognise_the_usual_mistakes(capsys):
     assert "in each fold anew" in said_of("check_best_epoch", one_epoch, capsys)
     said = said_of("check_integrated", lambda d, x, start, n: (x - start) * d(x), capsys)
     assert "take the mean on the way" in said
+
+
+def test_checks_of_figures_and_films_recognise_the_usual_mistakes(capsys):
+    def means(matrices):
+        def uf1(matrix):
+            hits, both = np.diagonal(matrix), matrix.sum(0) + matrix.sum(1)
+            return (2 * hits / np.maximum(both, 1)).mean()
+
+        return (np.mean([uf1(matrix) for matrix in matrices]),) * 2
+
+    assert "add up the matrices" in said_of("check_composite_uf1", means, capsys)
+
+    def unpaired(before, after):
+        ends = [np.quantile(each[1:], [0.025, 0.975]) for each in (before, after)]
+        return after[0] - before[0], ends[1][0] - ends[0][0], ends[1][1] - ends[0][1]
+
+    assert "subtract in each sample" in said_of("check_paired_change", unpaired, capsys)
+
+    def around_the_end(course, half):
+        return course - (np.roll(course, half) + np.roll(course, -half)) / 2
+
+    assert "clip the indices" in said_of("check_stands_out", around_the_end, capsys)
+    said = said_of("check_without_head", lambda f, still: f - f.mean((0, 1)), capsys)
+    assert "where the face is still" in said
+
+    def moving_alone(moving, still, units):
+        return units @ moving / np.linalg.norm(units, axis=1) / np.linalg.norm(moving)
+
+    assert "the still face scores, too" in said_of("check_unit_scores", moving_alone, capsys)

@@ -1,4 +1,4 @@
-"""Notebooks 00 to 08 as lessons: what each of them has, and what they say of the library."""
+"""The notebooks as lessons: what each of them has, and what they say of the library."""
 
 import inspect
 import re
@@ -11,13 +11,12 @@ from merclip_lib import training
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
-LESSONS = NOTEBOOKS[:9]
 CHECKED = "nbval-check-output"
 QUESTION, ANSWER = "**Question.**", "**Answer.**"
 SAVED = re.compile(r'save_figure\(\s*figure,\s*"(\w+)"')
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this copy")
-each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+each_lesson = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def cells_of(path):
@@ -90,7 +89,7 @@ def test_source_that_is_shown_is_compared_with_the_library(path):
 
 
 def test_the_loop_that_is_shown_is_the_loop():
-    (cell,) = [c for c in code_cells(LESSONS[5]) if "getsource(training.train_epoch)" in c.source]
+    (cell,) = [c for c in code_cells(NOTEBOOKS[5]) if "getsource(training.train_epoch)" in c.source]
     assert printed(cell).rstrip() == inspect.getsource(training.train_epoch).rstrip()
 
 
@@ -109,14 +108,14 @@ def test_the_first_notebook_lists_all_of_them():
 
 
 def test_the_heaviest_texts_stand_in_appendices():
-    for path in (LESSONS[2], LESSONS[4]):
+    for path in (NOTEBOOKS[2], NOTEBOOKS[4]):
         titles = re.findall(r"^#+ .+", "\n".join(c.source for c in cells_of(path)), re.MULTILINE)
         now, appendix = titles.index("## What you can do now"), titles.index("# Appendix")
         assert now < appendix < len(titles) - 3
 
 
 def test_the_study_names_the_blocks_that_its_archive_lacks():
-    checked = [c for c in code_cells(LESSONS[6]) if CHECKED in c.metadata.get("tags", [])]
+    checked = [c for c in code_cells(NOTEBOOKS[6]) if CHECKED in c.metadata.get("tags", [])]
     (said,) = [printed(cell) for cell in checked if "frozen.sentence" in cell.source]
     there = {int(path.name[6:9]) for path in (FOLDER / "study").glob("block-*.csv.gz")}
     match = re.fullmatch(r"study: block ([\d, ]+) of (\d+) is missing; .+\n", said)

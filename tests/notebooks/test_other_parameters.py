@@ -93,3 +93,19 @@ def test_another_alpha_is_said_in_every_answer(tmp_path):
     answer = r"from (\d+)% of the clips, and from (\d+)% of mixed ones; .* in (\d+)%"
     said = [int(n) / 100 for n in re.search(answer, shown["answer-identity"]).groups()]
     assert said == pytest.approx(right, abs=0.006)
+
+
+def test_the_ledger_says_what_another_run_gave(tmp_path):
+    small = {"subjects": 3, "epochs": 1, "folds": 2, "task": "synthme-3"}
+    shown = run_with("09_paper_and_us", tmp_path, small)
+    table = pd.read_csv(tmp_path / "figures" / "ledger.csv", keep_default_na=False)
+    words = (table.note != "").sum()
+    assert f"has {(table.uf1 != '').sum()} figures and {words} cells in words" in shown["cell-19"]
+    assert set(table[table.method == "ours"].task) >= {"synthme-3", "casme3-7"}
+    committed = FOLDER.parent / "figures"
+    reached = pd.read_csv(committed / "development_references.csv")
+    written = reached[reached.reference == "units as written"].groupby("preset").uf1.mean()
+    assert f"reach {written['casme3-like']:.2f} from the" in shown["answer-readers"]
+    paper = scores.read_published()
+    paper = paper[(paper.method == "MER-CLIP") & (paper.task == "casme3-7")].uf1.item()
+    assert f"UF1 {paper:.4f} is published" in shown["answer-readers"]

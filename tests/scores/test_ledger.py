@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_runs
 import yaml
 
 from merclip_lib.config import config_from
@@ -15,12 +16,13 @@ from merclip_lib.scores.bootstrap import bootstrap_interval
 from merclip_lib.scores.published import (
     COLUMNS,
     NOT_HERE,
+    NOT_TRAINED,
     PUBLISHED,
     SELECTIONS,
     comparable_runs,
-    empty_row,
     ledger,
     ledger_of_task,
+    licensed_rows,
     our_rows,
     read_published,
     read_published_traps,
@@ -154,7 +156,9 @@ def test_a_composite_has_a_row_per_database(tmp_path):
 
 
 def test_a_set_that_is_not_here_has_words_and_no_number(tmp_path):
-    rows = [empty_row("casme3-3", "honest", NOT_HERE)]
+    rows = licensed_rows(read_published(), {}, [])
+    assert {(row["note"], "uf1" in row) for row in rows} == {(NOT_HERE, False)}
+    rows = [row for row in rows if (row["task"], row["protocol"]) == ("casme3-3", "honest")]
     rows += our_rows([run(tmp_path, task="synthme-3")], "synthme-3")
     table = ledger(read_published(), rows)
     assert list(table.columns) == COLUMNS
@@ -170,6 +174,16 @@ def test_a_set_that_is_not_here_has_words_and_no_number(tmp_path):
     assert (composite.drop("MER-CLIP", level="method")["smic"] != "").all()
     own = ledger_of_task(table, "synthme-3")
     assert own["all"].tolist() == [f"{rows[1]['uf1']:.4f} / {rows[1]['uar']:.4f}"]
+
+
+def test_a_set_that_is_here_has_its_runs_or_says_that_none_was_made(tmp_path):
+    store = tiny_runs.make_store(tmp_path / "casme3", subjects=2)
+    honest = run(tmp_path, data=store.meta["hash"])
+    rows = licensed_rows(read_published(), {"casme3": str(tmp_path / "casme3")}, [honest])
+    of_set = {(row["task"], row["protocol"]): row for row in rows if "casme3" in row["task"]}
+    assert of_set["casme3-3", "honest"]["source"] == "run aaa"
+    notes = {key: row["note"] for key, row in of_set.items() if not row.get("source")}
+    assert len(notes) == 5 and set(notes.values()) == {NOT_TRAINED}
 
 
 def test_two_settings_of_one_task_stand_apart(tmp_path):
