@@ -6,7 +6,6 @@ then what it leaves behind is what it leaves undisturbed, and the user's files w
 """
 
 import json
-import multiprocessing
 import random
 import shutil
 import signal
@@ -25,6 +24,7 @@ from merclip_lib.data.table import COLUMNS, read_table
 from merclip_lib.runs.overview import clean
 from merclip_lib.synthme.draw import draw_population
 from merclip_lib.synthme.populations import population
+from merclip_lib.workers import fresh_processes
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,19 @@ WORKS = {
 }
 
 
+def say_and_work(work: Callable, folder: Path, begun) -> None:
+    """In a child: say that all is imported and the work begins."""
+    begun.set()
+    work(folder)
+
+
 def child(context, work: Callable, folder: Path, seconds: float | None = None) -> bool:
-    """Whether the work came through; else it was killed after some seconds."""
-    process = context.Process(target=work, args=(folder,))
+    """Whether the work came through; else it was killed some seconds after it had begun."""
+    begun = context.Event()
+    process = context.Process(target=say_and_work, args=(work, folder, begun))
     process.start()
+    while not begun.wait(0.1):
+        assert process.is_alive(), "the work did not begin"
     process.join(seconds)
     if process.is_alive():
         process.kill()
@@ -166,8 +175,7 @@ def kill(
         works: by name.
         results: what is compared of a folder.
     """
-    context, work = multiprocessing.get_context("forkserver"), works[name]
-    context.set_forkserver_preload(["merclip_lib.data.frames.prepare", "merclip_lib.synthme.draw"])
+    context, work = fresh_processes(), works[name]
     moments, done = random.Random(seed), 0
     whole = place / "whole"
     whole.mkdir(parents=True)

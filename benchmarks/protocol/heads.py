@@ -7,6 +7,7 @@ timed on two folds and multiplied, encoding on one fold and one epoch; the one-o
 clips counts on the side of "all at once" there. (Logistic regressions are fitted fold by fold.)
 """
 
+import argparse
 import dataclasses
 import tempfile
 import time
@@ -54,8 +55,12 @@ def encoding_epoch(model, dataset: ClipDataset, train: np.ndarray, config: Confi
     return time.monotonic() - start
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> dict[str, float]:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=int, default=len(CASES), help="only so many of them")
+    given = parser.parse_args(arguments)
     torch.set_num_threads(2)
+    ratios = {}
     config = Config()
     with tempfile.TemporaryDirectory() as folder:
         store = draw_population(EXAMPLE, Path(folder) / "synthme")
@@ -75,7 +80,7 @@ def main() -> None:
             "head            tokens  epochs   at once   fold by fold, ratio   "
             "encoding each batch, ratio   largest difference"
         )
-        for kind, layers, side, epochs in CASES:
+        for kind, layers, side, epochs in CASES[: given.cases]:
             changed = dataclasses.replace(config, epochs=epochs, eim_layers=layers)
             settings = HeadSettings(kind, changed)
             features = encoded._replace(tokens=pool_patches(encoded.tokens, 8, side))
@@ -86,13 +91,20 @@ def main() -> None:
             timed = folds[:2] if kind == "eim" else folds
             single = [fold_probabilities(features, labels, [f], 7, settings)[0] for f in timed]
             each = (time.monotonic() - start) * len(folds) / len(timed)
+            what = (
+                f"heads, {kind}{layers if kind == 'eim' else ''}, {features.tokens.shape[1]} tokens"
+            )
+            ratios[f"{what}: fold by fold, to all folds at once"] = each / at_once
             line = f"{kind:<11}{layers if kind == 'eim' else '':>4}{features.tokens.shape[1]:>7}"
             line += f"{epochs:>8}{at_once:>9.2f} s{each:>11.2f} s {each / at_once:6.1f}"
             if kind == "eim":
                 again = encoding_epoch(model, dataset, folds[0].train, changed)
                 again *= len(folds) * epochs
+                encoded_again = f"{what}: every batch through the frozen encoder, to all at once"
+                ratios[encoded_again] = again / (at_once + encoding)
                 line += f"{again:>15.1f} s {again / (at_once + encoding):6.1f}"
             print(f"{line:<88}{np.abs(together[: len(timed)] - single).max():.0e}", flush=True)
+    return ratios
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def work(kind: str, size: ModelSize, clips: int, steps: int) -> None:
     print(json.dumps({"seconds": seconds[1:], "loss": losses[0], "peak": peak}))
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> dict[str, float]:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", default="ViT-B-16", choices=SIZES)
     parser.add_argument("--clips", type=int, default=2)
@@ -108,21 +108,23 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1, help="counted steps of each process")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help="only this one")
     parser.add_argument("--kind", choices=("compare", *KINDS), help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     # Dropout draws other numbers in another layout, so it is off.
     size = replace(SIZES[given.size], mlp_dropout=0.0, eim_dropout=0.0)
     if given.kind == "compare":
         output, norm = differences(size, given.clips)
         print(f"outputs differ by {output:.1e}, the stem's gradient by {norm:.1e} of its norm")
-        return
+        return {}
     if given.kind:
         work(given.kind, size, given.clips, given.steps)
-        return
+        return {}
+
+    options = sys.argv[1:] if arguments is None else arguments
 
     def in_process(kind: str) -> str:
         """The last line of a new process: Linux counts the parent's memory as a child's."""
-        command = [sys.executable, "-m", "benchmarks.training.step", *sys.argv[1:], "--kind", kind]
+        command = [sys.executable, "-m", "benchmarks.training.step", *options, "--kind", kind]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         return done.stdout.splitlines()[-1]
 
@@ -147,6 +149,13 @@ def main() -> None:
             f"{kind:<18}{seconds[kind]:>15.2f}{seconds[kinds[0]] / seconds[kind]:>14.2f}"
             f"{memory[kind] / GIB:>10.2f}{results[kind][0]['loss']:>12.5f}"
         )
+    return {
+        f"training step, {given.size}: plain layout, to ours, {precision}": seconds[
+            f"plain {precision}"
+        ]
+        / seconds[f"fast {precision}"]
+        for precision in {kind.split()[1]: None for kind in kinds}
+    }
 
 
 if __name__ == "__main__":

@@ -112,9 +112,12 @@ def _cost(given: Namespace) -> None:
 
 def _test(given: Namespace) -> int:
     from merclip_lib.study.checkout import root_with
+    from merclip_lib.workers import ENVIRONMENT, environment
 
-    command = [sys.executable, "-m", "pytest", *given.rest]
-    return subprocess.call(command, cwd=root_with("tests"))
+    options = ["-n", "2", "--dist", "worksteal", *(["-m", ""] if given.all else [])]
+    command = [sys.executable, "-m", "pytest", *options, *given.rest]
+    with environment(ENVIRONMENT):
+        return subprocess.call(command, cwd=root_with("tests"))
 
 
 COMMANDS: Commands = {

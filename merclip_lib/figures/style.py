@@ -16,6 +16,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from filelock import FileLock
 from matplotlib.figure import Figure
 
 import merclip_lib
@@ -94,9 +95,7 @@ def save_figure(
             figure.savefig(buffer, format=kind, metadata=metadata)
         with replacing(folder / f"{name}.{kind}") as temporary:
             temporary.write_bytes(buffer.getvalue())
-    ledger = folder / "figures.json"
-    entries = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
-    entries[name] = {
+    entry = {
         "notebook": notebook,
         "command": f"merclip run --only {notebook[:2]}" if notebook else "",
         "parameters": dict(provenance.parameters),
@@ -106,7 +105,10 @@ def save_figure(
         "version": merclip_lib.__version__,
         "commit": _commit(folder),
     }
-    write_text(ledger, json.dumps(entries, indent=1, sort_keys=True) + "\n")
+    ledger = folder / "figures.json"
+    with FileLock(folder / ".figures.lock"):  # another notebook may be saving beside this one
+        entries = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
+        write_text(ledger, json.dumps(entries | {name: entry}, indent=1, sort_keys=True) + "\n")
     return figure
 
 

@@ -9,6 +9,7 @@ import ast
 import contextlib
 import reprlib
 import shlex
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,17 @@ import yaml
 
 from merclip_lib.config import Config
 from merclip_lib.files import did_you_mean, write_text
+from merclip_lib.progress import say as report
+from merclip_lib.runs.executors import GIB, Execution, run_jobs, workers_for
 from merclip_lib.study.checkout import root_with
 from merclip_lib.study.progress import Clock, progress_file
+from merclip_lib.synthme.draw import draw_population
+from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.workers import QUIET, environment
 
 CELL_SECONDS = 6 * 3600  # no single cell may take longer
+# Notebooks, of whose cells many keep one core busy; bytes of one with the folds that it trains.
+SIDE_BY_SIDE, MEMORY = 2, 3.0 * GIB
 
 _SETTINGS = yaml.safe_load(Path(__file__).with_name("profiles.yaml").read_text(encoding="utf-8"))
 PROFILES: dict[str, dict[str, dict]] = _SETTINGS["profiles"]
@@ -36,8 +43,9 @@ class NotebookError(RuntimeError):
 def run(
     profile: str = "standard", in_place: bool = False, only: str = "", root: Path | None = None
 ) -> Path:
-    """Execute the notebooks in order with a profile's parameters.
+    """Execute the notebooks with a profile's parameters, two at a time where memory allows it.
 
+    They begin in order; none needs another, and what two of them train is trained once.
     Executed copies go to `root/runs/notebooks/<profile>/`, figures to `runs/figures/<profile>`.
     Profiles other than `standard` keep their runs in `runs/<profile>`.
 
@@ -66,28 +74,37 @@ def run(
         raise ValueError(f"no numbered notebook in {root / 'notebooks'} begins with {only!r}")
     output = root / "runs" / "notebooks" / profile
     figures = root / "figures" if in_place else root / "runs" / "figures" / profile
-    common = {"figures_dir": str(figures)}
-    if profile != "standard":
-        common["runs_dir"] = str(root / "runs" / profile)
-    jobs = [(path, {**PROFILES[profile].get(path.stem, {}), **common}) for path in paths]
-    for path, parameters in jobs:
+    runs = root / "runs" / ("" if profile == "standard" else profile)
+    common = {"figures_dir": str(figures), "runs_dir": str(runs)}
+    own = PROFILES[profile]
+    jobs = [(path, output / path.name, own.get(path.stem, {}) | common) for path in paths]
+    for path, _, parameters in jobs:
         check_parameters(path, parameters)
 
-    shares = {path.stem: SHARES.get(path.stem, 1.0) for path in paths}
-    say = Clock(shares, output / "seconds.json")
+    say = Clock({path.stem: SHARES.get(path.stem, 1.0) for path in paths}, output / "seconds.json")
+    workers = min(SIDE_BY_SIDE, workers_for(len(jobs), Execution(), "cpu", MEMORY))
+    execution = Execution("processes" if workers > 1 else "serial", workers)
     with progress_file(output, say):
-        for path, parameters in jobs:
-            say.start(path.name)
-            execute(path, output / path.name, parameters)
+        if workers > 1:  # none is to find it half drawn by another
+            draw_population(EXAMPLE, runs / "synthme")
+        for k, seconds in run_jobs(_timed, jobs, execution):
             if in_place:
-                write_clean(output / path.name, path)
-            say.finish()
+                write_clean(output / paths[k].name, paths[k])
+            say.finish(paths[k].stem, seconds)
     for name in ("results.csv", "parts.csv"):
         if (figures / name).is_file():
             table = pd.read_csv(figures / name).round(3)
             say(f"\n{name}\n{table.to_string(index=False)}")
     say(f"\nnotebooks: {root / 'notebooks' if in_place else output}\nfigures:   {figures}")
     return output
+
+
+def _timed(job: tuple[Path, Path, dict[str, Any]]) -> float:
+    """The seconds that `execute` takes with these arguments."""
+    began = time.monotonic()
+    report(f"{job[0].name} begins")
+    execute(*job)
+    return time.monotonic() - began
 
 
 def parameters_of(notebook: Path) -> dict[str, Any]:
@@ -145,8 +162,7 @@ def check_values(
         if defaults[key] is None or (isinstance(value, allowed) and not boolean):
             continue
         hint = _as_float(value) if kind is float and isinstance(value, str) else ""
-        written = reprlib.repr(value)[:80]
-        wrong = f"{name}: parameter {key!r} is {written} ({type(value).__name__})"
+        wrong = f"{name}: parameter {key!r} is {reprlib.repr(value)[:80]} ({type(value).__name__})"
         right = f"{kind.__name__}, as in the default {defaults[key]!r}{hint}"
         raise ValueError(f"{wrong} but should be {right}")
     return {**defaults, **parameters}
@@ -204,8 +220,8 @@ def write_clean(executed: Path, target: Path) -> None:
     notebook = nbformat.read(executed, as_version=4)
     notebook.metadata.pop("papermill", None)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook.metadata["kernelspec"] = kernel
-    notebook.metadata["language_info"] = {"name": "python"}  # its version is the machine's
+    # without Python's version, which is the machine's
+    notebook.metadata.update(kernelspec=kernel, language_info={"name": "python"})
     cells = notebook.cells
     notebook.cells = [c for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
     executed_cells = [cell for cell in notebook.cells if cell.get("execution_count")]
@@ -213,9 +229,7 @@ def write_clean(executed: Path, target: Path) -> None:
         for counted in (cell, *cell.outputs):
             if "execution_count" in counted:
                 counted.execution_count = number
+    added = ("papermill", "execution", "ExecuteTime")
     for cell in notebook.cells:
-        for key in ("papermill", "execution", "ExecuteTime"):
-            cell.metadata.pop(key, None)
-        if not cell.metadata.get("tags"):
-            cell.metadata.pop("tags", None)
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k not in added and v != []}
     write_text(target, nbformat.writes(notebook) + "\n")

@@ -25,29 +25,24 @@ class Clock:
     """
 
     def __init__(self, weights: dict[str, float], file: Path | None = None):
-        self.names, self.file, self.done = list(weights), file, 0
-        self.seconds = remembered(file)
+        self.file, self.seconds, self.done = file, remembered(file), list[str]()
         known = [name for name in weights if name in self.seconds]
         seconds, shares = (sum(of[name] for name in known) for of in (self.seconds, weights))
         unit = seconds / shares if known else 1.0  # seconds of a weight of 1
-        self.weights = [self.seconds.get(name, unit * weights[name]) for name in weights]
-        self.began = self.job_began = time.monotonic()
-        self.inner: dict[str, tuple[float, int, int]] = {}  # total -> start, first and last step
+        self.weights = {name: self.seconds.get(name, unit * weights[name]) for name in weights}
+        self.began = time.monotonic()
+        self.inner: dict[tuple[str, str], tuple[float, int, int]] = {}  # start, first, last step
 
     def __call__(self, text: str) -> None:
         print(text, flush=True)
 
-    def start(self, name: str) -> None:
-        """One job begins."""
-        self.job_began = time.monotonic()
-        self(f"[{self.done + 1}/{len(self.weights)}] {name}")
-
-    def finish(self) -> None:
-        """The job has ended: time spent, and an estimate of the time left."""
-        self.remember(self.names[self.done], time.monotonic() - self.job_began)
-        self.done += 1
-        spent, share = time.monotonic() - self.began, sum(self.weights[: self.done])
-        left = spent * (sum(self.weights) - share) / share
+    def finish(self, name: str, seconds: float = 0.0, outcome: str = "finished") -> None:
+        """A job has ended: what became of it, time spent, and an estimate of the time left."""
+        self.remember(name, seconds)
+        self.done.append(name)
+        spent, share = time.monotonic() - self.began, sum(self.weights[k] for k in self.done)
+        left = spent * (sum(self.weights.values()) - share) / share
+        self(f"[{len(self.done)}/{len(self.weights)}] {name}: {outcome}")
         self(f"      done at {minutes(spent)}, about {minutes(left)} left")
 
     def remember(self, name: str, seconds: float) -> None:
@@ -62,13 +57,13 @@ class Clock:
         """A line such as "fold 3/12 ..." that a notebook wrote while it works."""
         text, now = f"      {line}", time.monotonic()
         if step := re.search(r"(\d+)\s*(?:/|of)\s*(\d+)", line):
-            k, total = int(step[1]), step[2]
-            start, first, last = self.inner.get(total, (now, k, 0))
+            k, total, of = int(step[1]), step[2], line.partition(" of ")[2]  # of which run
+            start, first, last = self.inner.get((of, total), (now, k, 0))
             if k <= last:  # another count of so many steps
                 start, first = now, k
             elif k > first:
                 text += f" (about {minutes((now - start) * (int(total) - k) / (k - first))} left)"
-            self.inner[total] = (start, first, k)
+            self.inner[of, total] = (start, first, k)
         self(text)
 
 

@@ -110,8 +110,7 @@ def sweep(
         for k, failure in executors.run_jobs(run_job, todo, execution, gpus):
             if failure:
                 failures.append(f"{todo[k].name}: {failure}")
-            say(f"[{say.done + 1}/{len(todo)}] {todo[k].name}: {failure or 'finished'}")
-            say.finish()
+            say.finish(todo[k].name, outcome=failure or "finished")
         say(results_text(results(jobs, runs_dir)))
     return failures
 

@@ -263,7 +263,7 @@ def test_saved_twice_gives_the_same_bytes(tmp_path):
     for folder in ("first", "second"):
         save_figure(DRAWINGS["counts"](), "counts", tmp_path / folder, Provenance(), "Counts.")
     names = sorted(path.name for path in (tmp_path / "first").iterdir())
-    assert names == ["counts.pdf", "counts.png", "figures.json"]
+    assert names == [".figures.lock", "counts.pdf", "counts.png", "figures.json"]
     for name in names:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     assert b"CreationDate" not in (tmp_path / "first" / "counts.pdf").read_bytes()

@@ -31,12 +31,8 @@ IMPORTED_AS = {
 }
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """The wheel's content, unpacked; built from a copy, so that nothing is left in the checkout."""
-    if find_spec("setuptools") is None:
-        pytest.skip("setuptools is not installed: pip install -r requirements.txt")
-    folder = tmp_path_factory.mktemp("wheel")
+def build(folder: Path) -> None:
+    """Build the wheel from a copy, so that nothing is left in the checkout, and unpack it."""
     source = folder / "source"
     shutil.copytree(LIBRARY, source / "merclip_lib", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -47,7 +43,14 @@ def wheel(tmp_path_factory) -> Path:
     (built,) = folder.glob("*.whl")
     with zipfile.ZipFile(built) as file:
         file.extractall(folder / "unpacked")
-    return folder / "unpacked"
+
+
+@pytest.fixture(scope="session")
+def wheel(once) -> Path:
+    """The wheel's content."""
+    if find_spec("setuptools") is None:
+        pytest.skip("setuptools is not installed: pip install -r requirements.txt")
+    return once("wheel", build) / "unpacked"
 
 
 def elsewhere(wheel: Path, folder: Path, *arguments: str) -> str:

@@ -12,7 +12,10 @@ from merclip_lib.study.notebooks import execute
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 
-pytestmark = pytest.mark.skipif(not list(FOLDER.glob("0*.ipynb")), reason="no notebooks here")
+pytestmark = [
+    pytest.mark.skipif(not list(FOLDER.glob("0*.ipynb")), reason="no notebooks here"),
+    pytest.mark.long,
+]
 
 
 def run_with(stem, folder, parameters):

@@ -1,6 +1,5 @@
 """Runs that are really killed (SIGKILL), starved of disk, or started twice at once."""
 
-import multiprocessing
 import os
 import random
 import sys
@@ -10,16 +9,15 @@ import psutil
 import pytest
 import tiny_runs
 
+from merclip_lib.workers import fresh_processes
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills processes as POSIX does")
 SWEEP = [{}, {"seed": 1}]  # two configurations, one after the other
 
 
 @pytest.fixture(scope="module")
 def context():
-    """Children are forked from a server that has imported the library once."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["merclip_lib.protocol"])
-    return context
+    return fresh_processes()
 
 
 @pytest.fixture(scope="module")

@@ -100,39 +100,46 @@ def test_ablation_grid_fits_the_training_notebook():
         check_parameters(notebook, {**grid["base"], **(entry["parameters"] or {})})
 
 
-def test_notebooks_run_again(tmp_path):
-    folder = tmp_path / "notebooks"
-    shutil.copytree(FOLDER / "solutions", folder / "solutions")
-    shutil.copy(FOLDER / "exercises.py", folder)
-    common = {"runs_dir": str(tmp_path / "runs"), "figures_dir": str(tmp_path / "figures")}
+def smoke_copies(folder: Path) -> None:
+    """Copies of the notebooks, with the smoke parameters in them."""
+    copies = folder / "notebooks"
+    shutil.copytree(FOLDER / "solutions", copies / "solutions")
+    shutil.copytree(FOLDER / "study", copies / "study")
+    common = {"runs_dir": str(folder / "runs"), "figures_dir": str(folder / "figures")}
     for path in NOTEBOOKS:
         parameters = {**PROFILES["smoke"].get(path.stem, {}), **common}
         notebook = parameterize_notebook(load_notebook_node(str(path)), parameters)
-        nbformat.write(notebook, folder / path.name)
-    (folder / BLOCK.name).write_bytes(BLOCK.read_bytes())
-    shutil.copytree(FOLDER / "study", folder / "study")
-    for grid in FOLDER.glob("*.yaml"):
-        (folder / grid.name).write_bytes(grid.read_bytes())
+        nbformat.write(notebook, copies / path.name)
+    for path in (BLOCK, FOLDER / "exercises.py", *FOLDER.glob("*.yaml")):
+        (copies / path.name).write_bytes(path.read_bytes())
+
+
+# Those that train the same networks stand together; else by how long they take.
+TOGETHER = {
+    "06 block": [*NOTEBOOKS[6:7], BLOCK],
+    "07 08": NOTEBOOKS[7:9],
+    "05 09": NOTEBOOKS[5:10:4],
+    "00 to 04": NOTEBOOKS[:5],
+    "10": NOTEBOOKS[10:],
+    "solutions": SOLUTIONS,
+}
+
+
+def test_every_notebook_is_run_again_once():
+    together = [path for paths in TOGETHER.values() for path in paths]
+    assert sorted(together) == sorted([*NOTEBOOKS, BLOCK, *SOLUTIONS])
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_notebooks_run_again(name, synthme, tmp_path):
+    folder = tmp_path / "copies"
+    smoke_copies(folder)
+    shutil.copytree(synthme.folder, folder / "runs" / "synthme")
+    paths = [folder / "notebooks" / path.relative_to(FOLDER) for path in TOGETHER[name]]
+    options = "--nbval-lax --nbval-cell-timeout 900 -q -x --durations 5 -p no:cacheprovider".split()
+    options += ["--nbval-sanitize-with", str(TESTS / "nbval_sanitize.cfg")]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "--nbval-lax",
-            "--nbval-cell-timeout",
-            "900",
-            "--nbval-sanitize-with",
-            str(TESTS / "nbval_sanitize.cfg"),
-            "-q",
-            "-x",
-            "--durations",
-            "5",
-            "-p",
-            "no:cacheprovider",
-            "--rootdir",
-            str(tmp_path),
-            *[str(folder / path.relative_to(FOLDER)) for path in [*NOTEBOOKS, BLOCK, *SOLUTIONS]],
-        ],
+        [sys.executable, "-m", "pytest", *options, "--rootdir", str(tmp_path), *map(str, paths)],
         cwd=tmp_path,
         env={**os.environ, **QUIET, FILE: str(tmp_path / "progress.txt")},  # as `merclip run` does
         capture_output=True,

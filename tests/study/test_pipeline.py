@@ -108,8 +108,52 @@ def test_run_injects_reports_and_keeps_the_committed_notebook(tmp_path, monkeypa
     assert path.read_bytes() == before
     assert (tmp_path / "runs" / "figures" / "smoke" / "results.csv").is_file()
     printed = capsys.readouterr().out
-    for expected in ("[1/1] 05_tiny.ipynb", "fold 1/2: subject 3", "done at", "full", "figures:"):
+    for expected in (
+        "05_tiny.ipynb begins",
+        "fold 1/2: subject 3",
+        "[1/1] 05_tiny: finished",
+        "done at",
+        "full",
+        "figures:",
+    ):
         assert expected in printed
+
+
+MEETING = """import os, time
+from pathlib import Path
+Path(f"{os.getpid()}.here").touch()
+for _ in range(2400):
+    if len(list(Path().glob("*.here"))) == 2:
+        break
+    time.sleep(0.05)
+else:
+    raise TimeoutError("the other never came")
+print(os.getppid())"""
+
+
+def test_run_takes_two_notebooks_at_a_time_and_draws_what_they_share(tmp_path, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(notebooks, "draw_population", lambda *given: drawn.append(given[1]))
+    monkeypatch.setattr(notebooks, "workers_for", lambda *_: 9)
+    for name in ("01_one.ipynb", "02_other.ipynb"):
+        write_notebook(tmp_path / "notebooks", name, body=MEETING)
+    output = notebooks.run("smoke", root=tmp_path)
+    assert drawn == [tmp_path / "runs" / "smoke" / "synthme"]
+    one, other = (nbformat.read(output / name, 4) for name in ("01_one.ipynb", "02_other.ipynb"))
+    assert one.cells[-1].outputs[0].text != other.cells[-1].outputs[0].text  # their processes
+    printed = capsys.readouterr().out
+    assert "01_one.ipynb begins" in printed and "02_other.ipynb begins" in printed
+    assert "[2/2]" in printed and "about 0:00 min left" in printed
+
+
+def test_one_of_two_that_fails_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "draw_population", lambda *_: None)
+    monkeypatch.setattr(notebooks, "workers_for", lambda *_: 2)
+    write_notebook(tmp_path / "notebooks", "01_good.ipynb")
+    write_notebook(tmp_path / "notebooks", "02_bad.ipynb", body="raise KeyError('no such clip')")
+    with pytest.raises(NotebookError, match="02_bad.ipynb failed in cell .3.: KeyError"):
+        notebooks.run("standard", root=tmp_path)
+    assert (tmp_path / "runs" / "notebooks" / "standard" / "01_good.ipynb").is_file()
 
 
 def test_in_place_writes_a_clean_executed_notebook(tmp_path):
@@ -308,9 +352,8 @@ def test_the_time_left_goes_by_the_run_before(tmp_path, monkeypatch, capsys):
     def run(*seconds: float) -> list[str]:
         say = Clock(shares, file)
         for name, taken in zip(shares, seconds, strict=True):
-            say.start(name)
             now[0] += taken
-            say.finish()
+            say.finish(name, taken)
         lines = capsys.readouterr().out.splitlines()
         return [line.split("about ")[1] for line in lines if "about" in line]
 

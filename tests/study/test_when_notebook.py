@@ -1,6 +1,7 @@
 """Notebook 06 on a tiny study with an invented archive, and on a clip store of one's own."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -67,10 +68,11 @@ def write_study(folder: Path, name: str, archive: bool) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A run store of both tests: the example population is drawn once."""
-    return tmp_path_factory.mktemp("runs")
+@pytest.fixture
+def runs(tmp_path, synthme):
+    """A run store with the example population in it."""
+    shutil.copytree(synthme.folder, tmp_path / "runs" / "synthme")
+    return tmp_path / "runs"
 
 
 def run(folder: Path, runs: Path, **given) -> str:
