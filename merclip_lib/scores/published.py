@@ -146,12 +146,16 @@ def licensed_rows(published: pd.DataFrame, stores: Mapping[str, str], runs: Sequ
 
 
 def ledger(published: pd.DataFrame, rows: Sequence[dict]) -> pd.DataFrame:
-    """The ledger (columns COLUMNS): published figures and our rows by task, published first."""
+    """The ledger (columns COLUMNS): published figures and our rows by task, published first.
+
+    Runs that are given twice stand there once.
+    """
     published = published.assign(protocol="as published", note="")
-    table = pd.concat([published, pd.DataFrame(list(rows), columns=COLUMNS)], ignore_index=True)
+    ours = pd.DataFrame(list(rows), columns=COLUMNS).drop_duplicates()
+    table = pd.concat([published, ours], ignore_index=True)
     order = {name: k for k, name in enumerate(TASKS)}
     table = table.sort_values("task", key=lambda names: names.map(order), kind="stable")
-    return table[COLUMNS].reset_index(drop=True)
+    return table[COLUMNS].drop_duplicates(ignore_index=True)
 
 
 def ledger_of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:

@@ -21,7 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "archive": ["predictions_of", "read_blocks"],
         "tables": ["questions", "read_results", "write_tables"],
         "reference_lines": ["read_references"],
-        "own": ["Here", "own_trials", "train_here"],
+        "own": ["Here", "compare_levels", "levels_of", "own_trials", "train_here"],
         "answers": (
             "answer_controls answer_curves answer_development answer_differences answer_here "
             "answer_parts named references_in_words with_doubts with_full"

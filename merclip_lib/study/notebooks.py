@@ -213,6 +213,15 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
     raise NotebookError(f"{notebook.name} failed in {where}: {why} (partial output: {output})")
 
 
+def attempt(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> str:
+    """Run a notebook as `execute` does; returns what went wrong, or nothing."""
+    try:
+        execute(notebook, output, parameters)
+    except NotebookError as error:
+        return str(error)
+    return ""
+
+
 def write_clean(executed: Path, target: Path) -> None:
     """Write an executed notebook without papermill's metadata, injected cell and timings."""
     import nbformat

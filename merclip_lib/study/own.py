@@ -1,22 +1,35 @@
-"""Trainings of one's own beside the frozen ones, on a development population or on another set."""
+"""Trainings of one's own beside the frozen ones, on a development population or on a clip store.
+
+A study asks its questions of drawn populations, trains each of its entries and tests on fresh
+people. Of a clip store the same is asked with its own people held out, all of them in turn.
+"""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from merclip_lib.config import Config, config_from
+from merclip_lib.data.store import ClipStore
+from merclip_lib.data.tasks import task_named
 from merclip_lib.files import did_you_mean
+from merclip_lib.protocol.loso import cross_validate
+from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.runs.code import loaded_code
 from merclip_lib.runs.executors import run_jobs
 from merclip_lib.scores.metrics import read_predictions
+from merclip_lib.scores.verdicts import side_of_change
 from merclip_lib.study.answers import set_name
 from merclip_lib.study.blocks import Job, Workplace, draw, run_job
 from merclip_lib.study.design import Cell, Changes, Design, Entry, Trial, _trial
+from merclip_lib.study.sweeps import compared
 from merclip_lib.study.tables import changes_parts_alone, parts_of
 
 YOURS = "your entry"
+VERDICTS = {1: "helps", -1: "hurts", 0: "cannot tell"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,7 @@ class Here:
         preset: of the development population.
         start: of the design; empty takes neither its weights nor its epochs and learning rate.
         number: of the development population.
-        changes: fields of `Config` over those of every entry.
+        changes: fields of `Config` over those of the design, under what an entry changes itself.
         sizes: people, clips, test_people, test_clips instead of those of the preset.
     """
 
@@ -72,7 +85,7 @@ def own_trials(design: Design, names: Sequence[str], entry: Any, here: Here) -> 
         starts=design.starts | {"": [{}]},
         budgets={name: {"": {}, **budget} for name, budget in design.budgets.items()},
         entries={
-            name: replace(made, seeds="development", config=made.config | here.changes)
+            name: replace(made, seeds="development", config=here.changes | made.config)
             for name, made in entries.items()
         },
     )
@@ -97,3 +110,60 @@ def train_here(trials: Mapping[str, Trial], place: Workplace) -> dict[str, pd.Da
             draw(people, place.runs / "populations")
     list(run_jobs(run_job, todo, place.execution))
     return {name: read_predictions(job.file) for name, job in jobs.items()}
+
+
+def levels_of(design: Design, asked: Sequence[Any]) -> dict[tuple[str, str], Changes]:
+    """What is changed at each level of each factor, by (factor, level).
+
+    Args:
+        design: the design.
+        asked: its families, by name, or settings with their values, such as
+            {"mix_method": ["mixup", "cutmix"]}.
+
+    Raises:
+        ValueError: the design has no such family.
+    """
+    levels: dict[tuple[str, str], Changes] = {}
+    for family in asked:
+        if isinstance(family, Mapping):
+            levels |= {(key, str(v)): {key: v} for key, values in family.items() for v in values}
+        elif family in design.families:
+            for comparison in design.families[family].comparisons:
+                changes = design.entries[comparison.a].config
+                levels |= {(key, str(v)): changes for key, v in comparison.points.items()}
+        else:
+            known = did_you_mean(family, design.families)
+            raise ValueError(f"the design has no family {family!r}{known}")
+    return levels
+
+
+def compare_levels(
+    full: Config, levels: Mapping[tuple[str, str], Changes], store: ClipStore, runs_dir: str | Path
+) -> pd.DataFrame:
+    """By how much each level differs from the method, on held-out people of a clip store.
+
+    Trainings that the run store holds are not repeated.
+
+    Args:
+        full: the method.
+        levels: as `levels_of` gives them.
+        store: the clips.
+        runs_dir: the run store.
+
+    Returns:
+        A row per level: factor, level, part (none), uf1, the paired difference with its interval
+        [low, high], p_holm (all rows asked together) and verdict.
+
+    Raises:
+        ValueError: one of them cannot be trained on these clips; said before any is.
+    """
+    plans = {("full", ""): RunPlan(full, store)}
+    for level, changes in levels.items():
+        plans[level] = RunPlan(config_from(asdict(full) | changes), store)
+    tables = {at: [cross_validate(plan, runs_dir).predictions] for at, plan in plans.items()}
+    told = compared(tables, dict.fromkeys(tables, task_named(full.task).classes))[1:]
+    told[["factor", "level"]] = list(levels)
+    told = told.drop(columns=["low", "high"]).rename(columns={"from": "low", "to": "high"})
+    sides = map(side_of_change, told["difference"], told["p_holm"])
+    told = told.assign(part="", verdict=[VERDICTS[side] for side in sides])
+    return told["factor level part uf1 difference low high p_holm verdict".split()]

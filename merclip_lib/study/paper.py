@@ -21,7 +21,6 @@ from merclip_lib.study.checkout import root_with
 
 _TABLE = Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8")
 ARTEFACTS: dict[str, dict[str, Any]] = yaml.safe_load(_TABLE)
-PARTS = "06_ablations"  # trains four methods on a store of one's own: never started here
 MADE = "made"  # below the folder of a task: all that its notebooks write
 
 
@@ -40,7 +39,7 @@ def make_artefacts(
     Args:
         stores: folder of the clip store by task; empty for SynthME.
         out: takes a folder for each task.
-        names: of the artefacts, keys of ARTEFACTS; empty for all.
+        names: of the artefacts, keys of ARTEFACTS; empty for all that are made of such clips.
         settings: fields of the configuration over those of the recipe.
         root: folder of the copy of the repository; None: the one that is found.
 
@@ -60,12 +59,12 @@ def make_artefacts(
         if store or task not in SYNTHME:
             open_store(store)
     root, missing = Path(root or root_with("notebooks")), []
-    wanted = {name: ARTEFACTS[name] for name in names or ARTEFACTS}
     for task, store in stores.items():
-        folder = Path(out).resolve() / task
+        kind, folder = "store" if store else "synthme", Path(out).resolve() / task
+        of_kind = [name for name in ARTEFACTS if ARTEFACTS[name].get("made_of", kind) == kind]
+        wanted = {name: ARTEFACTS[name] for name in names or of_kind}
         given = {"task": task, "runs_dir": str(root / "runs"), "figures_dir": str(folder / MADE)}
-        if store:
-            given["store_dir"] = str(Path(store).resolve())
+        given |= _of_store(task, str(Path(store).resolve()), wanted) if store else {}
         stopped = {
             stem: _run(root / "notebooks" / f"{stem}.ipynb", given, options[task])
             for stem in sorted({artefact["notebook"] for artefact in wanted.values()})
@@ -84,24 +83,20 @@ def _recipe_values(task: str) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in left_out}
 
 
+def _of_store(task: str, folder: str, wanted: Mapping[str, Mapping]) -> dict[str, Any]:
+    """What notebooks are given about a clip store, and about what is asked of it."""
+    trained = [entry for artefact in wanted.values() for entry in artefact.get("trained", ())]
+    questions = {name: made["questions"] for name, made in wanted.items() if "questions" in made}
+    about = {"store_dir": folder, "stores": {task.rsplit("-", 1)[0]: folder}}
+    return {**about, "trained": trained, "questions": questions}
+
+
 def _run(notebook: Path, given: dict[str, Any], options: dict[str, Any]) -> str:
     """Run a notebook with what it takes of all this; says why there is nothing to collect."""
-    defaults, figures = notebooks.parameters_of(notebook), Path(given["figures_dir"])
-    if "store_dir" in given and "store_dir" not in defaults:
-        return f"{notebook.name} takes no store_dir"
+    defaults, output = notebooks.parameters_of(notebook), Path(given["figures_dir"]).parent
     offered = {**options, **given, "options": options, "overrides": options, "start": ""}
-    if "store_dir" in given:
-        offered["stores"] = {given["task"].rsplit("-", 1)[0]: given["store_dir"]}
     parameters = {key: offered[key] for key in defaults if key in offered}
-    output = figures.with_name(notebook.name)
-    if notebook.stem == PARTS and "store_dir" in given:
-        line = notebooks.papermill_command(notebook, output, parameters)
-        return "" if (figures / "own_parts.csv").is_file() else f"run it first: {line}"
-    try:
-        notebooks.execute(notebook, output, parameters)
-    except notebooks.NotebookError as error:
-        return str(error)
-    return ""
+    return notebooks.attempt(notebook, output / notebook.name, parameters)
 
 
 def _collect(name: str, artefact: Mapping[str, Any], folder: Path) -> list[str]:

@@ -108,11 +108,8 @@ def as_text(name: str, config: Config) -> str:
         lines += ["", "no settings here"]
         lines += [f"  {key:<18}{value}" for key, value in report["not_settings"].items()]
     base = "the library's defaults" if ours else "what most of the paper's recipes have"
-    lines += ["", f"differs from {base} in"]
-    for key, entry in report["differences"].items():
-        lines.append(f"  {key:<18}{entry['base']!s} -> {entry['here']!s}")
-    if not report["differences"]:
-        lines.append("  nothing")
+    differ = [f"  {key:<18}{a!s} -> {b!s}" for key, (a, b) in differences(name, config).items()]
+    lines += ["", f"differs from {base} in", *(differ or ["  nothing"])]
     lines += ["", f"stamp: {report['stamp'] or 'none, an honest protocol'}", ""]
     lines += ["run it with (capitals: fill in; paths start at notebooks/)", *report["commands"]]
     return "\n".join(lines)

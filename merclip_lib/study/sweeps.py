@@ -167,11 +167,7 @@ def plan_jobs(grid: Path, runs_dir: Path, selection: Selection, parallel_folds: 
 
 def run_job(job: Job) -> str:
     """Execute a notebook; returns what went wrong, or nothing."""
-    try:
-        notebooks.execute(job.notebook, job.output, job.parameters)
-    except notebooks.NotebookError as error:
-        return str(error)
-    return ""
+    return notebooks.attempt(job.notebook, job.output, job.parameters)
 
 
 def _is_done(job: Job, runs_dir: Path) -> bool:

@@ -7,8 +7,8 @@ import pytest
 import study_stand_in
 from study_stand_in import write_design
 
-from merclip_lib.study.design import read_study
-from merclip_lib.study.own import YOURS, Here, own_trials, train_here
+from merclip_lib.study.design import Comparison, Family, read_study
+from merclip_lib.study.own import YOURS, Here, levels_of, own_trials, train_here
 from merclip_lib.study.reference_lines import primary_trials, read_references, write_references
 
 HERE = Here(start="tiny")
@@ -36,6 +36,36 @@ def test_own_trainings_have_development_people_and_the_settings_of_the_design(de
     assert trials[YOURS].config.jitter == 0.3
     assert own_trials(design, [], "no_mix", HERE)["none"].config.epochs == 2
     assert own_trials(design, ["full"], None, Here(start=""))["LSFM"].config.epochs > 2
+
+
+def test_what_is_given_for_all_does_not_take_back_what_an_entry_changes(design):
+    recipe = {"mix": True, "jitter": 0.0, "epochs": 3}  # as a recipe says it: mix is on
+    here = dataclasses.replace(HERE, changes=recipe)
+    trials = own_trials(design, ["full", "no_mix"], {"jitter": 0.3}, here)
+    assert [trial.config.mix for trial in trials.values()] == [True, False, True]
+    assert [trial.config.jitter for trial in trials.values()] == [0.0, 0.0, 0.3]
+    assert {trial.config.epochs for trial in trials.values()} == {3}
+
+
+def test_levels_are_those_of_a_family_or_values_of_a_setting(design):
+    family = Family(
+        [
+            Comparison("a", "no_mix", "full", points={"mix": "off", "parts": 2}),
+            Comparison("b", "full", "full", points={"mix": "on"}),
+        ]
+    )
+    design = dataclasses.replace(design, families={"mixes": family})
+    found = levels_of(design, ["mixes", {"jitter": [0.0, 0.3]}])
+    off, on = (dict(design.entries[name].config) for name in ("no_mix", "full"))
+    assert found == {
+        ("mix", "off"): off,
+        ("parts", "2"): off,
+        ("mix", "on"): on,
+        ("jitter", "0.0"): {"jitter": 0.0},
+        ("jitter", "0.3"): {"jitter": 0.3},
+    }
+    with pytest.raises(ValueError, match="no family 'mixed'; did you mean 'mixes'"):
+        levels_of(design, ["mixed"])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ from merclip_lib.__main__ import main
 from merclip_lib.config import Config
 from merclip_lib.study import paper
 from merclip_lib.study.checkout import NOTEBOOKS
+from merclip_lib.study.design import read_study
+from merclip_lib.study.own import levels_of
 from merclip_lib.study.paper import ARTEFACTS, as_latex, make_artefacts
+from merclip_lib.study.tables import COLUMNS
 
 
 @pytest.mark.parametrize("name", ARTEFACTS)
@@ -25,27 +28,62 @@ def test_every_artefact_names_a_notebook_that_makes_it_by_a_library_call(name):
         assert function in code
     for figure in artefact.get("figures", ()):
         stem = figure.removesuffix("_before").removesuffix("_after")
-        assert f'"{stem}' in code
-    assert "table" not in artefact or f"{artefact['table']}.csv" in code
+        assert f'"{stem}' in code or "questions" in artefact
+    table = artefact.get("table", "")
+    assert table in COLUMNS or "questions" in artefact or not table or f"{table}.csv" in code
+
+
+@pytest.mark.parametrize("name", [name for name, made in ARTEFACTS.items() if "made_of" in made])
+def test_what_is_asked_of_a_store_stands_in_the_designs(name):
+    artefact, asked = ARTEFACTS[name], []
+    if "questions" in artefact:  # its files are named after it
+        assert artefact["figures"] == [artefact["table"]] == [name]
+        design = read_study(NOTEBOOKS / "exploratory.yaml").design
+        asked = levels_of(design, artefact["questions"])
+    elif "trained" in artefact:
+        asked = artefact["trained"]
+        assert set(asked) <= set(read_study(NOTEBOOKS / "design.yaml").design.entries)
+    assert (artefact["made_of"] == "store") == bool(asked)
+    assert not asked or f"({len(asked)} trainings)" in artefact["shows"]
 
 
 CELLS = {
     "07_tiny": (
         "options = {}\nepochs = 6\nflip_probability = 0.5",
-        "from pathlib import Path\nfolder = Path(figures_dir)\nfolder.mkdir(parents=True)\n"
+        "from pathlib import Path\nfolder = Path(figures_dir)\nfolder.mkdir(parents=True, exist_ok=True)\n"
         "(folder / 'map.pdf').write_bytes(b'a map')\n"
         "rows = f'name,value\\n{task},{epochs}\\nflip_{flip_probability},\\n"
         'depth,{options.get("drop_path")}\\n\'\n'
         "(folder / 'words.csv').write_text(rows)",
     ),
     "08_broken": ("", "raise KeyError('no such clip')"),
-    "06_ablations": ("overrides = {}", "raise AssertionError('never started')"),
+    "06_ablations": (
+        "overrides = {}\ntrained = ['full']\nquestions = {}",
+        "from pathlib import Path\nfolder = Path(figures_dir)\n"
+        "folder.mkdir(parents=True, exist_ok=True)\n"
+        "(folder / 'own_parts.csv').write_text('\\n'.join(['entry', *trained]))\n"
+        "for name, families in questions.items():\n"
+        "    (folder / f'{name}.csv').write_text('\\n'.join(['family', *families]))",
+    ),
 }
 TABLE = {
     "maps": {"shows": "Maps", "notebook": "07_tiny", "figures": ["map", "other"]},
     "words": {"shows": "Words & 100 %", "notebook": "07_tiny", "table": "words"},
     "traps": {"shows": "Traps", "notebook": "08_broken", "figures": ["traps"]},
-    "parts": {"shows": "Parts", "notebook": "06_ablations", "table": "own_parts"},
+    "parts": {
+        "shows": "Parts",
+        "notebook": "06_ablations",
+        "made_of": "store",
+        "trained": ["full", "none"],
+        "table": "own_parts",
+    },
+    "losses": {
+        "shows": "Losses",
+        "notebook": "06_ablations",
+        "made_of": "store",
+        "questions": ["loss_weights"],
+        "table": "losses",
+    },
 }
 
 
@@ -81,19 +119,22 @@ def test_a_task_has_its_recipe_and_what_is_missing_is_told(root, own_store):
     assert [line.split(": ", 1)[0] for line in missing] == [
         "samm-5, maps",
         "samm-5, traps",
-        "samm-5, parts",
     ]
     assert "made no other.pdf" in missing[0] and "no such clip" in missing[1]
-    assert "run it first: papermill" in missing[2] and f"store_dir: {store}" in missing[2]
+    assert pd.read_csv(folder / "parts.csv").entry.tolist() == ["full", "none"]
+    assert pd.read_csv(folder / "losses.csv").family.tolist() == ["loss_weights"]
 
 
-def test_parts_that_were_trained_on_a_store_are_collected_not_trained(root, own_store):
-    made = root / "paper" / "samm-5" / paper.MADE
-    made.mkdir(parents=True)
-    (made / "own_parts.csv").write_text("entry,uf1\nfull,0.6\n")
-    store = {"samm-5": str(own_store.folder)}
-    assert make_artefacts(store, root / "paper", ["parts"], root=root) == []
-    assert pd.read_csv(made.parent / "parts.csv").entry.tolist() == ["full"]
+def test_of_the_clips_of_a_store_nothing_more_is_asked_than_was_named(root, own_store):
+    store, made = {"samm-5": str(own_store.folder)}, root / "paper" / "samm-5"
+    assert make_artefacts(store, root / "paper", ["losses"], root=root) == []
+    assert not (made / "parts.csv").exists() and not (made / "07_tiny.ipynb").exists()
+    assert (made / paper.MADE / "own_parts.csv").read_text() == "entry"  # none was asked for
+
+
+def test_what_is_made_of_a_store_alone_is_not_missed_of_synthme(root):
+    missing = make_artefacts({"synthme-7": ""}, root / "paper", root=root)
+    assert [line.split(": ", 1)[0] for line in missing] == ["synthme-7, maps", "synthme-7, traps"]
 
 
 def test_bad_names_stop_before_anything_runs(root):

@@ -134,11 +134,21 @@ def test_a_whole_study_is_read_and_one_own_entry_stands_beside_it(tmp_path, runs
 
 
 def test_on_an_own_store_people_are_held_out_and_the_rest_is_synthme_s(own_store, tmp_path, runs):
-    write_study(tmp_path, "design", archive=False)
+    for name in ("exploratory", "design"):
+        write_study(tmp_path, name, archive=False)
     store = {"store_dir": str(own_store.folder), "task": "casme2-3", "trained": ["full", "no_mix"]}
-    text = run(tmp_path, runs, **store, overrides={"epochs": 1, "folds": 2, "frames": 4})
-    assert "is missing; nothing is scored before all are there" in text and "There is no" in text
+    store |= {"questions": {"mixes": ["mix alpha", {"mix_method": ["cutmix"]}]}}
+    recipe = {"epochs": 1, "folds": 2, "frames": 4, "mix": True, "mix_method": "local_static_face"}
+    text = run(tmp_path, runs, **store, overrides=recipe)
+    assert text.count("is missing; nothing is scored before all are there") == 2
     assert "People held out" in text and "* text + EIM: UF1" in text
     made = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert {"own_parts.pdf", "own_parts.csv"} <= made and "parts.csv" not in made
+    assert {"own_parts.pdf", "own_parts.csv", "mixes.pdf"} <= made and "parts.csv" not in made
     assert len(pd.read_csv(tmp_path / "figures" / "own_parts.csv")) == 2
+    levels = pd.read_csv(tmp_path / "figures" / "mixes.csv")
+    assert list(levels.factor) == ["alpha", "mix_method"] and list(levels.level) == [
+        "0.5",
+        "cutmix",
+    ]
+    assert (levels.difference[0], levels.verdict[0]) == (0, "cannot tell"), "the method has it, too"
+    assert levels.uf1.between(0, 1).all() and levels.p_holm.between(0, 1).all()
