@@ -50,7 +50,8 @@ def test_what_is_asked_of_a_store_stands_in_the_designs(name):
 CELLS = {
     "07_tiny": (
         "options = {}\nepochs = 6\nflip_probability = 0.5",
-        "from pathlib import Path\nfolder = Path(figures_dir)\nfolder.mkdir(parents=True, exist_ok=True)\n"
+        "from pathlib import Path\nfolder = Path(figures_dir)\n"
+        "folder.mkdir(parents=True, exist_ok=True)\n"
         "(folder / 'map.pdf').write_bytes(b'a map')\n"
         "rows = f'name,value\\n{task},{epochs}\\nflip_{flip_probability},\\n"
         'depth,{options.get("drop_path")}\\n\'\n'
