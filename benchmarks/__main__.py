@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> Ratios:
         ratios |= {what + ", beside a busy job" * beside: x for what, x in measured.items()}
     print(f"\n{processor()}; torch {torch.__version__}; load before it began {load:.1f}")
     for what, ratio in ratios.items():
-        print(f"{what:<78}{ratio:>8.2f}")
+        print(f"{ratio:>8.2f}  {what}")
     return ratios
 
 
