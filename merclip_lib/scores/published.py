@@ -151,8 +151,7 @@ def ledger(published: pd.DataFrame, rows: Sequence[dict]) -> pd.DataFrame:
     Runs that are given twice stand there once.
     """
     published = published.assign(protocol="as published", note="")
-    ours = pd.DataFrame(list(rows), columns=COLUMNS).drop_duplicates()
-    table = pd.concat([published, ours], ignore_index=True)
+    table = pd.concat([published, pd.DataFrame(list(rows), columns=COLUMNS)], ignore_index=True)
     order = {name: k for k, name in enumerate(TASKS)}
     table = table.sort_values("task", key=lambda names: names.map(order), kind="stable")
     return table[COLUMNS].drop_duplicates(ignore_index=True)
