@@ -1,13 +1,15 @@
 """Kills without end: `python -m benchmarks.kills --kills 200`.
 
-`prepare`, `synth`, `runs clean` (tests/killed.py) and a whole sweep of notebooks are killed at
-random moments and started again until each has been killed often enough; the sweep, whose notebooks
-start slowly, a tenth as often. Every time: what is there can be used, and the user's files are
-untouched; at the end: the results are those of an undisturbed run, to the byte. Any difference ends
-it with a traceback.
+`prepare`, `synth`, `runs clean` (tests/killed.py), a LOSO run and whole sweeps of notebooks, of
+which one draws its clips in processes of its own, are killed at random moments and started again
+until each has been killed often enough; the sweeps, whose notebooks start slowly, a tenth as often.
+Every time: what is there can be used, the user's files are untouched, and no process of what was
+killed goes on for long; at the end: the results are those of an undisturbed run, to the byte. Any
+difference ends it with a traceback.
 """
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -49,6 +51,14 @@ plan = RunPlan(config_from(study.given(globals())), open_store(store_dir))
 len(cross_validate(plan, runs_dir, Execution("serial")).predictions)"""
 
 
+DRAWING = """from merclip_lib.synthme.draw import draw_population
+from merclip_lib.synthme.populations import population
+
+few = population("casme2-like", 3, people=3, clips=60, size=64, frames=8)
+store_dir = draw_population(few, f"{runs_dir}/drawn", workers=2).folder
+"""
+
+
 def begin_sweep(folder: Path) -> None:
     """A grid of two tiny runs, its notebook, and their clips, which are the user's."""
     cell = nbformat.v4.new_code_cell
@@ -61,9 +71,26 @@ def begin_sweep(folder: Path) -> None:
     tiny_runs.make_store(folder / "users" / "stores" / "set")
 
 
+def begin_drawing_sweep(folder: Path) -> None:
+    """The same, but the clips are drawn by two processes of the notebook."""
+    begin_sweep(folder)
+    notebook = nbformat.read(folder / "users" / "tiny.ipynb", 4)
+    notebook.cells[1].source = DRAWING + notebook.cells[1].source
+    nbformat.write(notebook, folder / "users" / "tiny.ipynb")
+
+
 def run_sweep(folder: Path) -> None:
+    os.environ[MARK] = str(folder)  # kernels and what they start inherit it
     if failures := sweep(folder / "users" / "grid.yaml", folder / "runs"):
         raise ValueError(failures)
+
+
+def begin_loso(folder: Path) -> None:
+    tiny_runs.make_store(folder / "users" / "set")
+
+
+def run_loso(folder: Path) -> None:
+    tiny_runs.train(str(folder / "users" / "set"), str(folder / "runs"), [{}, {"seed": 1}])
 
 
 def predictions(folder: Path) -> dict[str, bytes]:
@@ -71,35 +98,45 @@ def predictions(folder: Path) -> dict[str, bytes]:
     return {name: text for name, text in killed.files(folder).items() if name.endswith(".csv")}
 
 
-def no_kernel_is_left(folder: Path) -> None:
-    """The kernel of a killed sweep ends by itself."""
+def nothing_goes_on(folder: Path) -> None:
+    """Kernels of a killed sweep, and what these started, end by themselves within seconds."""
+
+    def is_ours(process: psutil.Process) -> bool:
+        try:
+            return process.environ().get(MARK) == str(folder)
+        except psutil.Error:  # another user's, or ended meanwhile
+            return False
+
     for _ in range(100):
-        kernels = [p for p in psutil.process_iter(["cmdline"]) if str(folder) in str(p.info)]
-        if not kernels:
+        if not (left := [process for process in psutil.process_iter() if is_ours(process)]):
             return
         time.sleep(0.3)
-    raise AssertionError(kernels)
-
-
-def kill_sweeps(place: Path, kills: int) -> int:
-    works = {"sweep": killed.Work(begin_sweep, run_sweep, no_kernel_is_left, "runs", "users")}
-    return killed.kill("sweep", place, kills, works=works, results=predictions)
+    raise AssertionError(left)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills")
     parser.add_argument("--kills", type=int, default=200, help="of all works together")
+    parser.add_argument("--only", nargs="+", default=list(WORKS), choices=list(WORKS))
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     place = Path(tempfile.mkdtemp())
-    each = -(-given.kills // len(killed.WORKS))
-    for name in killed.WORKS:
-        began = time.monotonic()
-        count = killed.kill(name, place / name, each, given.seed)
-        print(f"{name:<12}{count:>5} kills, {time.monotonic() - began:.0f} s: alike", flush=True)
-    began, count = time.monotonic(), kill_sweeps(place / "sweep", max(1, given.kills // 10))
-    print(f"{'sweep':<12}{count:>5} kills, {time.monotonic() - began:.0f} s: alike", flush=True)
+    for name in given.only:
+        began, is_sweep = time.monotonic(), "sweep" in name
+        results = predictions if is_sweep or name == "LOSO" else killed.shown
+        most = max(1, -(-given.kills // (40 if is_sweep else 4)))
+        count = killed.kill(name, place / name, most, given.seed, WORKS, results)
+        print(f"{name:<14}{count:>5} kills, {time.monotonic() - began:.0f} s: alike", flush=True)
     shutil.rmtree(place)
+
+
+MARK = "MERCLIP_KILLED"  # a variable of the environment, by which processes are known
+WORKS = {
+    **killed.WORKS,
+    "LOSO": killed.Work(begin_loso, run_loso, lambda folder: None, "runs", "users"),
+    "sweep": killed.Work(begin_sweep, run_sweep, nothing_goes_on, "runs", "users"),
+    "drawing sweep": killed.Work(begin_drawing_sweep, run_sweep, nothing_goes_on, "runs", "users"),
+}
 
 
 if __name__ == "__main__":

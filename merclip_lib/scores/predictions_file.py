@@ -10,12 +10,14 @@ import csv
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from merclip_lib.data.table import person_key
 from merclip_lib.scores import metrics
 from merclip_lib.scores.bootstrap import Estimate, Resampling, mean_and_interval
 from merclip_lib.scores.metrics import COLUMNS, METRICS, person_of
@@ -23,9 +25,11 @@ from merclip_lib.scores.warnings import VisibleTrap, clip_of, database_of, find_
 
 NAMES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
 OF_LABELS = "the labels found in the file"
-MISSING = {"nan", "null", "na", "n/a", "<na>", "nat"}  # how programs write an empty cell
+# How programs and people write an empty cell.
+MISSING = {"nan", "null", "na", "n/a", "#n/a", "<na>", "nat", "-", "/", "?"}
 # Beyond these, memory and time would run away.
-MOST_ROWS, MOST_CLASSES, MOST_PEOPLE = 15_000, 30, 1_500
+MOST_ROWS, MOST_CLASSES = 15_000, 30
+MOST = {"subject": 1_500, "database": 30}
 
 
 @dataclass(frozen=True)
@@ -119,17 +123,17 @@ def read_file(path: str | Path) -> pd.DataFrame:
                 f"{path}, row {number}: {name} {table[name][number]!r} is no probability in [0, 1]"
             )
         table[name] = numbers
+    where, people = str(path), table["subject"].map(lambda name: person_key(_plain(name)))
     if "database" in table:
-        _refuse_two_spellings(table["database"], table["database"].map(database_of), str(path))
-        databases = table["database"] + "/"
-    else:
-        databases = ""
-    _refuse_two_spellings(table["subject"], databases + table["subject"].map(_plain), str(path))
-    if (people := person_of(table).nunique()) > MOST_PEOPLE:
-        raise ValueError(
-            f"{path}: {people:,} people, such as {table['subject'].iloc[0]!r}; at most "
-            f"{MOST_PEOPLE:,} are scored. Is `subject` a column of something else?"
-        )
+        _refuse_two_spellings(table["database"], table["database"].map(database_of), where)
+        people = table["database"] + "/" + people
+    _refuse_two_spellings(table["subject"], people, where)
+    for name, values in (("subject", people), ("database", table.get("database", people[:1]))):
+        if (count := values.nunique()) > MOST[name]:
+            raise ValueError(
+                f"{path}: {count:,} different cells under `{name}`, such as {values.iloc[0]!r}; at "
+                f"most {MOST[name]:,} are scored. Is it a column of something else?"
+            )
     truths = table.groupby(clip_of(table))["truth"].transform("nunique")
     for number in table.index[truths > 1]:
         raise ValueError(
@@ -141,7 +145,8 @@ def read_file(path: str | Path) -> pd.DataFrame:
 
 def _plain(name: str) -> str:
     """What a name has in common with its other spellings: 01 and 1, others and Other, 1.0 and 1."""
-    plain = re.sub(r"[\W_]+", " ", re.sub(r"(?<=\d)\.0+$", "", name.strip().casefold())).strip()
+    plain = unicodedata.normalize("NFKC", name).casefold().strip()
+    plain = re.sub(r"[\W_]+", " ", re.sub(r"(?<=\d)\.0+$", "", plain)).strip()
     return re.sub(r"(?<!\d)0+(?=\d)", "", plain).removesuffix("s") or name
 
 

@@ -10,7 +10,7 @@ import yaml
 from merclip_lib.study.checkout import MARK
 
 GRID_BYTES = 10**6
-NAME = re.compile(r"\w[\w+.-]{0,99}")  # of an entry
+NAME = re.compile(r"\w[\w+.-]{0,49}")  # of an entry; with seed and ending at most 255 bytes
 GIVEN = {  # parameters that a grid cannot set
     "seed": "write `seeds:`",
     "runs_dir": "use --runs-dir",
@@ -46,7 +46,7 @@ def read_grid(grid: str | Path) -> dict[str, Any]:
         _check_kind(name, str, f"{where}: name", "a text; quote it where YAML reads it otherwise")
         if not NAME.fullmatch(name):
             raise ValueError(
-                f"{where}: the name {name[:80]!r} becomes that of a file; use up to 100 letters, "
+                f"{where}: the name {name[:80]!r} becomes that of a file; use up to 50 letters, "
                 "digits, _, + and -"
             )
         if before := names.get(name.casefold()):
@@ -77,16 +77,28 @@ def _read_yaml(grid: str | Path) -> Any:
 
 
 class UniqueKeys(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML takes the last without a word."""
+    """Refuses what YAML would take without a word: a key given twice, and numbers such as 1:30."""
 
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key!r} is given twice", problem_mark=node.start_mark
-                )
-        return super().construct_mapping(node, deep)
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        keys = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if keys.count(key.value) > 1:
+                _refuse(f"the key {key.value!r} is given twice", key)
+        return node
+
+    def construct_number(self, node):
+        if re.match(r"[-+]?0[0-9_]|.*:", node.value):
+            number = self.construct_yaml_int(node)
+            _refuse(f"{node.value} would be read as {number}; write that, or quote it", node)
+        return self.construct_yaml_int(node)
+
+
+UniqueKeys.add_constructor("tag:yaml.org,2002:int", UniqueKeys.construct_number)
+
+
+def _refuse(problem: str, node: yaml.Node) -> None:
+    raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
 def check_seeds(seeds: Any, where: str) -> None:

@@ -239,7 +239,7 @@ def test_ids_stay_text_and_a_byte_order_mark_is_no_column(tmp_path):
             "row 2: 'b' is no class of the task",
         ),
         (GOOD + "k3,1,a,a\n", "row 4: subject '1' is '01' in a row before"),
-        (GOOD + "k3,S 1,a,a\nk4,s_01,a,a\n", "row 5: subject 's_01' is 'S 1' in a row before"),
+        (GOOD + "k3,S 3,a,a\nk4,s_03,a,a\n", "row 5: subject 's_03' is 'S 3' in a row before"),
         (GOOD.replace("a", "nan").replace("nan,", "a,", 1), "row 2: prediction is empty or no val"),
         (GOOD.replace(",a\n", ",NA\n"), "row 2: prediction is empty or no value"),
         (GOOD.replace("02", "<NA>"), "row 3: subject is empty or no value"),
@@ -283,7 +283,7 @@ def test_blanks_around_headings_and_names_of_many_people_are_no_fault(tmp_path):
     spaced = GOOD.replace(",", " , ", 3)
     (tmp_path / "p.csv").write_text(spaced)
     assert list(read_file(tmp_path / "p.csv")) == ["clip_id", "subject", "truth", "prediction"]
-    many = "".join(f"c{k},{name},a,a\n" for k, name in enumerate(["1", "10", "100", "s1", "1a"]))
+    many = "".join(f"c{k},{name},a,a\n" for k, name in enumerate(["1", "10", "100", "s11", "1a"]))
     (tmp_path / "p.csv").write_text(GOOD[: GOOD.index("k1")] + many)
     assert len(read_file(tmp_path / "p.csv")) == 5
 
@@ -317,7 +317,7 @@ def test_clip_names_as_classes_and_a_file_without_end_are_refused(tmp_path):
     with pytest.raises(ValueError, match="p.csv: more than 15,000 rows"):
         predictions_file.score_file(path)
     path.write_text(GOOD + "".join(f"k{k},p{k},a,a\n" for k in range(3000)))
-    with pytest.raises(ValueError, match="p.csv: 3,00. people, such as .* column of something"):
+    with pytest.raises(ValueError, match="p.csv: 3,00. different .*`subject`.* column of some"):
         predictions_file.score_file(path)
 
 
@@ -326,3 +326,30 @@ def test_the_table_of_a_run_that_is_no_table_is_named(tmp_path):
         (tmp_path / "predictions.csv").write_bytes(content)
         with pytest.raises(ValueError, match="predictions.csv: "):
             metrics.read_predictions(tmp_path / "predictions.csv")
+
+
+@pytest.mark.parametrize("spelling", ["sub01", "s1", "S01", "\uff11", "01", "1.0", "spNO.1"])
+def test_a_person_in_two_spellings_is_refused(tmp_path, spelling):
+    path = tmp_path / "p.csv"
+    path.write_text(f"clip_id,subject,truth,prediction\na,1,x,x\nb,{spelling},y,y\nc,2,x,y\n")
+    with pytest.raises(ValueError, match="p.csv, row 3: subject .* is '1' in a row before"):
+        predictions_file.score_file(path)
+
+
+@pytest.mark.parametrize("label", ["-", "?", "/", "#N/A", "NaN"])
+def test_an_empty_label_is_no_class_whatever_stands_for_it(tmp_path, label):
+    path = tmp_path / "p.csv"
+    path.write_text(f"clip_id,subject,truth,prediction\na,1,{label},x\nb,2,x,x\n")
+    with pytest.raises(ValueError, match="p.csv, row 2: truth is empty or no value"):
+        predictions_file.score_file(path)
+
+
+def test_full_width_labels_are_another_spelling_and_clips_are_no_databases(tmp_path):
+    path, header = tmp_path / "p.csv", "clip_id,subject,truth,prediction"
+    path.write_text(f"{header}\na,1,\uff46ear,fear\nb,2,fear,fear\n")
+    with pytest.raises(ValueError, match="'fear' is written in two ways"):
+        predictions_file.score_file(path)
+    rows = "".join(f"c{k},{k},x,x,clip{k}\n" for k in range(40))
+    path.write_text(f"{header},database\n{rows}")
+    with pytest.raises(ValueError, match="40 different cells under `database`.* at most 30"):
+        predictions_file.score_file(path)

@@ -38,6 +38,14 @@ def test_what_may_be_left_out_is_filled_in(folder):
     assert [plan(folder, text)[0].name for text in both] == ["a-seed3", "a-seed3"]
 
 
+def test_an_entry_may_take_over_the_parameters_of_another(folder):
+    text = GOOD.replace("- {name: a}", "- name: a\n  parameters: &a {epochs: 2, lr: 0.1}\n")
+    text += "- {name: b, parameters: &b {<<: *a, lr: 0.2}}\n- {name: c, parameters: {<<: *b}}\n"
+    configs = [job.config for job in plan(folder, text)]
+    assert [config.epochs for config in configs] == [2, 2, 2]
+    assert [config.lr for config in configs] == [0.1, 0.2, 0.2]
+
+
 @pytest.mark.parametrize(
     "old, new, message",
     [
@@ -54,6 +62,9 @@ def test_what_may_be_left_out_is_filled_in(folder):
         ("[3]", "[]", r"seeds is \[\]"),
         ("[3]", "[-1]", r"seeds is \[-1\]"),
         ("[3]", "[yes]", r"seeds is \[True\]"),
+        ("[3]", "[010]", "010 would be read as 8; write that"),
+        ("base: {folds: 2}", "base: {folds: 1:30}", "1:30 would be read as 90"),
+        ("- {name: a}", f"- {{name: {'图' * 51}}}", "use up to 50 letters"),
         ("[3]", "[1, 2, 1]", r"\[1, 2, 1\] has a number twice"),
         ("- {name: a}", "", "entries: None must be a list"),
         ("\n- {name: a}", " []", r"entries: \[\] must be a list"),
