@@ -48,11 +48,12 @@ def _manifest(given: Namespace) -> None:
     from merclip_lib.data.table import TABLE, write_table
     from merclip_lib.files import output_place, write_text
 
-    place = output_place(given.out, TABLE, given.annotations, given.data_root, given.force)
+    file, known = given.out.with_name(f"{given.dataset}.release.yaml"), given.dataset in RELEASES
+    inputs = [*given.annotations, file]
+    place = output_place(given.out, TABLE, inputs, given.data_root, given.force)
     columns = pairs(given.columns, "--columns", "FIELD=HEADING, such as emotion=Label")
     emotions = pairs(given.emotions, "--emotions", "YOURS=OURS, such as joy=happiness")
     own = {"fps": given.fps, "pictures": given.pictures, "emotions": emotions}
-    file, known = given.out.with_name(f"{given.dataset}.release.yaml"), given.dataset in RELEASES
     if known and any(own.values()):
         raise ValueError("--fps, --pictures and --emotions are for a set of your own")
     if not known:
@@ -70,7 +71,8 @@ def _manifest(given: Namespace) -> None:
     write_table(reading.table, place)
     written = f"{len(reading.table)} clips in {given.out}"
     if not known:
-        write_text(file, yaml.safe_dump(own, sort_keys=False, allow_unicode=True))
+        if not file.is_file() or own != own_release.own_values(file, {}):  # notes in it stay
+            write_text(file, yaml.safe_dump(own, sort_keys=False, allow_unicode=True))
         written += f"; what you named is in {file} and found again there"
     _print_report(given, report, written)
 
@@ -146,10 +148,7 @@ def _synth(given: Namespace) -> None:
 
 
 def _move(given: Namespace, out: Path) -> None:
-    try:
-        from merclip_lib.look.photo import Moved, write_moved
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{error.name} is not installed: pip install 'merclip[look]'") from None
+    from merclip_lib.look.photo import Moved, write_moved
 
     frames = write_moved(given.face, out, Moved(given.units, given.intensity))
     print(f"{given.face.name} shows {given.units}: {len(frames)} frames, GIF and table in {out}")

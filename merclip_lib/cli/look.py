@@ -9,18 +9,16 @@ from merclip_lib.cli.options import Commands
 
 
 def _look(given: Namespace) -> int:
-    try:
-        from merclip_lib.look.page import LookSettings, interval_table, look, summary, write_page
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{error.name} is not installed: pip install 'merclip[look]'") from None
+    from merclip_lib.look.page import LookSettings, interval_table, look, summary, write_page
     from merclip_lib.study.checkout import default_runs
 
     if not (given.fps > 0 and given.factor > 0):
         raise ValueError("--fps and --factor must be above 0")
     read = not given.no_network
     settings = LookSettings(given.align, given.factor, given.fps, read, given.run)
-    seen = look(given.source, settings)
-    page = write_page(seen, given.out or default_runs() / "look", settings)
+    folder = given.out or default_runs() / "look"
+    seen = look(given.source, settings, folder)
+    page = write_page(seen, folder, settings)
     for note in seen.aligned.notes:
         print(f"note: {note}")
     print(summary(seen))

@@ -29,18 +29,15 @@ EXTRAS = {
 
 
 def _demo(given: Namespace) -> None:
-    try:
-        from merclip_lib.look.page import LookSettings, look, write_gif, write_page
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{error.name} is not installed: pip install 'merclip[look]'") from None
+    from merclip_lib.look.page import LookSettings, look, write_gif, write_page
     from merclip_lib.study.checkout import default_runs
 
-    settings = LookSettings()
-    seen = look(f"synthme:{given.clip}", settings)
+    settings, folder = LookSettings(), given.out or default_runs() / "demo"
+    seen = look(f"synthme:{given.clip}", settings, folder)
     if given.gif:
         write_gif(seen, given.gif, GIF_HEIGHT)
     _print(_told(seen))
-    page = write_page(seen, given.out or default_runs() / "demo", settings)
+    page = write_page(seen, folder, settings)
     page = page.relative_to(Path.cwd()) if page.is_relative_to(Path.cwd()) else page
     _print({"page": str(page), "moving picture": str(page.with_suffix(".gif"))})
 

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from merclip_lib import figures
-from merclip_lib.files import replacing, write_text
+from merclip_lib.files import Kind, output_place, replacing, write_text
 from merclip_lib.look.face import Aligned, align_footage, show_marks
 from merclip_lib.look.flow import REGIONS, Motion, measure
 from merclip_lib.look.magnification import edge_fade, magnify, shown_frames
@@ -23,6 +23,7 @@ from merclip_lib.runs.executors import in_one_thread
 
 SLOW = 12  # frames per second of the animations
 TEMPLATE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+PAGE = Kind(("<!doctype html>", ".summary {"))
 DRAWN_ONLY = "THESE WEIGHTS HAVE SEEN DRAWN FACES ONLY"
 
 
@@ -70,18 +71,21 @@ class Look:
     stamp: str
 
 
-def look(source: str, settings: LookSettings | None = None) -> Look:
+def look(source: str, settings: LookSettings | None = None, folder: Path | None = None) -> Look:
     """Look at a clip.
 
     Args:
         source: a video, a folder of pictures, STORE:CLIP or synthme:PERSON/CLIP.
         settings: how.
+        folder: where its page will go; what may not be replaced there is said at once.
 
     Raises:
-        ValueError: there is no such clip, no face in it, or no such network.
+        ValueError: there is no such clip, no face in it, or no such network; or as `page_place`.
     """
     settings = settings or LookSettings()
     footage = open_footage(source, settings.fps)
+    if folder:
+        page_place(folder, footage)
     network = load_network(settings.run) if settings.network else None
     aligned = align_footage(footage, settings.align)
     motion = measure(aligned)
@@ -98,6 +102,19 @@ def look(source: str, settings: LookSettings | None = None) -> Look:
     return Look(footage, aligned, motion, intervals, magnified, plain, reading, stamp.strip("; "))
 
 
+def page_place(folder: Path, footage: Footage) -> Path:
+    """Where the page of a clip goes; its GIF and its MP4 lie beside it under the same name.
+
+    Raises:
+        ValueError: one of them would replace what is looked at, or another file of the user's.
+    """
+    inputs, place = [footage.source] if footage.source else [], folder / f"{footage.name}.html"
+    page = output_place(place, PAGE, inputs)
+    for path in (place.with_suffix(".gif"), place.with_suffix(".mp4")):
+        output_place(path, Kind() if page.exists() else PAGE, inputs)
+    return place
+
+
 def write_page(seen: Look, folder: Path, settings: LookSettings) -> Path:
     """Write page, GIF and MP4 of a clip.
 
@@ -105,11 +122,10 @@ def write_page(seen: Look, folder: Path, settings: LookSettings) -> Path:
         The page.
 
     Raises:
-        ValueError: the folder cannot be written.
+        ValueError: as `page_place`, or the folder cannot be written.
     """
-    page = folder / f"{seen.footage.name}.html"
-    moving = write_gif(seen, page.with_suffix(".gif"))
-    write_video(page.with_suffix(".mp4"), seen.magnified, SLOW)
+    page = page_place(folder, seen.footage)
+    moving = figures.gif(seen.magnified, 1000 // SLOW)
     aligned, motion = seen.aligned, seen.motion
     marks = "no" if aligned.marks is None else len(aligned.marks)
     facts = [f"{len(aligned.frames)} frames, {aligned.fps:.3g} per second; {marks} landmarks"]
@@ -127,7 +143,10 @@ def write_page(seen: Look, folder: Path, settings: LookSettings) -> Path:
         "facts": "; ".join(facts),
         "truth": _truth(seen.footage),
     }
-    write_text(page, TEMPLATE.substitute(parts))
+    write_text(page, TEMPLATE.substitute(parts))  # first: it marks the others as ours
+    with replacing(page.with_suffix(".gif")) as temporary:
+        temporary.write_bytes(moving)
+    write_video(page.with_suffix(".mp4"), seen.magnified, SLOW)
     return page
 
 

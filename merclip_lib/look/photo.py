@@ -18,7 +18,7 @@ from merclip_lib.data.frames import align
 from merclip_lib.data.frames.decode import read_picture
 from merclip_lib.data.table import COLUMNS, write_table
 from merclip_lib.figures import gif
-from merclip_lib.files import Kind, replacing_folder
+from merclip_lib.files import Kind, output_place, replacing_folder
 from merclip_lib.look.face import MARGIN
 from merclip_lib.look.video import write_video
 from merclip_lib.synthme.action_units import SIDED, UNITS
@@ -174,6 +174,7 @@ def write_moved(photo: Path, out: Path, moved: Moved, seed: int = 0) -> np.ndarr
     """
     if not photo.is_file():
         raise ValueError(f"{photo}: no such file; name a photograph of a face")
+    output_place(out, MOVED, [photo])
     frames = move_photo(photo_face(read_picture(photo), moved.size, photo.name), moved, seed)
     apex, units, name = moved.frames // 2 + 1, moved.units, photo.stem
     row = (f"photo/{name}", "photo", name, units, 1, apex, moved.frames, FPS, units, "", "frames")

@@ -41,6 +41,7 @@ class Footage:
         people: who is seen, as "dataset/subject"; "" where that is not known.
         truth: what is known of a clip: action_units, emotion, and onset, apex, offset in seconds.
         notes: choices that were made; more come while frames are read.
+        source: the video or folder that is read; None for a clip of a store.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Footage:
     people: str = ""
     truth: dict = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    source: Path | None = None
 
 
 def open_footage(source: str, fps: float = 30.0) -> Footage:
@@ -73,7 +75,7 @@ def open_footage(source: str, fps: float = 30.0) -> Footage:
         return _stored(Path(store or source), clip if store else "")
     else:
         raise ValueError(f"{source}: no such video or folder; STORE:CLIP, synthme:p001/c01 do too")
-    return Footage(path.stem, _limited(frames, notes), notes=notes)
+    return Footage(path.stem, _limited(frames, notes), notes=notes, source=path)
 
 
 def _pictures(path: Path, fps: float, notes: list[str]) -> Frames:

@@ -60,14 +60,15 @@ def _row(folder: Path) -> dict:
         "seconds": sum(store.seconds_of(folder / fold) for fold in done),
         "differs": differs(config),
     }
-    if pooled := _pooled(folder, config.task):
-        row["uf1"] = pooled.uf1
-    return row
+    pooled = _pooled(folder, config.task)
+    return row | ({"uf1": pooled.uf1} if pooled else {})
 
 
 def _pooled(folder: Path, task: str) -> Score | None:
-    """The figures of a finished run."""
+    """The figures of a finished run; ValueError where its tables are damaged or lost rows."""
     path = folder / "predictions.csv"
+    if path.is_file() and (why := store.damage(folder, whole=True)):
+        raise ValueError(f"{folder}: {why}; start the run again, finished folds stay")
     return score(read_predictions(path), task_named(task).classes) if path.is_file() else None
 
 
@@ -117,8 +118,7 @@ def run_text(folder: Path) -> str:
     """Configuration, environment and folds of a run, for the terminal."""
     record = store.read_record(folder)
     lines = [f"run {folder.name} on {record['data']['name']} ({record['data']['hash']})"]
-    if record.get("stamp"):
-        lines.append(f"NOTE: {record['stamp']}")
+    lines += [f"NOTE: {stamp}" for stamp in [record.get("stamp")] if stamp]
     if loading := record.get("loading"):
         counts = [f"{count} {what}" for what, count in loading.items() if type(count) is int]
         lines.append(f"weights {loading['source']}: {', '.join(counts)}")
@@ -130,7 +130,7 @@ def run_text(folder: Path) -> str:
     lines += dict.fromkeys(_environment(path) for path in places if path.is_file())
     folds = [_fold_row(folder, fold) for fold in record["folds"]]
     lines.append(pd.DataFrame(folds).to_string(index=False))
-    if pooled := _pooled(folder, record["config"]["task"]):
+    if pooled := _pooled(folder, config_from(record["config"]).task):
         lines.append(f"UF1 {pooled.uf1:.4f}, UAR {pooled.uar:.4f}, accuracy {pooled.accuracy:.4f}")
     return "\n".join(lines)
 

@@ -70,14 +70,8 @@ def read_run(folder: str | Path) -> Run:
         if why := damage(folder, whole=True):
             raise ValueError(why)
         seconds = sum(seconds_of(folder / fold) for fold in record["folds"])
-        return Run(
-            folder.name,
-            folder,
-            config_from(record["config"]),
-            read_predictions(folder / "predictions.csv"),
-            pd.read_csv(folder / "history.csv"),
-            seconds,
-        )
+        tables = read_predictions(folder / "predictions.csv"), pd.read_csv(folder / "history.csv")
+        return Run(folder.name, folder, config_from(record["config"]), *tables, seconds)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{folder}: damaged ({error}); see `merclip runs clean`, then start the run again"
@@ -92,13 +86,13 @@ def read_runs(runs_dir: str | Path) -> list[Run]:
 def read_json(path: Path, kind: type | tuple[type, ...]) -> Any:
     """A value of the kind that a file of the run store should hold; ValueError with its name."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise OSError("not there, or no file")
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read ({error})") from None
     if not isinstance(value, kind):
-        raise ValueError(
-            f"{path} holds {str(value)[:40]!r}, which is nothing that was written there"
-        )
+        raise ValueError(f"{path} holds {str(value)[:40]!r}, which was not written there")
     return value
 
 
@@ -116,9 +110,12 @@ def read_record(folder: Path) -> dict:
     try:
         record = read_json(folder / "run.json", dict)
         config_from(record["config"])
-        if not isinstance(record["folds"], list) or not {"name", "hash"} <= {*record["data"]}:
-            raise ValueError("folds or data are not what was written there")
-        return {**record, "folds": [str(name) for name in record["folds"]]}
+        folds, data = [str(name) for name in record["folds"]], {*record["data"]}
+        sound = isinstance(record["folds"], list) and isinstance(record.get("loading"), dict | None)
+        inside = all(name[:1] != "." and Path(name).name == name for name in folds)
+        if not (sound and inside and {"name", "hash"} <= data):
+            raise ValueError("folds, data or loading are not what was written there")
+        return {**record, "folds": folds}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{folder / 'run.json'}: cannot be read ({error}); start the run again and it is "

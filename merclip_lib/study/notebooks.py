@@ -111,13 +111,10 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
     """Names and default values in the cell tagged `parameters` of a notebook.
 
     Raises:
-        ValueError: when there is no such notebook or cell, a default is not a plain literal, or
-            papermill is not installed.
+        ValueError: when there is no such notebook or cell, or a default is not a plain literal.
     """
-    try:
-        import papermill
-    except ModuleNotFoundError:
-        raise ValueError("papermill is not installed: pip install 'merclip[notebooks]'") from None
+    import papermill
+
     name = Path(notebook).name
     if not Path(notebook).is_file():
         raise ValueError(f"no notebook {notebook}")

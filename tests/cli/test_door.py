@@ -71,7 +71,7 @@ def code_and_line(monkeypatch, capsys):
         (np._core._exceptions._ArrayMemoryError((9,), np.dtype("f8")), "not enough memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), "not enough memory"),
         (RecursionError("depth"), "nested too deeply"),
-        (ModuleNotFoundError("No module named 'ray'"), "No module named 'ray'"),
+        (ModuleNotFoundError("No module named 'ray'"), "pip install .*No module named 'ray'"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), "not text in UTF-8"),
         (ValueError("two\nlines\n  become one"), "two lines become one"),
     ],

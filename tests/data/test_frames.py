@@ -206,6 +206,14 @@ def test_what_is_read_once_is_not_read_again(data, tmp_path, monkeypatch):
     assert {path.parent.name for path in read} <= {"b"}
 
 
+def test_clips_that_wait_for_a_store_of_a_longer_name_stay(data, tmp_path):
+    root, table = data
+    for name in (".store.b.0123456789ab.clips", ".store.0123456789ab.clips"):
+        (tmp_path / name).mkdir()
+    prepare.prepare(table, root, tmp_path / "store", SMALL, workers=1, skip_bad=True)
+    assert left_over(tmp_path) == [".store.b.0123456789ab.clips"]
+
+
 def test_a_killed_run_goes_on(data, tmp_path):
     """The process is killed after its first clip; the next run reads the other one alone."""
     root, table = data

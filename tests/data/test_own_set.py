@@ -162,3 +162,16 @@ def test_tasks_on_any_set(tmp_path, name):
     assert set(chosen["label"]) == set(task_named(name).classes)
     left = set(own["emotion"]) - set(chosen["emotion"])
     assert left == ({"others"} if name == "any-3" else set())
+
+
+def test_notes_in_the_release_file_stay_and_the_table_does_not_take_its_place(own, capsys):
+    assert manifest(own, *FIRST) == 0
+    release = own / "mine.release.yaml"
+    release.write_text("# coded by two people\n" + release.read_text(encoding="utf-8"))
+    before = release.read_bytes()
+    assert manifest(own) == 0 and manifest(own, "--fps", "100") == 0
+    assert release.read_bytes() == before
+    release.unlink()
+    files = ["--annotations", str(own / "coding.csv"), "--out", str(release)]
+    assert main(["manifest", "mine", *files, *FIRST]) == 2
+    assert "is or holds the input" in capsys.readouterr().err and not release.exists()

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from merclip_lib import figures
 from merclip_lib.__main__ import main
 from merclip_lib.data.store import open_store
 from merclip_lib.look import network, page, photo
 from merclip_lib.look.explorer import Explorer
 from merclip_lib.look.reading import Reader
-from merclip_lib.look.video import write_video
+from merclip_lib.look.video import Footage, write_video
 from merclip_lib.synthme.populations import EXAMPLE
 
 astronaut = pytest.importorskip("skimage.data").astronaut
@@ -91,6 +92,39 @@ def test_look_without_a_network(tmp_path):
     assert "No network was asked" in text and page.DRAWN_ONLY not in text
 
 
+@pytest.mark.parametrize("name", ["me.mp4", "me.gif"])
+def test_what_is_looked_at_is_never_replaced(tmp_path, capsys, name):
+    frames = np.zeros((4, 32, 32, 3), np.uint8)
+    (tmp_path / "me.gif").write_bytes(figures.gif(frames, 60))
+    write_video(tmp_path / "me.mp4", frames, 30)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for out in (tmp_path, tmp_path / ".." / tmp_path.name):
+        assert main(["look", str(tmp_path / name), "--out", str(out)]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and f"{name}: " in said
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_page_replaces_files_of_ours_alone(tmp_path):
+    footage = Footage("me", iter(()), source=tmp_path / "videos" / "me.mp4")
+    (tmp_path / "me.gif").write_text("mine")
+    with pytest.raises(ValueError, match="me.gif: holds something else, which stays"):
+        page.page_place(tmp_path, footage)
+    (tmp_path / "me.html").write_text("mine")
+    with pytest.raises(ValueError, match="me.html: holds something else, which stays"):
+        page.page_place(tmp_path, footage)
+    (tmp_path / "me.html").write_text(page.TEMPLATE.template)  # with it the GIF is ours
+    assert page.page_place(tmp_path, footage) == tmp_path / "me.html"
+
+
+def test_a_photograph_in_the_folder_to_write_stays(moved, capsys):
+    photograph = moved / "frames" / "img001.png"
+    before = photograph.read_bytes()
+    assert main(["synth", "--face", str(photograph), "--out", str(moved)]) == 2
+    assert "is or holds the input" in capsys.readouterr().err
+    assert photograph.read_bytes() == before
+
+
 def test_bad_photographs_are_one_line(portrait, tmp_path, capsys):
     Image.new("RGB", (90, 90)).save(tmp_path / "plain.png")
     for name, units, line in (
@@ -108,7 +142,8 @@ def test_nothing_to_see_is_said(tmp_path, capsys):
     """A face at rest, filmed by three frames a second."""
     still = np.repeat(astronaut()[None, :400, 50:450], 6, axis=0)
     write_video(tmp_path / "rest.mp4", still, 3)
-    assert main(["look", str(tmp_path / "rest.mp4"), "--no-network", "--out", str(tmp_path)]) == 0
+    out = ["--out", str(tmp_path / "page")]
+    assert main(["look", str(tmp_path / "rest.mp4"), "--no-network", *out]) == 0
     said = capsys.readouterr().out
     assert "Nothing rises above the noise" in said
     assert "note: 3 frames per second miss what is short" in said

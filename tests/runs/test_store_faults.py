@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import threading
 
 import pytest
@@ -85,3 +86,55 @@ def test_clean_leaves_a_run_that_has_begun(tmp_path, lock):
 def test_clean_leaves_a_run_whose_first_fold_has_just_been_finished(tmp_path):
     folder = make_run(tmp_path / "run", done=("2",))
     assert not remove_leftover(folder) and (folder / "2" / "predictions.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [("folds", ["../../notes"]), ("folds", ["/notes"]), ("folds", [".."]), ("folds", [".x"])]
+    + [("folds", "12"), ("loading", 3), ("loading", [])],
+)
+def test_a_record_that_was_changed_names_nothing_outside_its_run(tmp_path, capsys, key, value):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "thesis.tex").write_text("mine")
+    path = make_run(tmp_path / "runs" / "broken") / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    for words in (["show", "broken"], ["list"], ["clean", "--yes"]):
+        main(["runs", *words, "--runs-dir", str(tmp_path / "runs")])
+        told = capsys.readouterr()
+        assert "run.json" in told.err + told.out and told.err.count("\n") == (words[0] == "show")
+    assert (notes / "thesis.tex").read_text() == "mine"
+
+
+def test_a_run_of_fewer_settings_is_shown(tmp_path, capsys):
+    path = make_run(tmp_path / "run") / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"config": {}}))
+    (tmp_path / "run" / "predictions.csv").write_text(
+        ROWS.format(1).replace("anger", "surprise").replace("fear", "disgust")
+    )
+    (tmp_path / "run" / "history.csv").write_text("fold,epoch,loss\n1,0,0.5\n")
+    assert main(["runs", "show", "run", "--runs-dir", str(tmp_path)]) == 0
+    assert "UF1" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    make_run(tmp_path / "sound")
+    (tmp_path / "broken").mkdir()
+    os.mkfifo(tmp_path / "broken" / "run.json")
+    runs = list_runs(tmp_path).set_index("run")
+    assert "no file" in runs.loc["broken", "differs"] and runs.loc["sound", "folds"] == "2/2"
+
+
+def test_a_table_that_lost_rows_is_not_scored(tmp_path, capsys):
+    run, rows = make_run(tmp_path / "run"), ROWS.format(1) + ROWS.format(2).splitlines(True)[1]
+    record = json.loads((run / "run.json").read_text())
+    record |= {"clips": 2, "config": dataclasses.asdict(Config(task="synthme-7"))}
+    (run / "run.json").write_text(json.dumps(record))
+    (run / "history.csv").write_text("fold,epoch,loss\n1,0,0.5\n")
+    for table, code in ((rows, 0), (rows.rsplit("\n", 2)[0] + "\n", 2)):
+        (run / "predictions.csv").write_text(table)
+        assert main(["runs", "show", "run", "--runs-dir", str(tmp_path)]) == code
+    assert "predictions.csv does not hold all 2 clips" in capsys.readouterr().err
+    (listed,) = list_runs(tmp_path).to_dict("records")
+    assert "does not hold all 2 clips" in listed["differs"] and listed["uf1"] != listed["uf1"]

@@ -97,7 +97,7 @@ def prepare(
     }
     shape = (settings.length, settings.size, settings.size, 3)
     store = write_store(folder, readable, _decoded(waiting, chosen), meta, shape)
-    for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.clips"):
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.{'[0-9a-f]' * 12}.clips"):
         remove(left)
     return store
 
