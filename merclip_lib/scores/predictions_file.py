@@ -233,9 +233,10 @@ def _estimates(table: pd.DataFrame, classes: Sequence[str], samples: int) -> dic
     """Each metric with its interval."""
     drawn = Resampling(samples)
     values = {metric: mean_and_interval([table], classes, metric, drawn) for metric in METRICS}
-    if person_of(table).nunique() > 1:
-        return values
-    return {name: Estimate(value.value, math.nan, math.nan) for name, value in values.items()}
+    lone = person_of(table).nunique() < 2
+    return {
+        name: Estimate(v.value, math.nan, math.nan) if lone else v for name, v in values.items()
+    }
 
 
 def as_text(report: Report) -> str:
@@ -263,14 +264,11 @@ def as_text(report: Report) -> str:
     ]
     for name, values in report.parts.items():
         lines += ["", name, *block(values)]
-    lines.append("")
-    lines += [f"warning, {warning.trap}: {warning.message}." for warning in report.warnings]
-    if not report.warnings:
-        lines.append(
-            "No trap is visible in this file. It cannot show how the epoch was chosen, "
-            "nor who was in the training."
-        )
-    return "\n".join(lines)
+    no_trap = (
+        "No trap is visible in this file. It cannot show how the epoch was chosen, nor who was "
+    )
+    told = [f"warning, {warning.trap}: {warning.message}." for warning in report.warnings]
+    return "\n".join([*lines, "", *(told or [f"{no_trap}in the training."])])
 
 
 def as_json(report: Report) -> str:

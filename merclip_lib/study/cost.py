@@ -44,10 +44,8 @@ def flops(config: Config) -> dict[str, int]:
     counts = {name: sum(by_kind.values()) for name, by_kind in counter.get_flop_counts().items()}
     encoder = "MERCLIP.vision_encoder"
     trunk, block = f"{encoder}.transformer", f"{encoder}.transformer.resblocks.0"
-    mlp, lmhra = (
-        sum(counts.get(f"{block}.{name}", 0) for name in names)
-        for names in (("mlp",), ("lmhra1", "lmhra2"))
-    )
+    mlp = counts.get(f"{block}.mlp", 0)
+    lmhra = sum(counts.get(f"{block}.lmhra{k}", 0) for k in (1, 2))
     global_blocks = sum(
         count for name, count in counts.items() if name.rpartition(".")[0] == f"{trunk}.dec"
     )

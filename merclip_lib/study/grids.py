@@ -82,23 +82,19 @@ class UniqueKeys(yaml.SafeLoader):
     def compose_mapping_node(self, anchor):
         node = super().compose_mapping_node(anchor)
         keys = [key.value for key, _ in node.value]
-        for key, _ in node.value:
-            if keys.count(key.value) > 1:
-                _refuse(f"the key {key.value!r} is given twice", key)
+        if again := [key for key, _ in node.value if keys.count(key.value) > 1]:
+            where = again[0].start_mark
+            raise yaml.YAMLError(f"the key {again[0].value!r} is given twice {where}")
         return node
 
     def construct_number(self, node):
+        number = self.construct_yaml_int(node)
         if re.match(r"[-+]?0[0-9_]|.*:", node.value):
-            number = self.construct_yaml_int(node)
-            _refuse(f"{node.value} would be read as {number}; write that, or quote it", node)
-        return self.construct_yaml_int(node)
+            raise yaml.YAMLError(f"{node.value} would be read as {number}; write that, or quote it")
+        return number
 
 
 UniqueKeys.add_constructor("tag:yaml.org,2002:int", UniqueKeys.construct_number)
-
-
-def _refuse(problem: str, node: yaml.Node) -> None:
-    raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
 def check_seeds(seeds: Any, where: str) -> None:

@@ -70,6 +70,9 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         state = key_layouts.unwrap(published.read_torch_file(path), str(path))
         if any(tensor.is_meta for tensor in state.values()):
             raise ValueError(f"{path}: its tensors have no values (meta); save the network again")
+        for name, tensor in state.items():
+            if tensor.numel() > path.stat().st_size:  # a view of a few values, repeated
+                raise ValueError(f"{path}: {name} has more values than the file; save it whole")
         return state, {}
     from safetensors import safe_open
 

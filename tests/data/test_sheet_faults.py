@@ -287,3 +287,21 @@ def test_text_that_is_not_unicode_is_read_and_said(tmp_path):
     (tmp_path / "a.csv").write_bytes(text.encode("gb18030"))
     reading, outcome, _ = read(tmp_path / "a.csv")
     assert outcome == {2: "kept"} and any("read as gb18030" in note for note in reading.notes)
+
+
+@pytest.mark.parametrize(
+    "hostile", ['<c r="A1" ' * 30_000, "<c " + ' r="A1"' * 30_000, '<c r="A1">' + " " * 300_000]
+)
+def test_a_sheet_that_is_hard_to_search_is_read_at_once(tmp_path, hostile):
+    plain, path = tmp_path / "plain.xlsx", tmp_path / "a.xlsx"
+    book = openpyxl.Workbook()
+    book.active.append(["onset", "offset"])
+    book.save(plain)
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            text = old.read(name)
+            if name.endswith("sheet1.xml"):
+                text = text.replace(b"</worksheet>", f"<!--{hostile}--></worksheet>".encode())
+            new.writestr(name, text)
+    (sheet,) = read_sheets(path)  # went on for hours
+    assert sheet.rows == [["onset", "offset"]]

@@ -162,3 +162,10 @@ def test_nan_in_the_text_tower_is_named_on_the_command_line(tmp_path, capsys):
     assert main(["weights", "inspect", str(tmp_path / "w.safetensors")]) == 2
     told = capsys.readouterr().err
     assert "ln_final.bias holds NaN or infinity" in told and told.count("\n") == 1
+
+
+def test_a_few_values_that_are_shown_as_many_are_refused(tmp_path):
+    many = torch.zeros(1).expand(10**6, 10**4)  # 40 GB, stored as 4 bytes
+    torch.save({**state(), "proj": many}, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match="w.pt: proj has more values than the file"):
+        inspect_file(tmp_path / "w.pt")

@@ -25,10 +25,10 @@ HEADER_ROWS = 40  # SAMM has a dozen lines of text above its header
 ENCODINGS = ("gb18030", "latin-1")  # of csv files that are not Unicode
 _MERGED = re.compile(r'<(?:\w+:)?mergeCell\s+ref="([A-Z]+[0-9]+:[A-Z]+[0-9]+)"')
 _FORMULA = re.compile(  # a cell with a formula and no value that was stored with it
-    r'<(?:\w+:)?c\s[^>]*?\br="([A-Z]+[0-9]+)"[^>]*>\s*'
-    r"<(?:\w+:)?f\b(?:[^>/]*/>|[^>]*>([^<]*)</(?:\w+:)?f>)\s*"
-    r"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
-)
+    r'<(?:\w+:)?c\s[^<>]{0,200}?\br="([A-Z]+[0-9]+)"[^<>]{0,200}>\s{0,99}'
+    r"<(?:\w+:)?f\b(?:[^<>/]*/>|[^<>]*>([^<]*)</(?:\w+:)?f>)\s{0,99}"
+    r"(?:<(?:\w+:)?v\s{0,9}/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s{0,99}</(?:\w+:)?c>"
+)  # its repeats are limited, or a hostile file would be searched for hours
 
 
 @dataclass(frozen=True)
@@ -263,9 +263,8 @@ def _other_columns(
 
 def _columns(row: list[str], release: Release) -> dict[str, int]:
     """The column of each field that has one of its headings in this row."""
-    column, headings = {}, [normalise(cell) for cell in row]
+    headings, column = [normalise(cell) for cell in row], {}
     for name, accepted in release.headings.items():
-        present = [heading for heading in accepted.split() if heading in headings]
-        if present:
+        if present := [heading for heading in accepted.split() if heading in headings]:
             column[name] = headings.index(present[0])
     return column
