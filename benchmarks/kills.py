@@ -1,7 +1,7 @@
 """Kills without end: `python -m benchmarks.kills --kills 200`.
 
 `prepare`, `synth`, `runs clean` (tests/killed.py), a LOSO run and whole sweeps of notebooks, of
-which one draws its clips in processes of its own, are killed at random moments and started again
+which one draws clips in processes of its own, are killed at random moments and started again
 until each has been killed often enough; the sweeps, whose notebooks start slowly, a tenth as often.
 Every time: what is there can be used, the user's files are untouched, and no process of what was
 killed goes on for long; at the end: the results are those of an undisturbed run, to the byte. Any
@@ -55,7 +55,7 @@ DRAWING = """from merclip_lib.synthme.draw import draw_population
 from merclip_lib.synthme.populations import population
 
 few = population("casme2-like", 3, people=3, clips=60, size=64, frames=8)
-store_dir = draw_population(few, f"{runs_dir}/drawn", workers=2).folder
+draw_population(few, f"{runs_dir}/drawn", workers=2)
 """
 
 
@@ -72,7 +72,7 @@ def begin_sweep(folder: Path) -> None:
 
 
 def begin_drawing_sweep(folder: Path) -> None:
-    """The same, but the clips are drawn by two processes of the notebook."""
+    """The same, but two processes of the notebook draw clips before it trains."""
     begin_sweep(folder)
     notebook = nbformat.read(folder / "users" / "tiny.ipynb", 4)
     notebook.cells[1].source = DRAWING + notebook.cells[1].source

@@ -234,9 +234,7 @@ def _estimates(table: pd.DataFrame, classes: Sequence[str], samples: int) -> dic
     drawn = Resampling(samples)
     values = {metric: mean_and_interval([table], classes, metric, drawn) for metric in METRICS}
     lone = person_of(table).nunique() < 2
-    return {
-        name: Estimate(v.value, math.nan, math.nan) if lone else v for name, v in values.items()
-    }
+    return {k: Estimate(v.value, math.nan, math.nan) if lone else v for k, v in values.items()}
 
 
 def as_text(report: Report) -> str:
@@ -264,11 +262,9 @@ def as_text(report: Report) -> str:
     ]
     for name, values in report.parts.items():
         lines += ["", name, *block(values)]
-    no_trap = (
-        "No trap is visible in this file. It cannot show how the epoch was chosen, nor who was "
-    )
+    unseen = "It cannot show how the epoch was chosen, nor who was in the training."
     told = [f"warning, {warning.trap}: {warning.message}." for warning in report.warnings]
-    return "\n".join([*lines, "", *(told or [f"{no_trap}in the training."])])
+    return "\n".join([*lines, "", *(told or [f"No trap is visible in this file. {unseen}"])])
 
 
 def as_json(report: Report) -> str:

@@ -83,8 +83,7 @@ class UniqueKeys(yaml.SafeLoader):
         node = super().compose_mapping_node(anchor)
         keys = [key.value for key, _ in node.value]
         if again := [key for key, _ in node.value if keys.count(key.value) > 1]:
-            where = again[0].start_mark
-            raise yaml.YAMLError(f"the key {again[0].value!r} is given twice {where}")
+            raise yaml.YAMLError(f"the key {again[0].value!r} is given twice{again[0].start_mark}")
         return node
 
     def construct_number(self, node):
