@@ -62,7 +62,8 @@ draw_population(few, f"{runs_dir}/drawn", workers=2)
 def begin_sweep(folder: Path) -> None:
     """A grid of two tiny runs, its notebook, and their clips, which are the user's."""
     cell = nbformat.v4.new_code_cell
-    notebook = nbformat.v4.new_notebook(cells=[cell(PARAMETERS), cell(BODY)])
+    cells = [cell(PARAMETERS, id="parameters"), cell(BODY, id="body")]  # not drawn at random
+    notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.cells[0].metadata["tags"] = ["parameters"]
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "", "language": "python"}
     (folder / "users").mkdir()

@@ -46,9 +46,8 @@ def flops(config: Config) -> dict[str, int]:
     trunk, block = f"{encoder}.transformer", f"{encoder}.transformer.resblocks.0"
     mlp = counts.get(f"{block}.mlp", 0)
     lmhra = sum(counts.get(f"{block}.lmhra{k}", 0) for k in (1, 2))
-    global_blocks = sum(
-        count for name, count in counts.items() if name.rpartition(".")[0] == f"{trunk}.dec"
-    )
+    dec = f"{trunk}.dec"
+    global_blocks = sum(n for name, n in counts.items() if name.rpartition(".")[0] == dec)
     return {
         "attention within a time": len(local_blocks) * (counts[block] - lmhra - mlp),
         "MLP": len(local_blocks) * mlp,
