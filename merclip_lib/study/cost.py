@@ -174,12 +174,11 @@ def _speed_of_block(config: Config) -> float:
     size, gpu = size_of(config), config.device == "cuda"
     tokens = torch.randn(1, size.times, 1 + size.grid**2, size.width, device=config.device)
     tokens.requires_grad_()
-    half = torch.autocast(config.device, torch.bfloat16, config.precision == "bfloat16")
     clock = time.monotonic if gpu else time.process_time
     seconds: list[float] = []
     while sum(seconds) < 0.5:
         begun = clock()
-        with half:
+        with torch.autocast(config.device, torch.bfloat16, config.precision == "bfloat16"):
             loss = block(tokens).square().mean()
         loss.backward()
         loss.item()  # a GPU is waited for
