@@ -157,9 +157,9 @@ def compare_levels(
     Raises:
         ValueError: one of them cannot be trained on these clips; said before any is.
     """
-    plans = {("full", ""): RunPlan(full, store)}
+    plans = {"full": RunPlan(full, store)}
     for level, changes in levels.items():
-        plans[level] = RunPlan(config_from(asdict(full) | changes), store)
+        plans[" ".join(level)] = RunPlan(config_from(asdict(full) | changes), store)
     tables = {at: [cross_validate(plan, runs_dir).predictions] for at, plan in plans.items()}
     told = compared(tables, dict.fromkeys(tables, task_named(full.task).classes))[1:]
     told[["factor", "level"]] = list(levels)
