@@ -8,13 +8,14 @@ themselves.
 import argparse
 import os
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
 import torch
 
+from benchmarks.busy import busy_core
 from benchmarks.data import input as reading
 from benchmarks.data import loading
 from benchmarks.protocol import folds, heads
@@ -48,26 +49,6 @@ def processor() -> str:
     bfloat16 = "with" if has_bfloat16() else "without"
     name = (names or [platform.processor() or platform.machine()])[0]
     return f"{name}, {os.cpu_count()} cores, {memory:.0f} GiB, {bfloat16} bfloat16 instructions"
-
-
-def work_for_ever() -> None:
-    """Keep a core busy."""
-    torch.set_num_threads(1)
-    matrix = torch.eye(256)
-    while True:
-        matrix = matrix @ matrix
-
-
-@contextmanager
-def busy_core() -> Iterator[None]:
-    """Meanwhile another process computes."""
-    with pool(1) as processes:
-        processes.submit(work_for_ever)
-        try:
-            yield
-        finally:
-            for worker in processes._processes.values():
-                worker.kill()
 
 
 def main(arguments: list[str] | None = None) -> Ratios:
