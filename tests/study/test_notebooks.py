@@ -105,6 +105,9 @@ def smoke_copies(folder: Path) -> None:
     copies = folder / "notebooks"
     shutil.copytree(FOLDER / "solutions", copies / "solutions")
     shutil.copytree(FOLDER / "study", copies / "study")
+    (folder / "figures").mkdir()
+    for name in ("calibration", "development", "development_references"):  # that notebooks read
+        shutil.copy(FOLDER.parent / "figures" / f"{name}.csv", folder / "figures")
     common = {"runs_dir": str(folder / "runs"), "figures_dir": str(folder / "figures")}
     for path in NOTEBOOKS:
         parameters = {**PROFILES["smoke"].get(path.stem, {}), **common}

@@ -17,6 +17,7 @@ from merclip_lib.__main__ import main
 from merclip_lib.config import Config
 from merclip_lib.runs.executors import Execution
 from merclip_lib.study import kernel, notebooks, sweeps
+from merclip_lib.study.errors import explain
 from merclip_lib.study.notebooks import (
     PROFILES,
     NotebookError,
@@ -86,8 +87,10 @@ def test_notebook_without_parameters_or_with_an_expression_is_refused(tmp_path):
 
 def test_without_papermill_the_remedy_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "papermill", None)
-    with pytest.raises(ValueError, match="pip install 'merclip.notebooks.'"):
+    with pytest.raises(ModuleNotFoundError) as error:
         parameters_of(write_notebook(tmp_path))
+    verdict = explain(error.value)
+    assert verdict.caused and "pip install 'merclip[look,notebooks]'" in verdict.line
 
 
 def test_run_injects_reports_and_keeps_the_committed_notebook(tmp_path, monkeypatch, capsys):
