@@ -106,8 +106,8 @@ def output_place(
             if not (place.is_dir() if kind.files else place.is_file()):
                 raise ValueError(f"{path}: is there and is not {wanted}; name another place")
             if not kind.fits(place) and not (force and place.is_file()):
-                remedy = "name another folder" if kind.files else "name another file, or --force"
-                raise ValueError(f"{path}: holds something else, which stays; {remedy}")
+                other = "folder" if kind.files else "file, or --force where a command takes it"
+                raise ValueError(f"{path}: holds something else, which stays; name another {other}")
     return place
 
 
