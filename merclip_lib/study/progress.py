@@ -22,10 +22,12 @@ class Clock:
     Args:
         weights: about how long each job takes in relation to the others.
         file: remembers the seconds of each job for the next run; None remembers nothing.
+        workers: jobs at a time.
     """
 
-    def __init__(self, weights: dict[str, float], file: Path | None = None):
-        self.file, self.seconds, self.done = file, remembered(file), list[str]()
+    def __init__(self, weights: dict[str, float], file: Path | None = None, workers: int = 1):
+        self.file, self.seconds, self.workers = file, remembered(file), workers
+        self.done, self.starts = dict[str, float](), dict[str, float]()  # seconds, moments
         known = [name for name in weights if name in self.seconds]
         seconds, shares = (sum(of[name] for name in known) for of in (self.seconds, weights))
         unit = seconds / shares if known else 1.0  # seconds of a weight of 1
@@ -39,11 +41,21 @@ class Clock:
     def finish(self, name: str, seconds: float = 0.0, outcome: str = "finished") -> None:
         """A job has ended: what became of it, time spent, and an estimate of the time left."""
         self.remember(name, seconds)
-        self.done.append(name)
-        spent, share = time.monotonic() - self.began, sum(self.weights[k] for k in self.done)
-        left = spent * (sum(self.weights.values()) - share) / share
+        self.done[name] = seconds
         self(f"[{len(self.done)}/{len(self.weights)}] {name}: {outcome}")
-        self(f"      done at {minutes(spent)}, about {minutes(left)} left")
+        now = time.monotonic()
+        self(f"      done at {minutes(now - self.began)}, about {minutes(self.left(now))} left")
+
+    def left(self, now: float) -> float:
+        """Seconds until the last job ends: all work shared, and none sooner than its own rest."""
+        taken = sum(self.done.values()) or self.workers * (now - self.began)
+        pace = taken / sum(self.weights[name] for name in self.done)  # seconds of a weight of 1
+        rest = [0.0] + [
+            max(pace * weight - (now - self.starts.get(name, now)), 0.0)
+            for name, weight in self.weights.items()
+            if name not in self.done
+        ]
+        return max(sum(rest) / self.workers, *rest)
 
     def remember(self, name: str, seconds: float) -> None:
         """Keep the seconds of a job; not those of one that found its runs in the store."""
@@ -56,6 +68,7 @@ class Clock:
     def inner_line(self, line: str) -> None:
         """A line such as "fold 3/12 ..." that a notebook wrote while it works."""
         text, now = f"      {line}", time.monotonic()
+        self.starts[line.removesuffix(".ipynb begins")] = now
         if step := re.search(r"(\d+)\s*(?:/|of)\s*(\d+)", line):
             k, total, of = int(step[1]), step[2], line.partition(" of ")[2]  # of which run
             start, first, last = self.inner.get((of, total), (now, k, 0))

@@ -69,14 +69,14 @@ class Job:
 
 
 WHOLE_GRID = Selection()
-ONE_BY_ONE = Execution("serial")
+SIDE_BY_SIDE = Execution("processes")
 
 
 def sweep(
     grid: str | Path,
     runs_dir: str | Path | None = None,
     selection: Selection = WHOLE_GRID,
-    execution: Execution = ONE_BY_ONE,
+    execution: Execution = SIDE_BY_SIDE,
 ) -> list[str]:
     """Run a grid's notebook for every entry and seed that the run store does not hold yet.
 
@@ -84,8 +84,9 @@ def sweep(
         grid: the YAML file; see `read_grid`.
         runs_dir: the run store; None: `runs` in the copy of the repository.
         selection: which entries and seeds, and with what changed.
-        execution: "serial" takes one notebook after the other, whose folds run side by side;
-            "processes" and "ray" take notebooks side by side, each with one fold at a time.
+        execution: "processes" and "ray" take notebooks side by side, each with one fold at a time;
+            "serial" takes one after the other, whose folds run side by side, as does "processes"
+            where there is one notebook, or memory or GPUs for one.
 
     Returns:
         One line per failure: a failing entry does not stop the others.
@@ -94,14 +95,18 @@ def sweep(
         ValueError: for a bad grid or executor, before anything starts.
     """
     runs_dir = Path(runs_dir or default_runs()).resolve()
-    jobs = plan_jobs(Path(grid), runs_dir, selection, execution.executor == "serial")
+    jobs = plan_jobs(Path(grid), runs_dir, selection)
     device, memory = (jobs[0].config.device, memory_bytes(jobs[0].config)) if jobs else ("cpu", 0)
     executors.check_execution(execution, device, memory)
     todo = [job for job in jobs if not _is_done(job, runs_dir)]
     workers = executors.workers_for(len(todo), execution, device, memory)
-    execution = replace(execution, workers=workers)
-    gpus = executors.gpu_share(execution, device) if execution.executor != "serial" else 0.0
-    say = Clock(dict.fromkeys((job.output.stem for job in todo), 1.0))
+    if execution.executor == "serial" or (execution.executor == "processes" and workers == 1):
+        execution, gpus = Execution("serial", 1), 0.0
+    else:
+        execution = replace(execution, workers=workers)
+        gpus = executors.gpu_share(execution, device)
+        todo = [_with_folds_one_by_one(job) for job in todo]
+    say = Clock(dict.fromkeys((job.name for job in todo), 1.0), workers=execution.workers or 1)
     say(f"{len(jobs) - len(todo)} of {len(jobs)} runs are in the store, {len(todo)} to do")
     for job in todo:
         say(f"  {notebooks.papermill_command(job.notebook, job.output, job.parameters)}")
@@ -115,14 +120,13 @@ def sweep(
     return failures
 
 
-def plan_jobs(grid: Path, runs_dir: Path, selection: Selection, parallel_folds: bool) -> list[Job]:
+def plan_jobs(grid: Path, runs_dir: Path, selection: Selection) -> list[Job]:
     """The jobs of a grid, one per wanted entry and seed; every entry is checked.
 
     Args:
         grid: the YAML file.
         runs_dir: the run store.
         selection: which entries and seeds, and with what changed.
-        parallel_folds: whether a notebook may run its folds side by side.
 
     Raises:
         ValueError: for a bad grid, an entry that its notebook or `Config` refuses, and a name in
@@ -153,8 +157,6 @@ def plan_jobs(grid: Path, runs_dir: Path, selection: Selection, parallel_folds: 
             }
             try:
                 filled = notebooks.check_parameters(notebook, parameters)
-                if not parallel_folds and "executor" in filled:
-                    parameters["executor"] = "serial"
                 known = [field.name for field in fields(Config) if field.name in filled]
                 config = config_from({key: filled[key] for key in known})
             except ValueError as error:
@@ -163,6 +165,13 @@ def plan_jobs(grid: Path, runs_dir: Path, selection: Selection, parallel_folds: 
             if entry["name"] in wanted:
                 jobs.append(Job(name, entry["name"], notebook, copy, parameters, config, store))
     return jobs
+
+
+def _with_folds_one_by_one(job: Job) -> Job:
+    """A job that leaves the other cores to other jobs, if its notebook can be told so."""
+    if "executor" not in notebooks.parameters_of(job.notebook):
+        return job
+    return replace(job, parameters=job.parameters | {"executor": "serial"})
 
 
 def run_job(job: Job) -> str:

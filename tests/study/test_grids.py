@@ -23,7 +23,7 @@ def folder(tmp_path):
 def plan(folder, text, selection=None):
     path = folder / "grid.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return plan_jobs(path, folder / "runs", selection or Selection(), True)
+    return plan_jobs(path, folder / "runs", selection or Selection())
 
 
 def test_what_may_be_left_out_is_filled_in(folder):

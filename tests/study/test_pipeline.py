@@ -272,6 +272,16 @@ def test_sweep_takes_entries_side_by_side(executor, tmp_path, capsys):
     assert capsys.readouterr().out.count("finished") == 2
 
 
+def test_the_folds_of_an_entry_alone_go_side_by_side(tmp_path):
+    write_notebook(
+        tmp_path, body="print(executor)", parameters=PARAMETERS + "\nexecutor = 'processes'"
+    )
+    grid, runs = write_grid(tmp_path, "  - {name: full}\n"), tmp_path / "runs"
+    assert not sweep(grid, runs_dir=runs, selection=Selection(seeds=[2]))
+    executed = nbformat.read(runs / "notebooks" / "sweep" / "full-seed2.ipynb", 4)
+    assert executed.cells[-1].outputs[0].text == "processes\n"
+
+
 def test_a_grid_anywhere_takes_the_training_notebook_and_the_files_beside_it(tmp_path, monkeypatch):
     (tmp_path / "grid").mkdir()
     grid = tmp_path / "grid" / "mine.yaml"
@@ -282,7 +292,7 @@ def test_a_grid_anywhere_takes_the_training_notebook_and_the_files_beside_it(tmp
     for name in ("my.csv", "my.txt"):
         (tmp_path / "grid" / name).write_text("")
     monkeypatch.chdir(tmp_path)
-    plain, mine = plan_jobs(grid, tmp_path / "runs", Selection(), True)
+    plain, mine = plan_jobs(grid, tmp_path / "runs", Selection())
     assert mine.notebook == notebooks.root_with("notebooks") / "notebooks" / "05_train_loso.ipynb"
     assert mine.config.phrases == str(tmp_path / "grid" / "my.csv") and not plain.config.phrases
     assert plain.config.templates == mine.config.templates == str(tmp_path / "grid" / "my.txt")
@@ -368,6 +378,23 @@ def test_the_time_left_goes_by_the_run_before(tmp_path, monkeypatch, capsys):
     assert run(20, 20, 200)[0] == "30:20 min left"
     file.write_text('{"a": 20.0, "b": 20.0}')  # a third notebook is new
     assert run(20, 20, 200)[0] == "30:20 min left"
+
+
+def test_the_time_left_counts_what_is_under_way(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    say = Clock({"a": 1.0, "b": 6.0, "c": 2.0, "d": 1.0}, workers=2)
+
+    def left_after(seconds: float, name: str) -> str:
+        now[0] += seconds
+        say.finish(name, seconds=20.0)
+        return capsys.readouterr().out.split("about ")[1].strip()
+
+    say.inner_line("a.ipynb begins")
+    say.inner_line("b.ipynb begins")
+    assert left_after(20, "a") == "1:40 min left"  # 100 s of b, longer than half of 100 + 40 + 20
+    say.inner_line("c.ipynb begins")
+    assert left_after(20, "c") == "0:40 min left"  # 13.3 s for a weight of 1: 80 of b, 40 are over
 
 
 def test_the_printed_papermill_line_runs_as_it_stands(tmp_path):
