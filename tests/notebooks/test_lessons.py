@@ -93,6 +93,9 @@ def test_a_notebook_has_one_title_wherever_it_is_linked():
         linked = re.findall(r"\[(?:← )?(\d\d [^\]]+?)(?: →)?\]\(\S*?([^/(\s]+\.ipynb)\)", text)
         assert linked, page
         assert not [(page, words) for words, name in linked if titles[name] != words]
+    site = (FOLDER.parent / "mkdocs.yml").read_text(encoding="utf-8")
+    named = re.findall(r'- "(\d\d .+)": notebooks/(\S+)', site)
+    assert {name: words for words, name in named} == titles
 
 
 @each_lesson
