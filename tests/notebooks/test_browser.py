@@ -173,9 +173,7 @@ def site():
     server.wait(30)
 
 
-@pytest.mark.parametrize(
-    "name", ["index.html", "start.html", "tutorial.html", "notebooks/09_paper_and_us.html"]
-)
+@pytest.mark.parametrize("name", ["index.html", "tutorial.html", *PRINTED])
 def test_pages_of_the_site_load_nothing_from_elsewhere_and_fit(page, site, name):
     page.goto(f"{site}/{name}")
     page.wait_for_load_state("networkidle")
