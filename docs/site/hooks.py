@@ -24,7 +24,8 @@ LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 OUTSIDE = re.compile(r"^\w+:")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.M | re.S)
 SCRIPT = re.compile(r"<script\b.*?</script>|<link\b[^>]*>", re.S)
-LOADS = re.compile(r"""(?:\bsrc=|\bhref=|import\()["']?(?:https?:)?//""")  # from elsewhere
+# From elsewhere, also where a script names what it will load.
+LOADS = re.compile(r"""(?:src *= *|\bhref=|import\()["']?(?:https?:)?//""", re.I)
 LINK_OF_NOTEBOOK = re.compile(r'href="(?!\w+:|#|/)([^"#]+\.(?:md|py|ipynb))')
 PAGE = re.compile(r"\.(?:md|ipynb)$")
 FORMULA = re.compile(

@@ -15,8 +15,8 @@ from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.text.sentences import describe
 
 PIXELS = 112  # of a drawn clip, both sides
-FRAMES = 8
 TOLD = 6  # action units whose scores are shown
+LEFT = '<th style="text-align: left">'  # words, which JupyterLab puts at the right
 
 
 class Explorer:
@@ -49,12 +49,12 @@ class Explorer:
         Raises:
             ValueError: the annotation cannot be read or shown.
         """
-        moved = Moved(annotation, tuple(intensities), PIXELS, FRAMES, nuisance=False)
+        moved = Moved(annotation, tuple(intensities), PIXELS, frames=8, nuisance=False)
         frames = move_photo(self.face(person), moved)
         emotions, units = in_one_thread(self.reader.scores, frames)
         top = units.nlargest(TOLD).rename(lambda unit: f"AU{unit} {describe(unit)}")
-        tables = [emotions.rename("probability").to_frame(), top.rename("score").to_frame()]
-        cells = "".join(table.round(2).to_html(border=0) for table in tables)
+        tables = [emotions.to_frame("probability"), top.to_frame("score")]
+        cells = "".join(table.round(2).to_html(border=0) for table in tables).replace("<th>", LEFT)
         strengths = ", ".join(f"{intensity:g}" for intensity in intensities)
         return (
             f"<p><b>{annotation}</b> at {strengths}: {describe(annotation)}</p>"

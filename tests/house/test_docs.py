@@ -49,7 +49,8 @@ def test_every_page_notebook_and_room_is_in_the_navigation():
 
 def test_nothing_on_the_site_comes_from_elsewhere():
     assert SITE["theme"]["font"] is False
-    assert not {"extra_css", "extra_javascript", "extra"} & SITE.keys()
+    assert not {"extra_javascript", "extra"} & SITE.keys()
+    assert all((ROOT / "docs" / name).is_file() for name in SITE["extra_css"])
     assert {"execute": False}.items() <= options("mkdocs-jupyter").items()
 
 
@@ -72,7 +73,15 @@ def test_the_readme_is_short_and_has_its_commands_and_a_place_for_results():
     assert re.search(r"^<!-- results -->\n.*<!-- end of results -->$", README, re.M | re.S)
     for line in ("make run", "make test", "merclip demo", ". .venv/bin/activate"):
         assert re.search(rf"^{re.escape(line)}\b", README, re.M), line
-    assert "figures/demo.gif" in README
+    assert "figures/demo.gif" in README and "merclip test --all" in README
+
+
+def test_the_minutes_of_the_notebooks_add_up_to_those_of_the_standard_profile():
+    tutorial = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    minutes = re.findall(r"^\| \[\d\d .*\| (< )?(\d+) \|$", tutorial, re.M)
+    least = sum(int(number) for less, number in minutes if not less)
+    standard = re.search(r"^\| `standard` \|.*\| about (\d+) minutes", tutorial, re.M)
+    assert least <= int(standard[1]) <= least + sum(bool(less) for less, _ in minutes)
 
 
 def test_the_moving_picture_of_the_readme_is_small():

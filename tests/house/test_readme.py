@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = "\n".join(page.read_text("utf-8") for page in PAGES)
 REFERENCE = (ROOT / "docs" / "reference.md").read_text("utf-8")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
 EXAMPLE = re.findall(r"^```python\n(.*?)^```", REFERENCE, re.M | re.S)
 
 
@@ -61,3 +63,14 @@ def test_every_papermill_line_names_parameters_of_its_notebook():
             config_from(
                 {name: yaml.safe_load(value)} if name in Config.__dataclass_fields__ else {}
             )
+        for values in re.findall(r"-y '(.+)'", line):
+            assert yaml.safe_load(values).keys() <= known.keys(), line
+
+
+def test_the_reference_names_every_command_and_every_parameter():
+    written = (ROOT / "merclip_lib" / "cli" / "commands.toml").read_text("utf-8")
+    for command in tomllib.loads(written):
+        assert re.search(rf"^merclip .*\b{command}\b", REFERENCE, re.M), command
+    names = set(re.findall(r"`(\w+)`", REFERENCE)) | set(Config.__dataclass_fields__)
+    for notebook in NOTEBOOKS:
+        assert set(parameters_of(notebook)) <= names, notebook.name

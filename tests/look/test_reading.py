@@ -170,7 +170,8 @@ def test_the_explorer_says_shows_and_reads():
     explorer = Explorer(Reader(network.load_network()), astronaut())
     for person in ("p001", "photo"):
         shown = explorer.show(person, "12", [0.8])
-        assert "pulling the corners of the lips" in shown and "image/gif" in shown
+        assert "image/gif" in shown
+        assert '"text-align: left">AU12 pulling the corners of the lips</th>' in shown
 
 
 def test_the_explorer_has_a_slider_for_each_unit():

@@ -30,6 +30,14 @@ TOO_WIDE = """() => [...document.querySelectorAll(
     '.jp-OutputArea-output img, .md-content img, .md-content svg.formula')]
   .filter(p => p.offsetParent && p.getBoundingClientRect().right > innerWidth + 1)
   .map(p => p.getBoundingClientRect().right + ' of ' + innerWidth)"""
+# On paper nothing can be scrolled.
+CUT = """() => [...document.querySelectorAll('.md-content :is(pre, table, math, img, svg)')]
+  .filter(p => p.getBoundingClientRect().right > innerWidth + 1
+    || (p.matches('pre') && p.scrollWidth > p.clientWidth + 1))
+  .map(p => p.textContent.slice(0, 80) || p.outerHTML.slice(0, 80))"""
+PAPER = {"letter": 710, "A4": 688}  # pixels between the margins of docs/print.css
+PRINTED = ["start.html", "reference.html", "data_sets.html"]
+PRINTED += sorted(f"notebooks/{p.stem}.html" for p in (ROOT / "notebooks").glob("[01]*.ipynb"))
 # JupyterLab as a student has it, but with all cells in the page and no question about news.
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -153,19 +161,30 @@ def test_the_last_notebook_runs_and_its_explorer_answers(page, lab):
     assert page.evaluate(TOO_WIDE) == [] and page.faults == []
 
 
-@pytest.mark.parametrize(
-    "name", ["index.html", "start.html", "tutorial.html", "notebooks/09_paper_and_us.html"]
-)
-def test_pages_of_the_site_load_nothing_from_elsewhere_and_fit(page, name):
-    if not (SITE / name).is_file():
+@pytest.fixture(scope="module")
+def site():
+    """The address of the site as it was built."""
+    if not (SITE / "index.html").is_file():
         pytest.skip("the site is not built: make docs")
     command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1"]
     server, address = serve(command, SITE)
-    try:
-        page.goto(f"{address}/{name}")
-        page.wait_for_load_state("networkidle")
-        assert page.evaluate(TOO_WIDE) == [] and page.faults == []
-        assert page.locator("h1").first.inner_text()
-    finally:
-        server.terminate()
-        server.wait(30)
+    yield address
+    server.terminate()
+    server.wait(30)
+
+
+@pytest.mark.parametrize("name", ["index.html", "tutorial.html", *PRINTED])
+def test_pages_of_the_site_load_nothing_from_elsewhere_and_fit(page, site, name):
+    page.goto(f"{site}/{name}")
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate(TOO_WIDE) == [] and page.faults == []
+    assert page.locator("h1").first.inner_text()
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_nothing_of_a_page_is_cut_on_paper(page, site, name):
+    page.goto(f"{site}/{name}")
+    page.emulate_media(media="print")
+    for paper, width in PAPER.items():
+        page.set_viewport_size({"width": width, "height": 1000})
+        assert page.evaluate(CUT) == [], paper

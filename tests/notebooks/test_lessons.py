@@ -76,6 +76,29 @@ def test_asks_before_each_figure_and_answers_after_it(path):
 
 
 @each_lesson
+def test_no_answer_has_a_number_that_nothing_computed(path):
+    written = [cell.source for cell in cells_of(path) if cell.cell_type == "markdown"]
+    answers = [text[text.index(ANSWER) :].split("\n\n")[0] for text in written if ANSWER in text]
+    assert not [text for text in answers if re.search(r"\d\.\d|\d ?%", text)]
+
+
+def test_a_notebook_has_one_title_wherever_it_is_linked():
+    texts = {path.name: "\n".join(cell.source for cell in cells_of(path)) for path in NOTEBOOKS}
+    titles = {}
+    for name, text in texts.items():
+        match = re.search(r"^# (\d\d) · (.+)$", text, re.MULTILINE)
+        titles[name] = f"{match[1]} {match[2]}"
+    tutorial = (FOLDER.parent / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    for page, text in {**texts, "tutorial.md": tutorial}.items():
+        linked = re.findall(r"\[(?:← )?(\d\d [^\]]+?)(?: →)?\]\(\S*?([^/(\s]+\.ipynb)\)", text)
+        assert linked, page
+        assert not [(page, words) for words, name in linked if titles[name] != words]
+    site = (FOLDER.parent / "mkdocs.yml").read_text(encoding="utf-8")
+    named = re.findall(r'- "(\d\d .+)": notebooks/(\S+)', site)
+    assert {name: words for words, name in named} == titles
+
+
+@each_lesson
 def test_has_cells_whose_output_is_compared(path):
     tagged = [cell for cell in code_cells(path) if CHECKED in cell.metadata.get("tags", [])]
     assert len(tagged) >= 3 and all(cell.outputs for cell in tagged)

@@ -91,6 +91,8 @@ def test_another_alpha_is_said_in_every_answer(tmp_path):
     shown = run_with("03_local_static_face_mix", tmp_path, {"alpha": 0.8, "seed": 2})
     assert "with 80% of clip" in shown["answer-grid"]
     assert "0.80 of the motion inside is left (alpha is 0.8)" in shown["answer-motion"]
+    left = re.findall(r"(\d+)% (?:of its motion )?is left", shown["answer-regions"])
+    assert len(left) == 2 and all(80 <= int(percent) < 100 for percent in left)
     table = shown["identity-read"].splitlines()
     right = [float(line.split()[-1]) for line in table if re.search(r"\d\.\d\d$", line)]
     answer = r"from (\d+)% of the clips, and from (\d+)% of mixed ones; .* in (\d+)%"
