@@ -104,8 +104,7 @@ def _collect(name: str, artefact: Mapping[str, Any], folder: Path) -> list[str]:
     figures = [f"{figure}.pdf" for figure in artefact.get("figures", ())]
     tables = [f"{artefact['table']}.csv"] if "table" in artefact else []
     missing = []
-    for name_of_file in (*figures, *tables):
-        file = folder / MADE / name_of_file
+    for file in (folder / MADE / each for each in (*figures, *tables)):
         if not file.is_file():
             missing.append(f"{artefact['notebook']} made no {file.name} of this set")
         elif file.suffix == ".pdf":
