@@ -148,14 +148,13 @@ def localisation(
         for name, map_ in {**maps, **guesses}.items():
             scores = share(map_).reshape(len(region), -1) @ flat  # map of clip j, region of clip i
             own, other = np.diag(scores), drawn @ (scores * others) / np.maximum(maps_met, 1)
-            row = [metric, name, *subject_interval(own, subjects, resampling)]
-            if name in maps:  # a guess is the same for all clips
-                gain = (weight * (own - other)).sum(1)
-                p = two_sided(gain[1:], len(names))
-                row += [other[0].mean(), gain[0], *resampling.interval(gain[1:]), p]
-            rows.append(row)
+            gain = (weight * (own - other)).sum(1)
+            beyond = (gain[0], *resampling.interval(gain[1:]), two_sided(gain[1:], len(names)))
+            own_score = subject_interval(own, subjects, resampling)
+            rows.append((metric, name, *own_score, other[0].mean(), *beyond))
     columns = "metric name value low high other gain gain_low gain_high p".split()
     table = pd.DataFrame(rows, columns=columns)
+    table.loc[table["name"].isin(guesses), "other":] = np.nan  # they are the same for all clips
     p_values = table["p"].dropna()
     return table.assign(p_holm=pd.Series(holm(p_values), p_values.index))
 

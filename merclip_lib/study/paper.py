@@ -78,9 +78,7 @@ def make_artefacts(
 
 def _recipe_values(task: str) -> dict[str, Any]:
     """What the recipe of a task sets; how many groups of people is for each notebook to say."""
-    values = values_of(task)
-    left_out = ("task", "folds") if values.get("held_out") == "subject" else ("task",)
-    return {key: value for key, value in values.items() if key not in left_out}
+    return {key: value for key, value in values_of(task).items() if key not in ("task", "folds")}
 
 
 def _of_store(task: str, folder: str, wanted: Mapping[str, Mapping]) -> dict[str, Any]:
