@@ -35,8 +35,6 @@ def relevance_maps(
     Returns:
         By kind (a key of KINDS), (N, t, g, g).
     """
-    parts: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
-    for video in relevance.videos(dataset, config, batch_size):
-        for kind, make in KINDS.items():
-            parts[kind].append(make(model, video))
-    return {kind: np.concatenate(maps) for kind, maps in parts.items()}
+    clips = relevance.videos(dataset, config, batch_size)
+    parts = [{kind: make(model, video) for kind, make in KINDS.items()} for video in clips]
+    return {kind: np.concatenate([maps[kind] for maps in parts]) for kind in KINDS}

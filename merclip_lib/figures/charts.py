@@ -22,14 +22,13 @@ def results_bars(table: pd.DataFrame, title: str = "Results on SynthME") -> Figu
     metrics = list(dict.fromkeys(table.metric))
     names = table.name.nunique()
     figure, axes = panels(title, WIDTH, 0.9 + 0.28 * names, 1, len(metrics), sharey=True)
-    ticks = ("0", "0.25", "0.5", "0.75", "1")
     line = {"lw": 1, "capsize": 2, "ecolor": INK}
     for panel, metric in zip(axes[0], metrics, strict=True):
         rows = table[table.metric == metric]
         spread = np.maximum([rows.value - rows.low, rows.high - rows.value], 0)
         panel.barh(rows.name, rows.value, xerr=spread, color="#9CC5E0", height=0.65, error_kw=line)
-        panel.set(title=metric, xlim=(0, 1), ylim=(-0.6, names - 0.4))
-        panel.set(xticks=np.linspace(0, 1, 5), xticklabels=ticks)
+        panel.set(title=metric, xlim=(0, 1), ylim=(-0.6, names - 0.4), xticks=np.linspace(0, 1, 5))
+        panel.xaxis.set_major_formatter("{x:g}")
     axes[0, 0].invert_yaxis()
     return figure
 

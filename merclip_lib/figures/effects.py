@@ -59,7 +59,7 @@ def build_up(
             panel.scatter(own["uf1"], at, label="trained here", zorder=4, **look)
         panel.set_visible(len(rows) + len(own) > 0)
     _names_at_left(axes.flat, names)
-    style.legend_below(figure, axes.flat, "outside lower left", ncols=4)
+    style.legend_below(figure, axes.flat, loc="outside lower left", ncols=4)
     return figure
 
 
@@ -81,7 +81,7 @@ def training_courses(courses: pd.DataFrame, references: pd.DataFrame, title: str
         _reference_lines(panel.axhline, references[references["start"] == start], {})
         panel.set(title=f"from {start}", xlabel="epoch")
     axes[0, 0].set(ylabel="UF1", ylim=(0, None))
-    style.legend_below(figure, axes.flat, "outside lower left", ncols=4)
+    style.legend_below(figure, axes.flat, loc="outside lower left", ncols=4)
     return figure
 
 
@@ -150,16 +150,16 @@ def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in U
             panel.scatter([], [], color=colour, marker=MARKERS[k % 5], s=20, label=key)
         panel.axhline(0, color=GREY, lw=0.8)
         panel.set(xlabel=factor.replace("_", " "), xlim=(-0.5, len(levels) - 0.5))
-        panel.set_xticks(range(len(levels)), levels)
-        if not numbers and max(map(len, levels)) > 7:
-            panel.set_xticks(range(len(levels)), levels, rotation=35, ha="right")
+        long = not numbers and max(map(len, levels)) > 7
+        look = {"rotation": 35, "ha": "right"} if long else {}
+        panel.set_xticks(range(len(levels)), [each.replace("_", " ") for each in levels], **look)
     for panel in axes.flat[len(factors) :]:
         panel.set_visible(False)
     for panel in axes[:, 0]:
         panel.set_ylabel(label)
     look = {"s": 20, "facecolor": "white", "edgecolor": INK}
     axes[0, 0].scatter([], [], label="hollow: not told from zero after Holm", **look)
-    style.legend_below(figure, axes.flat, "outside lower left", ncols=4)
+    style.legend_below(figure, axes.flat, loc="outside lower left", ncols=4)
     return figure
 
 

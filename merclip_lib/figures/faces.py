@@ -47,7 +47,7 @@ def image_grid(
         cell: width of a picture in inches.
     """
     margin = 0.07 * max(len(line) for label in rows for line in str(label).split("\n"))
-    size = (cell * len(columns) + margin, cell * len(rows) + 0.4)
+    size = (max(cell * len(columns) + margin, 0.07 * len(title)), cell * len(rows) + 0.4)
     signed = any(np.ndim(image) == 2 for row in images for image in row)
     figure, axes = panels(title, size[0], size[1] + 0.2 * signed, len(rows), len(columns))
     for r, row in enumerate(images):

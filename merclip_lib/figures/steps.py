@@ -162,9 +162,10 @@ def curves(
             for _, rows in history.groupby([history[each], again]):
                 panel.plot(rows[x], rows[column], color=style.BLUE, alpha=0.25, lw=0.6)
         mean = history.groupby(x)[column].mean()
-        panel.plot(mean.index, mean, color=style.INK if each in history else style.BLUE, lw=1.8)
+        look = {"color": style.INK if each in history else style.BLUE, "lw": 1.8}
+        panel.plot(mean.index, mean, marker="o" if len(mean) == 1 else "", **look)
         panel.set(xlabel=x, ylabel=LABELS.get(column, column))
-        panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
+        panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True, min_n_ticks=1))
     return figure
 
 

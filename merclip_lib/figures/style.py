@@ -139,13 +139,11 @@ def panels(
     return figure, axes
 
 
-def legend_below(
-    figure: Figure, axes: Iterable[Axes], place: str = "outside lower center", **options: Any
-) -> None:
+def legend_below(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
     """One legend of all these axes, below them; what several share stands there once."""
     labelled = [zip(*each.get_legend_handles_labels()[::-1], strict=True) for each in axes]
     keys = {name: handle for pairs in labelled for name, handle in pairs}
-    figure.legend(keys.values(), keys, loc=place, **options)
+    figure.legend(keys.values(), keys, **{"loc": "outside lower center"} | options)
 
 
 def au_group(number: int | str) -> str:

@@ -116,7 +116,20 @@ def _collect(name: str, artefact: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def as_latex(table: pd.DataFrame, caption: str) -> str:
-    """A table as LaTeX (booktabs), numbers with three digits, empty where nothing is known."""
+    """A table as LaTeX (booktabs) for an article of two columns.
+
+    Numbers have three digits, a p-value below 0.001 says so, and what is not known is empty. Long
+    texts are broken into lines.
+    """
     style = table.style.hide(axis="index").format(precision=3, na_rep="", escape="latex")
     style = style.format_index(axis="columns", escape="latex")
-    return style.to_latex(hrules=True, caption=caption, position_float="centering")
+    p_values = table.columns.intersection(["p", "p_holm"])
+    style = style.format(_p_in_latex, subset=p_values, na_rep="")
+    long = table.map(lambda cell: len(str(cell))).max() > 40
+    kinds = ["p{45mm}" if long[name] else "lr"[table[name].dtype.kind in "if"] for name in table]
+    look: dict[str, Any] = {"position_float": "centering", "environment": "table*"}
+    return style.to_latex(column_format="".join(kinds), hrules=True, caption=caption, **look)
+
+
+def _p_in_latex(p: float) -> str:
+    return r"$<$0.001" if p < 0.001 else f"{p:.3f}"

@@ -158,6 +158,17 @@ def test_bad_names_stop_before_anything_runs(root):
     assert not out.exists()
 
 
+def test_latex_breaks_long_texts_and_says_small_p_values():
+    words = pd.DataFrame({"n": [1, 20], "p": [0.0004, 0.25], "note": ["short", "a word " * 9]})
+    latex = as_latex(words, "Words")
+    assert r"\begin{tabular}{rrp{45mm}}" in latex and latex.startswith(r"\begin{table*}")
+    assert r"1 & $<$0.001 & short \\" in latex and "20 & 0.250 & a word" in latex
+
+
+def test_captions_need_no_escape():
+    assert not [name for name in ARTEFACTS if set(ARTEFACTS[name]["shows"]) & set("&%$#_{}~^")]
+
+
 def test_latex_leaves_empty_what_is_not_known_and_escapes_the_rest():
     latex = as_latex(pd.DataFrame({"p_holm": [0.12345, None], "of": ["a & b", "50 %"]}), "Words")
     assert r"p\_holm & of \\" in latex and r"0.123 & a \& b \\" in latex and r" & 50 \% \\" in latex
