@@ -138,9 +138,8 @@ def montage(
     title: str = "SynthME: onset, apex and what changed",
 ) -> Figure:
     """Onset, apex and amplified signed difference, a column per clip; onset, apex (S, H, W, 3)."""
-    images = [onset, apex, difference(onset, apex)]
-    rows = ["onset", "apex", "difference"]
-    return image_grid(images, rows, labels, title, cell=_cell(len(labels)))
+    images = {"onset": onset, "apex": apex, "difference": difference(onset, apex)}
+    return image_grid([*images.values()], [*images], labels, title, cell=_cell(len(labels)))
 
 
 def relevance_overlay(

@@ -137,8 +137,9 @@ def licensed_rows(
         published: what `read_published` gives; each of its tasks has rows.
         stores: clip stores by the name that begins their tasks, such as {"casme3": folder}.
         runs: what `runs.read_runs` gives; of these, what is comparable.
-        made: runs made on the spot, which may be among `runs` as well; of tasks that nobody has
-            published figures of, such as SynthME's, they stand here whatever they left out.
+        made: runs made on the spot, which may be among `runs` as well. Where there are such, runs
+            of other settings (ablations) are left out. Of tasks that nobody has published figures
+            of, such as SynthME's, they stand here whatever they left out.
 
     Returns:
         Dictionaries with keys of COLUMNS: figures where runs are there, else words.
@@ -146,15 +147,15 @@ def licensed_rows(
     rows, known = [], set(published["task"])
     for task in dict.fromkeys([*TASKS, *(run.config.task for run in made)]):
         here = [run for run in made if run.config.task == task]
-        data = {_data(run) for run in here}
+        data, names = {_data(run) for run in here}, {run.hash for run in here}
         if store := stores.get(task.rsplit("-", 1)[0]):
             data.add(open_store(store).meta["hash"])
         words = {"part": "all", "method": "ours", "note": NOT_TRAINED if data else NOT_HERE}
         for protocol in ("honest", "reference"):
             free = [run for run in here if run.config.protocol == protocol and task not in known]
-            found = comparable_runs([*here, *runs], data, task, protocol)
-            groups = of_one_setting([*free, *found])
-            rows += [each for group in groups for each in our_rows(group, task)]
+            groups = of_one_setting([*free, *comparable_runs([*here, *runs], data, task, protocol)])
+            chosen = [group for group in groups if {r.hash for r in group} & names]
+            rows += [each for group in chosen or groups for each in our_rows(group, task)]
             if not groups and (store or task in known):
                 rows.append({"task": task, "protocol": protocol} | words)
     return rows

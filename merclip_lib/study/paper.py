@@ -111,7 +111,9 @@ def _collect(name: str, artefact: Mapping[str, Any], folder: Path) -> list[str]:
         else:
             table = pd.read_csv(file)
             write_csv(table, folder / f"{name}.csv", "%.7g")
-            write_text(folder / f"{name}.tex", as_latex(table, artefact["shows"]))
+            write_text(
+                folder / f"{name}.tex", as_latex(table, f"{artefact['shows']} ({folder.name})")
+            )
     return missing
 
 

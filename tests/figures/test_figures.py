@@ -234,7 +234,7 @@ def test_seeds_of_a_fold_are_lines_of_their_own():
 
 def test_a_training_of_one_epoch_is_a_dot_at_a_whole_number():
     panel = curves(HISTORY[HISTORY["epoch"] == 0], ["align"], "SynthME").axes[0]
-    assert panel.lines[-1].get_marker() == "o" and panel.get_xticks().tolist() == [0]
+    assert panel.lines[-1].get_marker() == "o" and (panel.get_xticks() % 1 == 0).all()
     assert curves(HISTORY, ["align"], "SynthME").axes[0].lines[-1].get_marker() == ""
 
 

@@ -244,9 +244,13 @@ def test_a_run_that_is_trained_and_then_found_stands_in_the_ledger_once(tmp_path
     store = tiny_runs.make_store(tmp_path / "casme3", subjects=2)
     stores, data = {"casme3": str(tmp_path / "casme3")}, {"data": store.meta["hash"]}
     made, before = run(tmp_path, "a", **data), run(tmp_path, "b", seed=1, **data)
-    rows = licensed_rows(read_published(), stores, [made, before], [made])
+    ablation = run(tmp_path, "c", mix=False, **data)
+    rows = licensed_rows(read_published(), stores, [made, before, ablation], [made])
     text = ledger_of_task(ledger(read_published(), rows), "casme3-3")
     assert text["source"].tolist()[1:] == ["run a, b", ""]  # and nothing under the reference
+    rows = licensed_rows(read_published(), stores, [made, before, ablation])
+    text = ledger_of_task(ledger(read_published(), rows), "casme3-3")
+    assert text["source"].tolist()[1:] == ["run a, b", "run c", ""]
     # the store need not be named to show what was trained on it
     rows = licensed_rows(read_published(), {}, [made, before], [made])
     text = ledger_of_task(ledger(read_published(), rows), "casme3-3")

@@ -117,6 +117,7 @@ def test_a_task_has_its_recipe_and_what_is_missing_is_told(root, own_store):
     assert found.value[0] == 2 and found.value[2] == 0.2
     latex = (folder / "words.tex").read_text()
     assert r"flip\_0.0 &  \\" in latex and "toprule" in latex and "2.000" in latex
+    assert "(samm-5)}" in latex
     assert [line.split(": ", 1)[0] for line in missing] == [
         "samm-5, maps",
         "samm-5, traps",
