@@ -9,8 +9,8 @@ import torch
 
 from merclip_lib.config import Config
 from merclip_lib.data.dataset import ClipDataset
+from merclip_lib.explain.relevance import videos
 from merclip_lib.model.merclip import MERCLIP
-from merclip_lib.training.batches import gather
 
 
 class Purity(NamedTuple):
@@ -36,10 +36,7 @@ def embed(
         Embeddings z (N, E), compared with sentences, and clip vectors o (N, D).
     """
     model.eval()
-    parts = [
-        model.vision_encoder(gather(dataset, items, config).video.transpose(1, 2))[:2]
-        for items in torch.arange(len(dataset)).split(batch_size)
-    ]
+    parts = [model.vision_encoder(video)[:2] for video in videos(dataset, config, batch_size)]
     z, o = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
     return z, o
 
@@ -54,8 +51,7 @@ def emotion_tokens(
     """
     model.eval()
     parts = []
-    for items in torch.arange(len(dataset)).split(batch_size):
-        video = gather(dataset, items, config).video.transpose(1, 2)
+    for video in videos(dataset, config, batch_size):
         tokens = model.vision_encoder(video).tokens
         for block in getattr(model.cls_head, "blocks", ()):
             tokens = block(tokens)

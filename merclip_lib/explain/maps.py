@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from merclip_lib.config import Config
@@ -11,7 +10,6 @@ from merclip_lib.data.dataset import ClipDataset
 from merclip_lib.explain import relevance
 from merclip_lib.explain.rollout import attention_rollout
 from merclip_lib.model.merclip import MERCLIP
-from merclip_lib.training.batches import gather
 
 KINDS: dict[str, Callable[[MERCLIP, Tensor], np.ndarray]] = {
     "integrated gradients": relevance.motion_relevance,  # signed
@@ -37,9 +35,6 @@ def relevance_maps(
     Returns:
         By kind (a key of KINDS), (N, t, g, g).
     """
-    parts: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
-    for items in torch.arange(len(dataset)).split(batch_size):
-        video = gather(dataset, items, config).video.transpose(1, 2)
-        for kind, make in KINDS.items():
-            parts[kind].append(make(model, video))
-    return {kind: np.concatenate(maps) for kind, maps in parts.items()}
+    clips = relevance.videos(dataset, config, batch_size)
+    parts = [{kind: make(model, video) for kind, make in KINDS.items()} for video in clips]
+    return {kind: np.concatenate([maps[kind] for maps in parts]) for kind in KINDS}

@@ -14,7 +14,7 @@ import pandas as pd
 
 from merclip_lib.data.dataset import uniform_sample
 from merclip_lib.data.store import ClipStore
-from merclip_lib.scores.bootstrap import DEFAULT, Resampling, clip_differences, subject_interval
+from merclip_lib.scores.bootstrap import DEFAULT, Resampling, holm, subject_interval, two_sided
 from merclip_lib.scores.verdicts import answer, in_numbers, p_in_words, side_of_change
 
 
@@ -114,7 +114,8 @@ def localisation(
 
     The map of another clip knows about faces what the map knows, without having seen this clip:
     only what a map scores beyond it can come from the movement. Its score is the mean over all
-    other clips that the same network saw. Guesses are the middle of the picture, and any patch.
+    other clips that the same network saw; where people are drawn, over the clips of those drawn.
+    Guesses are the middle of the picture, and any patch.
 
     Args:
         maps: name -> (N, t, g, g) or (N, g, g).
@@ -131,26 +132,31 @@ def localisation(
     Raises:
         ValueError: a network saw a single clip.
     """
-    network = np.asarray(networks)
+    network, (person, names) = np.asarray(networks), pd.factorize(np.asarray(subjects))
     others = (network[:, None] == network) & ~np.eye(len(network), dtype=bool)
     if not others.any(0).all():
         raise ValueError("a network saw a single clip, which has no other to compare it with")
-    flat, rows, gains = region.reshape(len(region), -1).T, [], {}
+    drawn = np.vstack([np.ones(len(person)), resampling.draw(len(names))[:, person]])
+    drawn = drawn[(drawn * (drawn @ others)).any(1)]  # somebody meets a map of another clip
+    maps_met = drawn @ others  # (1 + samples, N): how many each clip meets
+    weight = drawn * (maps_met > 0)
+    weight /= weight.sum(1, keepdims=True)
+    flat, rows = region.reshape(len(region), -1).T, []
     middle = np.broadcast_to(centre_prior(region.shape[-1]), region.shape)
     guesses = {"middle of the picture": middle, "any patch (area)": np.ones_like(middle)}
     for metric, share in (("pointing game", _maximum), ("energy in region", _energy)):
         for name, map_ in {**maps, **guesses}.items():
             scores = share(map_).reshape(len(region), -1) @ flat  # map of clip j, region of clip i
-            own, other = np.diag(scores), (scores * others).sum(0) / others.sum(0)
-            rows.append((metric, name, *subject_interval(own, subjects, resampling), other.mean()))
-            if name in maps:
-                gains[f"{name}, {metric}"] = own - other
-    table = pd.DataFrame(rows, columns=["metric", "name", "value", "low", "high", "other"])
-    guessed = table["name"].isin(guesses)
-    table.loc[guessed, "other"] = np.nan  # a guess is the same for all clips
-    gain = clip_differences(gains, subjects, resampling).set_index(table.index[~guessed])
-    gain.columns = ["name", "gain", "gain_low", "gain_high", "p", "p_holm"]
-    return table.join(gain.drop(columns="name"))
+            own, other = np.diag(scores), drawn @ (scores * others) / np.maximum(maps_met, 1)
+            gain = (weight * (own - other)).sum(1)
+            beyond = (gain[0], *resampling.interval(gain[1:]), two_sided(gain[1:], len(names)))
+            own_score = subject_interval(own, subjects, resampling)
+            rows.append((metric, name, *own_score, other[0].mean(), *beyond))
+    columns = "metric name value low high other gain gain_low gain_high p".split()
+    table = pd.DataFrame(rows, columns=columns)
+    table.loc[table["name"].isin(guesses), "other":] = np.nan  # they are the same for all clips
+    p_values = table["p"].dropna()
+    return table.assign(p_holm=pd.Series(holm(p_values), p_values.index))
 
 
 def localisation_claims(table: pd.DataFrame) -> list[str]:

@@ -5,7 +5,7 @@ are numpy (N, t, g, g). The paper shows attention maps; these follow gradients, 
 says whether they point where the face moves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,12 @@ from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.training.batches import gather
 
 
+def videos(dataset: ClipDataset, config: Config | None, batch_size: int) -> Iterator[Tensor]:
+    """The clips of a dataset a few at a time, as `held_out_video` gives all of them."""
+    for items in torch.arange(len(dataset)).split(batch_size):
+        yield gather(dataset, items, config).video.transpose(1, 2)
+
+
 def held_out_video(dataset: ClipDataset, config: Config | None = None) -> Tensor:
     """All clips of a dataset as one video.
 
@@ -28,7 +34,7 @@ def held_out_video(dataset: ClipDataset, config: Config | None = None) -> Tensor
     Returns:
         (N, 3, T, H, W), normalised.
     """
-    return gather(dataset, torch.arange(len(dataset)), config).video.transpose(1, 2)
+    return next(videos(dataset, config, len(dataset)))
 
 
 def motion_relevance(

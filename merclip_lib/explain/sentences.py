@@ -66,12 +66,9 @@ def retrieval(
     if not asked.any():
         raise ValueError("no clip is among the questions; widen `among`")
     sentences = np.unique(sentence[asked])
-    return pd.DataFrame(
-        {
-            "sentence of a clip": _ranking(cosine[asked], right[asked]),
-            "clips of a sentence": _ranking(cosine.T[sentences], right.T[sentences]),
-        }
-    ).T
+    ways = {"sentence of a clip": _ranking(cosine[asked], right[asked])}
+    ways["clips of a sentence"] = _ranking(cosine.T[sentences], right.T[sentences])
+    return pd.DataFrame(ways).T
 
 
 def retrieval_within(
@@ -197,7 +194,8 @@ def au_readout(
         resampling: how subjects are drawn for the intervals.
 
     Returns:
-        A row per unit [clips, auc, low, high]: 0.5 is chance; NaN without a pair.
+        A row per unit [clips, auc, low, high]: 0.5 is chance; NaN without a pair, and no interval
+        where a single person shows the unit, or a single one does not.
     """
     network, person = np.asarray(networks), pd.factorize(np.asarray(subjects))[0]
     drawn = resampling.draw(person.max() + 1)[:, person]  # (samples, N)
@@ -213,6 +211,7 @@ def au_readout(
             won += (a @ order * b).sum(1)
             pairs += a.sum(1) * b.sum(1)
         auc = np.divide(won, pairs, out=np.full(values, np.nan), where=pairs > 0)
-        low, high = resampling.interval(auc[1:]) if pairs[0] else (np.nan, np.nan)
+        several = min(len(set(person[truth])), len(set(person[~truth]))) > 1
+        low, high = resampling.interval(auc[1:]) if pairs[0] and several else (np.nan, np.nan)
         rows.append({"clips": int(truth.sum()), "auc": auc[0], "low": low, "high": high})
     return pd.DataFrame(rows)

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from merclip_lib.figures import style
 from merclip_lib.figures.style import BLUE, GREY, INK, ORANGE, SERIES, WIDTH, YELLOW, minus, panels
 
 MARKERS = "osD^v"
@@ -21,14 +22,13 @@ def results_bars(table: pd.DataFrame, title: str = "Results on SynthME") -> Figu
     metrics = list(dict.fromkeys(table.metric))
     names = table.name.nunique()
     figure, axes = panels(title, WIDTH, 0.9 + 0.28 * names, 1, len(metrics), sharey=True)
-    ticks = ("0", "0.25", "0.5", "0.75", "1")
     line = {"lw": 1, "capsize": 2, "ecolor": INK}
     for panel, metric in zip(axes[0], metrics, strict=True):
         rows = table[table.metric == metric]
         spread = np.maximum([rows.value - rows.low, rows.high - rows.value], 0)
         panel.barh(rows.name, rows.value, xerr=spread, color="#9CC5E0", height=0.65, error_kw=line)
-        panel.set(title=metric, xlim=(0, 1), ylim=(-0.6, names - 0.4))
-        panel.set(xticks=np.linspace(0, 1, 5), xticklabels=ticks)
+        panel.set(title=metric, xlim=(0, 1), ylim=(-0.6, names - 0.4), xticks=np.linspace(0, 1, 5))
+        panel.xaxis.set_major_formatter("{x:g}")
     axes[0, 0].invert_yaxis()
     return figure
 
@@ -50,11 +50,12 @@ def interval_dots(
         axes.hlines(y, rows.low, rows.high, color=colour, lw=1.2)
         look = {"color": colour, "marker": MARKERS[k % 5], "s": 14, "zorder": 3}
         axes.scatter(rows.value, y, label=group, **look)
-    _chance(axes.axvline, chance)
+    if chance is not None:
+        axes.axvline(chance, color=GREY, ls=":", lw=1)
     axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
     axes.set(xlabel=label, xlim=limits)
     if len(groups) > 1:
-        _legend_below(figure, axes, ncols=5)
+        style.legend_below(figure, [axes], ncols=5)
     return figure
 
 
@@ -85,7 +86,7 @@ def courses(
         axes.axvspan(onset, offset, color=YELLOW, alpha=0.15, lw=0)
         axes.axvline(apex, color=INK, lw=0.8, ls="--")
     axes.set(xlabel="seconds", ylabel=label, xlim=(times[0], times[-1]), ylim=(0, None))
-    _legend_below(figure, axes, ncols=5)
+    style.legend_below(figure, [axes], ncols=5)
     return figure
 
 
@@ -114,31 +115,18 @@ def two_ways(
     for y, row in enumerate(table.to_dict("records")):
         clear, text = True, f"{row['change']:+.3f}"
         if "low" in row:
-            clear = row["low"] > 0 or row["high"] < 0
-            clear = row["p_holm"] < 0.05 if "p_holm" in row else clear
+            clear = row["p_holm"] < 0.05 if "p_holm" in row else row["low"] > 0 or row["high"] < 0
             text += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
-        _at_right(axes, y, text, color=INK if clear else GREY)
-    _at_right(axes, -0.75, "change", style="italic")
+        at_right(axes, y, text, color=INK if clear else GREY)
+    at_right(axes, -0.75, "change", style="italic")
     axes.hlines(rows[:-1] + 0.5, 0, 1, "#E5E5E5", lw=0.6, transform=axes.get_yaxis_transform())
     axes.set(yticks=rows, yticklabels=table.name, xlabel=label, ylim=(len(table) - 0.4, -1.05))
     axes.tick_params(axis="y", length=0)
-    _legend_below(figure, axes, ncols=2, handletextpad=0.2)
+    style.legend_below(figure, [axes], ncols=2, handletextpad=0.2)
     return figure
 
 
-def _chance(line, chance: float | None) -> None:
-    """A dotted line at the level of chance, where there is one; `line` draws it."""
-    if chance is not None:
-        line(chance, color=GREY, ls=":", lw=1)
-
-
-def _at_right(axes: Axes, y: float, text: str, **options: Any) -> None:
+def at_right(axes: Axes, y: float, text: str, **options: Any) -> None:
     """A text beside the axes, in the row `y`."""
     side = axes.get_yaxis_transform()
     axes.text(1.02, y, minus(text), transform=side, va="center", **options)
-
-
-def _legend_below(figure: Figure, axes: Axes, **options: Any) -> None:
-    """The legend of the axes, below the figure."""
-    handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", **options)

@@ -9,7 +9,7 @@ import yaml
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from merclip_lib.figures.style import INK, WIDTH, panels
+from merclip_lib.figures.style import INK, WIDTH, legend_below, panels
 
 DRAWINGS: dict[str, dict] = yaml.safe_load(
     Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
@@ -47,7 +47,5 @@ def drawing(block: str) -> Figure:
         axes.annotate("", points[-1], points[-2], arrowprops=tip)
     for x, y, text in content["texts"]:
         axes.text(x, y, text, ha="center", va="center", fontsize=6.5, style="italic")
-    handles, names = axes.get_legend_handles_labels()
-    keys = dict(zip(names, handles, strict=True))
-    figure.legend(keys.values(), keys, loc="outside lower center", ncols=len(keys))
+    legend_below(figure, [axes], ncols=len(MEANING))
     return figure

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 
 from merclip_lib.figures import style
-from merclip_lib.figures.charts import MARKERS
+from merclip_lib.figures.charts import MARKERS, at_right
 from merclip_lib.figures.style import GREY, INK, SERIES, WIDTH, panels
 
 VERDICT_COLOURS = {"helps": style.BLUE, "hurts": style.VERMILION, "equivalent": style.GREEN}
@@ -59,7 +59,7 @@ def build_up(
             panel.scatter(own["uf1"], at, label="trained here", zorder=4, **look)
         panel.set_visible(len(rows) + len(own) > 0)
     _names_at_left(axes.flat, names)
-    _legend(figure, axes)
+    style.legend_below(figure, axes.flat, loc="outside lower left", ncols=4)
     return figure
 
 
@@ -81,7 +81,7 @@ def training_courses(courses: pd.DataFrame, references: pd.DataFrame, title: str
         _reference_lines(panel.axhline, references[references["start"] == start], {})
         panel.set(title=f"from {start}", xlabel="epoch")
     axes[0, 0].set(ylabel="UF1", ylim=(0, None))
-    _legend(figure, axes)
+    style.legend_below(figure, axes.flat, loc="outside lower left", ncols=4)
     return figure
 
 
@@ -108,10 +108,9 @@ def verdict_forest(table: pd.DataFrame, title: str, label: str = "difference in 
         colour, of = VERDICT_COLOURS[verdict], table[rows]
         axes.hlines(y[rows], of["low"], of["high"], color=colour, lw=1.6)
         keys.append(axes.scatter(of["difference"], y[rows], color=colour, s=20, label=verdict))
-    side = axes.get_yaxis_transform()
     for k, row in enumerate(table.to_dict("records")):
         text = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
-        axes.text(1.02, k, style.minus(text), transform=side, va="center", fontsize=7.5)
+        at_right(axes, k, text, fontsize=7.5)
     axes.set(yticks=y, ylim=(len(table) - 0.4, -0.6), xlabel=label)
     doubts = list(map(bool, table.get("doubt", [""] * len(table))))
     _names_at_left([axes], list(table["name"] + np.where(doubts, DOUBTED, "")))
@@ -151,16 +150,16 @@ def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in U
             panel.scatter([], [], color=colour, marker=MARKERS[k % 5], s=20, label=key)
         panel.axhline(0, color=GREY, lw=0.8)
         panel.set(xlabel=factor.replace("_", " "), xlim=(-0.5, len(levels) - 0.5))
-        panel.set_xticks(range(len(levels)), levels)
-        if not numbers and max(map(len, levels)) > 7:
-            panel.set_xticks(range(len(levels)), levels, rotation=35, ha="right")
+        long = not numbers and max(map(len, levels)) > 7
+        look = {"rotation": 35, "ha": "right"} if long else {}
+        panel.set_xticks(range(len(levels)), [each.replace("_", " ") for each in levels], **look)
     for panel in axes.flat[len(factors) :]:
         panel.set_visible(False)
     for panel in axes[:, 0]:
         panel.set_ylabel(label)
     look = {"s": 20, "facecolor": "white", "edgecolor": INK}
     axes[0, 0].scatter([], [], label="hollow: not told from zero after Holm", **look)
-    _legend(figure, axes)
+    style.legend_below(figure, axes.flat, loc="outside lower left", ncols=4)
     return figure
 
 
@@ -177,13 +176,3 @@ def _names_at_left(axes: Iterable[Axes], names: list[str]) -> None:
     for panel in axes:
         panel.set_yticks(range(len(names)), names, ha="left")
         panel.tick_params(axis="y", length=0, pad=4 + max(widths, default=0))
-
-
-def _legend(figure: Figure, axes: np.ndarray) -> None:
-    """One legend of all panels, below them."""
-    keys = {
-        name: handle
-        for panel in axes.flat
-        for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(list(keys.values()), list(keys), loc="outside lower left", ncols=4)

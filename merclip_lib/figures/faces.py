@@ -47,7 +47,7 @@ def image_grid(
         cell: width of a picture in inches.
     """
     margin = 0.07 * max(len(line) for label in rows for line in str(label).split("\n"))
-    size = (cell * len(columns) + margin, cell * len(rows) + 0.4)
+    size = (max(cell * len(columns) + margin, 0.07 * len(title)), cell * len(rows) + 0.4)
     signed = any(np.ndim(image) == 2 for row in images for image in row)
     figure, axes = panels(title, size[0], size[1] + 0.2 * signed, len(rows), len(columns))
     for r, row in enumerate(images):
@@ -138,9 +138,8 @@ def montage(
     title: str = "SynthME: onset, apex and what changed",
 ) -> Figure:
     """Onset, apex and amplified signed difference, a column per clip; onset, apex (S, H, W, 3)."""
-    images = [onset, apex, difference(onset, apex)]
-    rows = ["onset", "apex", "difference"]
-    return image_grid(images, rows, labels, title, cell=_cell(len(labels)))
+    images = {"onset": onset, "apex": apex, "difference": difference(onset, apex)}
+    return image_grid([*images.values()], [*images], labels, title, cell=_cell(len(labels)))
 
 
 def relevance_overlay(

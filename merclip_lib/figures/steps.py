@@ -123,9 +123,7 @@ def loso_split(
     """
     figure, grid = style.panels(title, style.WIDTH, 0.9 + 0.17 * (len(tests) + 2))
     axes, n = grid[0, 0], len(subjects)
-    strips: list[Any] = [
-        np.where(np.isin(np.arange(n), test), style.INK, TRAINED) for test in tests
-    ]
+    strips: list[Any] = [np.where(np.isin(range(n), t), style.INK, TRAINED) for t in tests]
     strips.append([style.CLASS_COLOURS.get(label, style.GREY) for label in labels])
     strips.append(np.where(pd.factorize(np.asarray(subjects))[0] % 2, "#555555", "#BBBBBB"))
     for y, strip in enumerate(strips):
@@ -164,9 +162,10 @@ def curves(
             for _, rows in history.groupby([history[each], again]):
                 panel.plot(rows[x], rows[column], color=style.BLUE, alpha=0.25, lw=0.6)
         mean = history.groupby(x)[column].mean()
-        panel.plot(mean.index, mean, color=style.INK if each in history else style.BLUE, lw=1.8)
+        look = {"color": style.INK if each in history else style.BLUE, "lw": 1.8}
+        panel.plot(mean.index, mean, marker="o" if len(mean) == 1 else "", **look)
         panel.set(xlabel=x, ylabel=LABELS.get(column, column))
-        panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
+        panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True, min_n_ticks=1))
     return figure
 
 
@@ -187,9 +186,8 @@ def confusion_matrix(
     left.set(title="clips", xlabel="predicted", ylabel="true")
     right.set(title="per cent of the row", xlabel="predicted", ylabel="")
     for panel in axes[0]:
-        panel.tick_params(length=0)
-        panel.tick_params(axis="x", rotation=40)
-        panel.tick_params(axis="y", rotation=0)
+        panel.tick_params(axis="x", length=0, rotation=40)
+        panel.tick_params(axis="y", length=0, rotation=0)
     return figure
 
 
@@ -207,9 +205,8 @@ def tsne_panels(
         title: of the figure.
         notes: a text in the corner of a panel, by embedding and colouring, such as the purity.
     """
-    figure, axes = style.panels(
-        title, style.WIDTH, 0.9 + 2.1 * len(points), len(points), len(colourings)
-    )
+    shape = len(points), len(colourings)
+    figure, axes = style.panels(title, style.WIDTH, 0.9 + 2.1 * len(points), *shape)
     for r, (embedding, at) in enumerate(points.items()):
         axes[r, 0].set_ylabel(embedding)
         for c, (name, labels) in enumerate(colourings.items()):

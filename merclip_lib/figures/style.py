@@ -8,7 +8,7 @@ where a figure came from and how to make it again. A figure made of synthetic da
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from filelock import FileLock
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import merclip_lib
@@ -85,10 +86,8 @@ def save_figure(
             f"a title says SynthME when, and only when, the data is synthetic."
         )
     folder = Path(figures_dir)
-    undated: dict[str, dict] = {
-        "png": {"Software": None},
-        "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
-    }
+    undated: dict[str, dict] = {"png": {"Software": None}}
+    undated["pdf"] = dict.fromkeys(("Creator", "Producer", "CreationDate"))
     for kind, metadata in undated.items():
         buffer = BytesIO()
         with mpl.rc_context(STYLE):
@@ -138,6 +137,13 @@ def panels(
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     figure.suptitle(title)
     return figure, axes
+
+
+def legend_below(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
+    """One legend of all these axes, below them; what several share stands there once."""
+    labelled = [zip(*each.get_legend_handles_labels()[::-1], strict=True) for each in axes]
+    keys = {name: handle for pairs in labelled for name, handle in pairs}
+    figure.legend(keys.values(), keys, **{"loc": "outside lower center"} | options)
 
 
 def au_group(number: int | str) -> str:

@@ -9,6 +9,7 @@ from merclip_lib.data.tasks import task_named
 from merclip_lib.runs.store import read_record, read_run
 from merclip_lib.scores.bootstrap import paired_difference
 from merclip_lib.scores.metrics import METRICS
+from merclip_lib.scores.verdicts import in_numbers
 
 
 def settings_that_differ(a: Path, b: Path) -> pd.DataFrame:
@@ -64,10 +65,7 @@ def compare_text(a: Path, b: Path) -> str:
     lines += [f"  {row.setting}: {row.a!s} -> {row.b!s}" for row in differ.itertuples()]
     for metric in METRICS:
         won = paired_difference([second.predictions], [first.predictions], classes, metric)
-        lines.append(
-            f"b minus a, {metric}: {won.mean:+.4f} [{won.low:+.4f}, {won.high:+.4f}], "
-            f"p {won.p:.3f} (subjects drawn together)"
-        )
+        lines.append(f"b minus a, {metric}: {in_numbers(*won)} (subjects drawn together)")
     changed = clips_that_changed(first.predictions, second.predictions)
     lines.append(f"{len(changed)} of {len(first.predictions)} clips changed")
     if len(changed):

@@ -1,7 +1,8 @@
 """Intervals by a bootstrap over subjects, paired differences, and Holm's correction.
 
 Clips of one person are not independent, so what is drawn with replacement is subjects, not clips.
-Not in the paper, which gives no intervals.
+Intervals are percentiles, which of fewer than about ten people are too narrow; p-values stop at
+what so few can say. Not in the paper, which gives no intervals.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -124,8 +125,7 @@ def paired_difference(
         resampling: how subjects are drawn.
 
     Returns:
-        The difference; p is two-sided: twice the share of resamples on the other side of 0,
-        never under 1 / (samples + 1).
+        The difference; p as `two_sided` gives it.
 
     Raises:
         ValueError: if clip ids, subjects or truth differ (clips are matched by clip_id), or as
@@ -136,13 +136,19 @@ def paired_difference(
     counts = paired_counts(a, b, classes, ("subject", "truth"))
     first, second = (resampled(each, pooled(metric), resampling) for each in counts)
     difference = first - second
-    return Difference(*estimate(difference, resampling), two_sided(difference[1:]))
+    p = two_sided(difference[1:], len(counts[0][0]))
+    return Difference(*estimate(difference, resampling), p)
 
 
-def two_sided(differences: np.ndarray) -> float:
-    """p of resampled differences (B,): twice the share on the other side of 0, from 2 / (B + 1)."""
+def two_sided(differences: np.ndarray, people: int) -> float:
+    """Two-sided p of resampled differences (B,): twice the share on the other side of 0.
+
+    It is at least 2 / (B + 1), the observed sample being one more, and at least 2 / 2^people: so
+    often do all people differ in one direction where there is no difference (sign test).
+    """
     other_side = min((differences <= 0).sum(), (differences >= 0).sum())
-    return float(min(1.0, 2 * (1 + other_side) / (len(differences) + 1)))
+    share = (1 + other_side) / (len(differences) + 1)
+    return float(min(1.0, 2 * max(share, 0.5**people)))
 
 
 def subject_interval(
@@ -175,10 +181,10 @@ def clip_differences(
     Returns:
         A row per question [name, mean, low, high, p, p_holm]; the last corrected for all of them.
     """
-    rows = []
+    rows, people = [], len(set(subjects))
     for name, values in differences.items():
         drawn = _resampled_means(values, subjects, resampling)
-        rows.append((name, np.mean(values), *resampling.interval(drawn), two_sided(drawn)))
+        rows.append((name, np.mean(values), *resampling.interval(drawn), two_sided(drawn, people)))
     table = pd.DataFrame(rows, columns=["name", "mean", "low", "high", "p"])
     return table.assign(p_holm=holm(table["p"]))
 

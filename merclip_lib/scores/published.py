@@ -1,20 +1,21 @@
 """The ledger: published figures beside ours, under the reference protocol and the honest one.
 
 Published figures are facts copied into data/cards/published.yaml with the place where each was
-read. Ours come from finished runs of the run store, leave one subject out over the whole set. A
-set that is not on this machine leaves words in its cell, never a number.
+read. Ours come from finished runs over the whole set, tested as the paper tests it. A set that is
+not on this machine leaves words in its cell, never a number.
 """
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
 
 from merclip_lib.data.store import open_store
-from merclip_lib.data.tasks import CARDS, TASKS, database, task_named
+from merclip_lib.data.tasks import CARDS, TASKS, database, read_card, task_named
 from merclip_lib.scores.bootstrap import mean_and_interval
 
 PUBLISHED = CARDS / "published.yaml"
@@ -25,7 +26,9 @@ COLUMNS = "task part method protocol selection uf1 uf1_low uf1_high uar seeds no
 
 
 def read_published(path: str | Path = PUBLISHED) -> pd.DataFrame:
-    """Published figures: task, part ("all" or a database), method, selection, uf1, uar, source.
+    """Published figures: task, part, method, selection, uf1, uar, source.
+
+    A part is "all", or a database or a test set that the card of the task has totals of.
 
     A figure that was read nowhere is NaN, and such a row has no source: every task of the paper
     has its row, whether something is known or not.
@@ -40,7 +43,7 @@ def read_published(path: str | Path = PUBLISHED) -> pd.DataFrame:
         if entry["selection"] not in SELECTIONS:
             raise ValueError(f"{where}: selection is one of {', '.join(SELECTIONS)}")
         for task, parts in entry["figures"].items():
-            known = ("all", *task_named(task).databases)
+            known = ["all", *_parts(task_named(task).name)]
             for part, (uf1, uar) in parts.items():
                 if part not in known:
                     raise ValueError(f"{where}: {task} has no part {part!r}")
@@ -66,38 +69,43 @@ def read_published_traps(path: str | Path = PUBLISHED) -> pd.DataFrame:
     return table
 
 
-def comparable_runs(runs: Sequence, data_hash: str, task: str, protocol: str) -> list[list]:
-    """Runs that may stand in the ledger, those that differ in the seed alone together.
+def comparable_runs(runs: Sequence, data: Container[str], task: str, protocol: str) -> list:
+    """Runs that may stand in the ledger beside published figures.
 
-    Wanted are runs of the task over the whole set, one subject left out, the epoch not chosen on
-    it unless the protocol is "reference".
+    Wanted are runs of the task over the whole set, tested as the paper tests it: on the set's own
+    split where its card has one (DFME), else one subject left out. The epoch was not chosen on
+    those who are tested, unless the protocol is "reference".
 
     Args:
         runs: what `runs.read_runs` gives.
-        data_hash: that of the clip store.
+        data: hashes of the clip stores that hold the set.
         task: name of the task.
         protocol: "honest" or "reference".
     """
-    groups: dict[object, list] = {}
-    for run in runs:
-        config = run.config
-        trapped = config.selection == "best_on_test" and protocol == "honest"
-        if (config.task, config.protocol, config.subjects, config.folds) != (task, protocol, 0, 0):
-            continue
-        data = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))["data"]
-        if trapped or config.held_out != "subject" or data["hash"] != data_hash:
-            continue
-        groups.setdefault(dataclasses.replace(config, seed=0), []).append(run)
+    held_out = "split" if "split" in _parts(task).values() else "subject"
+    wanted = {"task": task, "protocol": protocol, "held_out": held_out, "subjects": 0, "folds": 0}
+    whole = [run for run in runs if wanted.items() <= vars(run.config).items()]
+    trap = "best_on_test" if protocol == "honest" else ""
+    return [run for run in whole if run.config.selection != trap and _data(run) in data]
+
+
+def of_one_setting(runs: Sequence) -> list[list]:
+    """Runs that differ in the seed alone, together; a run that comes twice counts once."""
+    groups: dict[tuple, list] = {}
+    for run in {run.hash: run for run in runs}.values():
+        record = _record(run)
+        key = _data(run), record.get("code"), record.get("weights")
+        groups.setdefault((dataclasses.replace(run.config, seed=0), *key), []).append(run)
     return list(groups.values())
 
 
 def our_rows(runs: Sequence, task: str) -> list[dict]:
-    """Ledger rows of runs that differ in the seed alone: the whole set, then each database.
+    """Ledger rows of runs that differ in the seed alone: the whole set, then each of its parts.
 
     Figures are means over seeds; the interval is of the mean over the same drawn subjects.
 
     Args:
-        runs: a list that `comparable_runs` gives.
+        runs: a list that `of_one_setting` gives.
         task: name of the task.
 
     Returns:
@@ -106,11 +114,12 @@ def our_rows(runs: Sequence, task: str) -> list[dict]:
     classes, config = task_named(task).classes, runs[0].config
     tables, names = [run.predictions for run in runs], ", ".join(run.hash for run in runs)
     parts = {"all": tables}
-    if len(task_named(task).databases) > 1:
-        for name in task_named(task).databases:
-            parts[name] = [table[database(table["database"]) == name] for table in tables]
+    for part, column in _parts(task).items():
+        parts[part] = [t[database(t[column]) == part] for t in tables if column in t]
     rows = []
     for part, of_seeds in parts.items():
+        if not of_seeds or of_seeds[0].empty:
+            continue
         uf1, low, high = mean_and_interval(of_seeds, classes, "uf1")
         uar = mean_and_interval(of_seeds, classes, "uar").value
         settings = (task, part, "ours", config.protocol, config.selection)
@@ -119,42 +128,46 @@ def our_rows(runs: Sequence, task: str) -> list[dict]:
     return rows
 
 
-def licensed_rows(published: pd.DataFrame, stores: Mapping[str, str], runs: Sequence) -> list[dict]:
-    """Ledger rows of ours for licensed sets, under both protocols.
+def licensed_rows(
+    published: pd.DataFrame, stores: Mapping[str, str], runs: Sequence, made: Sequence = ()
+) -> list[dict]:
+    """Ledger rows of ours, under both protocols.
 
     Args:
         published: what `read_published` gives; each of its tasks has rows.
         stores: clip stores by the name that begins their tasks, such as {"casme3": folder}.
-        runs: what `runs.read_runs` gives.
+        runs: what `runs.read_runs` gives; of these, what is comparable.
+        made: runs made on the spot, which may be among `runs` as well. Where there are such, runs
+            of other settings (ablations) are left out. Of tasks that nobody has published figures
+            of, such as SynthME's, they stand here whatever they left out.
 
     Returns:
-        Dictionaries with keys of COLUMNS: figures where comparable runs are there, else words.
+        Dictionaries with keys of COLUMNS: figures where runs are there, else words.
     """
-    rows = []
-    for task in TASKS:
-        store = stores.get(task.rsplit("-", 1)[0])
-        if not store and task not in set(published["task"]):
-            continue
-        data = open_store(store).meta["hash"] if store else ""
-        row = {"task": task, "part": "all", "method": "ours"}
-        row["note"] = NOT_TRAINED if store else NOT_HERE
+    rows, known = [], set(published["task"])
+    for task in dict.fromkeys([*TASKS, *(run.config.task for run in made)]):
+        here = [run for run in made if run.config.task == task]
+        data, names = {_data(run) for run in here}, {run.hash for run in here}
+        if store := stores.get(task.rsplit("-", 1)[0]):
+            data.add(open_store(store).meta["hash"])
+        words = {"part": "all", "method": "ours", "note": NOT_TRAINED if data else NOT_HERE}
         for protocol in ("honest", "reference"):
-            groups = comparable_runs(runs, data, task, protocol)
-            found = [each for group in groups for each in our_rows(group, task)]
-            rows += found or [row | {"protocol": protocol}]
+            free = [run for run in here if run.config.protocol == protocol and task not in known]
+            groups = of_one_setting([*free, *comparable_runs([*here, *runs], data, task, protocol)])
+            chosen = [group for group in groups if {r.hash for r in group} & names]
+            rows += [each for group in chosen or groups for each in our_rows(group, task)]
+            if not groups and (store or task in known):
+                rows.append({"task": task, "protocol": protocol} | words)
     return rows
 
 
 def ledger(published: pd.DataFrame, rows: Sequence[dict]) -> pd.DataFrame:
-    """The ledger (columns COLUMNS): published figures and our rows by task, published first.
-
-    Runs that are given twice stand there once.
-    """
+    """The ledger (columns COLUMNS): published figures and our rows by task, published first."""
     published = published.assign(protocol="as published", note="")
     table = pd.concat([published, pd.DataFrame(list(rows), columns=COLUMNS)], ignore_index=True)
     order = {name: k for k, name in enumerate(TASKS)}
     table = table.sort_values("task", key=lambda names: names.map(order), kind="stable")
-    return table[COLUMNS].drop_duplicates(ignore_index=True)
+    return table[COLUMNS].reset_index(drop=True)
 
 
 def ledger_of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:
@@ -169,8 +182,26 @@ def ledger_of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:
     named = rows[keys].fillna("")
     wide = named.assign(part=rows["part"], text=text).set_index([*keys, "part"])["text"]
     wide = wide.unstack(sort=False, fill_value="")
-    parts = [name for name in ("all", *task_named(task).databases) if name in wide]
+    parts = [name for name in ("all", *_parts(task)) if name in wide]
     return wide.reset_index("source")[[*parts, "source"]].rename_axis(columns="")
+
+
+def _parts(task: str) -> dict[str, str]:
+    """The parts of a task that are tested, as its card says, with the column that tells them."""
+    name = task.rsplit("-", 1)[0]
+    totals = read_card(name).get("tasks", {}) if (CARDS / f"{name}.yaml").is_file() else {}
+    parts = totals.get(task, {}).get("parts", {})
+    return {part: column for column in parts for part in parts[column] if part != "train"}
+
+
+def _record(run: Any) -> dict:
+    """The run.json of a run."""
+    return json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+
+
+def _data(run: Any) -> str:
+    """The hash of a run's clips."""
+    return _record(run)["data"]["hash"]
 
 
 def _content(path: str | Path) -> dict:

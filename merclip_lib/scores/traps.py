@@ -19,7 +19,7 @@ import yaml
 from merclip_lib.scores import bootstrap
 from merclip_lib.scores.bootstrap import DEFAULT, Classes, Resampling, ScoringRule, Tables, pooled
 from merclip_lib.scores.metrics import metric_of
-from merclip_lib.scores.verdicts import answer, claims, in_numbers, side_of_change, side_of_zero
+from merclip_lib.scores.verdicts import answer, claims, in_numbers, side_of_change
 
 pooled_uf1 = pooled("uf1")
 pooled_uar = pooled("uar")
@@ -47,8 +47,8 @@ class TrapEffect(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """What the interval of the change says if nothing else is asked: one of VERDICTS."""
-        return VERDICTS[side_of_zero(self.low, self.high)]
+        """What the p-value of the change says if nothing else is asked: one of VERDICTS."""
+        return VERDICTS[side_of_change(self.change, self.p)]
 
     def __str__(self) -> str:
         return (
@@ -83,7 +83,7 @@ def measure_trap(
     a = bootstrap.resampled(of_honest, right, resampling)
     b = bootstrap.resampled(of_trapped, wrong, resampling)
     first, second, change = (bootstrap.estimate(values, resampling) for values in (a, b, b - a))
-    return TrapEffect(*first, *second, *change, bootstrap.two_sided((b - a)[1:]))
+    return TrapEffect(*first, *second, *change, bootstrap.two_sided((b - a)[1:], len(of_honest[0])))
 
 
 def measured_together(effects: Mapping[str, TrapEffect]) -> pd.DataFrame:
@@ -98,8 +98,7 @@ def measured_together(effects: Mapping[str, TrapEffect]) -> pd.DataFrame:
     """
     table = pd.DataFrame([{"name": name, **e._asdict()} for name, e in effects.items()])
     table["p_holm"] = bootstrap.holm(table["p"])
-    sides = [side_of_change(*pair) for pair in zip(table["change"], table["p_holm"], strict=True)]
-    table["verdict"] = [VERDICTS[side] for side in sides]
+    table["verdict"] = [VERDICTS[s] for s in map(side_of_change, table["change"], table["p_holm"])]
     changes = table[["name", "change", "low", "high", "p", "p_holm"]]
     table["sentence"] = claims(changes.assign(name=table["name"] + ":"), *VERDICTS.values())
     return table

@@ -12,7 +12,7 @@ import pandas as pd
 
 from merclip_lib.files import write_text
 from merclip_lib.scores.families import Rules
-from merclip_lib.scores.verdicts import finding_in_words, in_numbers, side_of_change
+from merclip_lib.scores.verdicts import answer, finding_in_words, in_numbers, side_of_change
 
 NOTHING = "**Answer.** None yet: there are no rows."
 PLACE = ["preset", "start"]
@@ -120,9 +120,8 @@ def answer_controls(controls: pd.DataFrame) -> str:
     for row in named(controls).to_dict("records"):
         said = "passed" if row["passed"] else f"failed: {FORBIDS[row['kind']]}"
         numbers = in_numbers(row["difference"], row["low"], row["high"])
-        lines.append(f"* {row['name']} {said} (UF1 {numbers}).")
-    head = f"**Answer.** {controls['passed'].sum()} of {len(controls)} controls passed."
-    return "\n".join([head, "", *lines])
+        lines.append(f"{row['name']} {said} (UF1 {numbers}).")
+    return answer(f"{controls['passed'].sum()} of {len(controls)} controls passed.", lines)
 
 
 def answer_curves(when: pd.DataFrame) -> str:

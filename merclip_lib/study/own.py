@@ -164,6 +164,5 @@ def compare_levels(
     told = compared(tables, dict.fromkeys(tables, task_named(full.task).classes))[1:]
     told[["factor", "level"]] = list(levels)
     told = told.drop(columns=["low", "high"]).rename(columns={"from": "low", "to": "high"})
-    sides = map(side_of_change, told["difference"], told["p_holm"])
-    told = told.assign(part="", verdict=[VERDICTS[side] for side in sides])
-    return told["factor level part uf1 difference low high p_holm verdict".split()]
+    told["verdict"] = [VERDICTS[s] for s in map(side_of_change, told["difference"], told["p_holm"])]
+    return told.assign(part="")["factor level part uf1 difference low high p_holm verdict".split()]

@@ -78,9 +78,7 @@ def make_artefacts(
 
 def _recipe_values(task: str) -> dict[str, Any]:
     """What the recipe of a task sets; how many groups of people is for each notebook to say."""
-    values = values_of(task)
-    left_out = ("task", "folds") if values.get("held_out") == "subject" else ("task",)
-    return {key: value for key, value in values.items() if key not in left_out}
+    return {key: value for key, value in values_of(task).items() if key not in ("task", "folds")}
 
 
 def _of_store(task: str, folder: str, wanted: Mapping[str, Mapping]) -> dict[str, Any]:
@@ -104,8 +102,7 @@ def _collect(name: str, artefact: Mapping[str, Any], folder: Path) -> list[str]:
     figures = [f"{figure}.pdf" for figure in artefact.get("figures", ())]
     tables = [f"{artefact['table']}.csv"] if "table" in artefact else []
     missing = []
-    for name_of_file in (*figures, *tables):
-        file = folder / MADE / name_of_file
+    for file in (folder / MADE / each for each in (*figures, *tables)):
         if not file.is_file():
             missing.append(f"{artefact['notebook']} made no {file.name} of this set")
         elif file.suffix == ".pdf":
@@ -114,12 +111,27 @@ def _collect(name: str, artefact: Mapping[str, Any], folder: Path) -> list[str]:
         else:
             table = pd.read_csv(file)
             write_csv(table, folder / f"{name}.csv", "%.7g")
-            write_text(folder / f"{name}.tex", as_latex(table, artefact["shows"]))
+            write_text(
+                folder / f"{name}.tex", as_latex(table, f"{artefact['shows']} ({folder.name})")
+            )
     return missing
 
 
 def as_latex(table: pd.DataFrame, caption: str) -> str:
-    """A table as LaTeX (booktabs), numbers with three digits, empty where nothing is known."""
+    """A table as LaTeX (booktabs) for an article of two columns.
+
+    Numbers have three digits, a p-value below 0.001 says so, and what is not known is empty. Long
+    texts are broken into lines.
+    """
     style = table.style.hide(axis="index").format(precision=3, na_rep="", escape="latex")
     style = style.format_index(axis="columns", escape="latex")
-    return style.to_latex(hrules=True, caption=caption, position_float="centering")
+    p_values = table.columns.intersection(["p", "p_holm"])
+    style = style.format(_p_in_latex, subset=p_values, na_rep="")
+    long = table.map(lambda cell: len(str(cell))).max() > 40
+    kinds = ["p{45mm}" if long[name] else "lr"[table[name].dtype.kind in "if"] for name in table]
+    look: dict[str, Any] = {"position_float": "centering", "environment": "table*"}
+    return style.to_latex(column_format="".join(kinds), hrules=True, caption=caption, **look)
+
+
+def _p_in_latex(p: float) -> str:
+    return r"$<$0.001" if p < 0.001 else f"{p:.3f}"

@@ -20,7 +20,7 @@ from merclip_lib.protocol.plan import RunPlan, is_finished
 from merclip_lib.runs import executors
 from merclip_lib.runs.executors import Execution
 from merclip_lib.runs.store import is_done, is_whole, read_run
-from merclip_lib.scores.bootstrap import holm, mean_and_interval, paired_difference
+from merclip_lib.scores.bootstrap import Resampling, holm, mean_and_interval, paired_difference
 from merclip_lib.study import notebooks
 from merclip_lib.study.checkout import default_runs, find_root
 from merclip_lib.study.grids import check_parameters, check_seeds, read_grid
@@ -220,12 +220,13 @@ def compared(
         high], and where the clips are those of the first entry the paired difference to it with
         its interval, and its p-value corrected for all of them.
     """
-    rows, p = list[dict](), dict[int, float]()
+    first, rows, p = next(iter(tables.values()), []), list[dict](), dict[int, float]()
+    drawn = Resampling(max(1000, 40 * len(tables)))  # so many that Holm's correction can be passed
     for entry, predictions in tables.items():
-        value, low, high = mean_and_interval(predictions, classes[entry])
+        value, low, high = mean_and_interval(predictions, classes[entry], resampling=drawn)
         row = {"entry": entry, "seeds": len(predictions), "uf1": value, "low": low, "high": high}
         with contextlib.suppress(ValueError):  # other clips
-            won = paired_difference(predictions, next(iter(tables.values())), classes[entry])
+            won = paired_difference(predictions, first, classes[entry], resampling=drawn)
             row |= {"difference": won.mean, "from": won.low, "to": won.high}
             p |= {len(rows): won.p} if rows else {}
         rows.append(row)

@@ -23,6 +23,7 @@ from merclip_lib.explain.relevance import (
     token_relevance,
 )
 from merclip_lib.explain.sentences import au_readout, prefers_truth, retrieval
+from merclip_lib.scores.bootstrap import Resampling
 
 SHAPE = (3, 4, 4, 4)  # channels, frames, height, width; patches of 2 pixels, positions of 2 frames
 
@@ -182,8 +183,9 @@ def test_a_pointing_game_and_its_interval_by_hand():
     # others' maps: clip 0 and 1 are shown by nobody else, clips 2 and 3 by one of three
     assert row.other == pytest.approx((0 + 0 + 1 / 3 + 1 / 3) / 4)
     assert row.gain == pytest.approx((1 + 1 - 1 / 3 - 1 / 3) / 4)
-    assert (row.gain_low, row.gain_high) == pytest.approx((-1 / 3, 1))
-    assert row.p_holm > 0.4
+    # a drawn twice: both hit, and neither map hits the other region; b twice: the other way round
+    assert (row.gain_low, row.gain_high) == pytest.approx((-1, 1))
+    assert row.p == pytest.approx(0.5, abs=0.05) and row.p_holm == 1
     guess = table.loc["energy in region", "any patch (area)"]
     assert guess.value == guess.low == guess.high == 0.25
     middle = table.loc["energy in region", "middle of the picture"]
@@ -191,6 +193,32 @@ def test_a_pointing_game_and_its_interval_by_hand():
     table.loc[("energy in region", "map"), "value"] = 0.9  # no word of it in the claims
     (claim,) = localisation_claims(table.reset_index())
     assert claim.startswith("map: 50% hits, not clearly more or less than") and "(17%" in claim
+
+
+def test_where_people_are_drawn_their_maps_are_drawn_with_them():
+    """Persons a, b (two clips) and c (one); all maps show corner 0, where a alone moves."""
+    region, maps = np.zeros((5, 2, 2), bool), np.zeros((5, 2, 2))
+    region[:2, 0, 0] = region[2:, 1, 1] = True
+    maps[:4, 0, 0] = maps[4, 1, 1] = 1  # but the map of c
+    table = localisation({"map": maps}, region, list("aabbc"), [0] * 5, Resampling(4000))
+    row = table.iloc[0]
+    # regions of a: 3 of 4 other maps hit, own hits; of b: 1 of 4, own misses; of c: none, own hits
+    assert row.gain == pytest.approx((2 * (1 - 3 / 4) - 2 * (1 / 4) + 1) / 5)
+    # the lowest of 26 draws (c thrice meets no map of another clip): b twice and c. Of the other
+    # maps that b's regions meet, b's misses (twice) and c's hits (once)
+    assert row.gain_low == pytest.approx((4 * (0 - 1 / 3) + 1) / 5)
+    # the highest: a once and c twice; a's other map hits a's region (once), c's misses it (twice)
+    assert row.gain_high == pytest.approx((2 * (1 - 1 / 3) + 2) / 4)
+
+
+def test_a_unit_of_a_single_person_has_no_interval():
+    scores, targets = np.arange(12.0).reshape(6, 2), np.array([[1, 0]] * 2 + [[0, 0], [0, 1]] * 2)
+    table = au_readout(scores, targets, [0] * 6, list("aabcbd"))
+    assert table.auc.notna().all() and table.clips.tolist() == [2, 2]
+    assert np.isnan(table.loc[0, ["low", "high"]].astype(float)).all()  # a alone shows the first
+    assert table.low[1] <= table.auc[1] <= table.high[1]  # c and d show the second
+    turned = au_readout(scores, 1 - targets, [0] * 6, list("aabcbd"))
+    assert np.isnan(turned.low[0]) and turned.high[1] <= 1  # a alone lacks it
 
 
 def test_chance_of_a_ranking_by_counting():

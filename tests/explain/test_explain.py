@@ -300,19 +300,19 @@ def test_the_map_of_another_clip_is_of_the_same_network():
 
 
 def test_localisation_draws_people_and_corrects_for_all_questions():
-    region, maps = corner_maps(32)
+    region, maps = corner_maps(64)
     generator = np.random.default_rng(0)
-    maps["blind"] = generator.random((32, 8, 8))
-    person = np.repeat(np.arange(8), 4)
-    table = localisation(maps, region, person, [0] * 32).set_index(["metric", "name"])
+    maps["blind"] = generator.random((64, 8, 8))
+    person = np.repeat(np.arange(16), 4)
+    table = localisation(maps, region, person, [0] * 64).set_index(["metric", "name"])
     assert table.p_holm["pointing game", "true"] == pytest.approx(6 * 2 / 1001)
     assert table.p_holm["pointing game", "always"] == 1
     # half of the people are always hit, half never: an interval over people is wider than one over
-    # clips would be (0.25 in each direction against 0.17)
-    half = {"half": np.where(np.arange(32)[:, None, None] < 16, maps["true"], 0.0)}
-    half["half"][16:, 4, 4] = 1
-    row = localisation(half, region, person, [0] * 32).iloc[0]
-    assert row.value == 0.5 and row.high - row.low > 0.5
+    # clips would be (0.25 in each direction against 0.12)
+    half = {"half": np.where(np.arange(64)[:, None, None] < 32, maps["true"], 0.0)}
+    half["half"][32:, 4, 4] = 1
+    row = localisation(half, region, person, [0] * 64).iloc[0]
+    assert row.value == 0.5 and row.high - row.low > 0.4
     said = localisation_claims(table.reset_index())
     assert said[0].startswith("true: 100% hits, more than the same map of another clip")
     assert said[0].endswith("p = 0.012 after Holm's correction)")

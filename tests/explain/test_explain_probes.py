@@ -68,6 +68,7 @@ def test_counterfactuals_change_one_thing():
     assert (1, "left for right") not in kinds and (1, "unit left out") not in kinds
     assert 2 not in set(table["clip"])
     assert table.equals(counterfactuals(["4+L12", "4", ""], ["4", "12", "14", "25"], 3))
+    assert len(counterfactuals(["4"], ["4", "12"])) == 4  # draws where nothing is said
 
 
 def test_what_is_left_out_is_one_unit_and_the_others_stay_in_order():
@@ -92,6 +93,8 @@ def test_au_readout_compares_clips_of_one_network_only():
     assert table.auc[0] == 1  # though 0.2 < 0.8 across networks
     assert np.isnan(table.auc[1]) and np.isnan(table.auc[2])  # no pair within a network
     assert table.clips.tolist() == [2, 2, 0]
+    single = au_readout(np.array([[0.2], [0.1]]), np.array([[1], [0]]), [0, 0], ["a", "b"])
+    assert single.auc[0] == 1  # one pair
     one = au_readout(scores, targets, [0] * 4, subjects)
     assert one.auc[0] == 0.75 and one.auc[1] == pytest.approx((0.5 + 1 + 0 + 1) / 4)
 

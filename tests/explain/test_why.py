@@ -16,8 +16,12 @@ from PIL import Image
 from merclip_lib import figures
 from merclip_lib.__main__ import main
 from merclip_lib.data.store import write_store
+from merclip_lib.explain import why
+from merclip_lib.explain.embeddings import embed, similarity
 from merclip_lib.explain.why import clip_page, clip_view
 from merclip_lib.protocol.plan import RunPlan
+from merclip_lib.weights.files import read_weights
+from merclip_lib.weights.transfer import NETWORK
 
 OTHERS = [
     {"use_text": False},
@@ -25,7 +29,9 @@ OTHERS = [
     {"held_out": "clip"},
     {"frames": 2},
 ]
-CONFIG = dataclasses.replace(tiny_runs.FAST, frames=4, epochs=1, use_text=True)
+CONFIG = dataclasses.replace(
+    tiny_runs.FAST, frames=4, epochs=1, use_text=True, normalisation="imagenet"
+)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +100,15 @@ def test_what_the_view_holds(run, store):
     view = clip_view(run, plan, "SynthME/s1/anger")
     assert view.clip["subject"] == "s1" and "s1" not in set(view.nearest["subject"])
     assert view.nearest["cosine"].is_monotonic_decreasing and len(view.nearest) == 5
+    model = plan.network()
+    model.load_state_dict(read_weights(run.folder / view.fold.name / NETWORK)[0])
+    z, known = (
+        embed(model, plan.dataset(rows), config=CONFIG)[0]
+        for rows in (view.fold.test, view.fold.train)
+    )
+    at = plan.table.iloc[view.fold.test]["clip_id"].tolist().index("SynthME/s1/anger")
+    cosine = np.sort(similarity(z[[at]], known)[0])[::-1][:5]
+    np.testing.assert_allclose(view.nearest["cosine"], cosine, atol=1e-5)
     assert view.scores.sum() == pytest.approx(1, abs=1e-5)
     assert view.frames.shape == (4, 64, 64, 3)
     assert {name: each.shape for name, each in view.maps.items()} == {
@@ -104,6 +119,19 @@ def test_what_the_view_holds(run, store):
     said = view.sentences["sentence"]
     assert set(said) == set(plan.sentences.plain) and said.is_unique
     assert view.sentences["cosine"].is_monotonic_decreasing
+
+
+def test_what_spoke_for_a_class_and_against_it_is_summed_by_hand(run, monkeypatch):
+    maps = np.zeros((1, 2, 8, 8))
+    maps[0, 1, 0, 0], maps[0, 1, 7, 7], maps[0, 0, 4, 4] = 3.0, 0.25, -1.5
+    monkeypatch.setattr(why, "motion_relevance", lambda *_: maps)
+    text = " ".join(clip_page(run, "SynthME/s1/anger").read_text(encoding="utf-8").split())
+    assert "by +1.75: +3.25 from what spoke for it (shown), -1.50 from what spoke against" in text
+    assert "The most relevant patch lies where the face truly moved, and 92% of" in text
+    assert "chance would be 50%" in text  # the upper half moves
+    maps[0, 1, 7, 7] = 4.0
+    text = clip_page(run, "SynthME/s1/anger").read_text(encoding="utf-8")
+    assert "patch does not lie where the face truly moved, and 43% of the relevance does" in text
 
 
 @pytest.mark.parametrize("changes", OTHERS)

@@ -232,6 +232,18 @@ def test_seeds_of_a_fold_are_lines_of_their_own():
     assert all(len(line.get_xdata()) == 3 for line in panel.lines)
 
 
+def test_a_training_of_one_epoch_is_a_dot_at_a_whole_number():
+    panel = curves(HISTORY[HISTORY["epoch"] == 0], ["align"], "SynthME").axes[0]
+    assert panel.lines[-1].get_marker() == "o" and (panel.get_xticks() % 1 == 0).all()
+    assert curves(HISTORY, ["align"], "SynthME").axes[0].lines[-1].get_marker() == ""
+
+
+def test_names_of_levels_are_words():
+    named = EFFECTS.assign(level="left_cheek")
+    ticks = effect_curves(named, "SynthME").axes[0].get_xticklabels()
+    assert [tick.get_text() for tick in ticks] == ["left cheek"]
+
+
 def test_difference_is_signed_and_does_not_wrap():
     dark, light = np.full((2, 2, 3), 10, np.uint8), np.full((2, 2, 3), 250, np.uint8)
     assert (difference(light, dark) == -240).all()

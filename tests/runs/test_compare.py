@@ -40,7 +40,7 @@ def test_two_runs_side_by_side(runs, capsys):
     said = capsys.readouterr().out
     assert "  lr: 1e-05 -> 0.01" in said and "epochs" not in said and "code" not in said
     uf1 = [score(runs[name].predictions, tiny_runs.CLASSES).uf1 for name in ("slow", "fast")]
-    assert f"b minus a, uf1: {uf1[1] - uf1[0]:+.4f} [" in said
+    assert f"b minus a, uf1: {uf1[1] - uf1[0]:+.3f} [" in said
     changed = clips_that_changed(runs["slow"].predictions, runs["fast"].predictions)
     assert len(changed) and f"{len(changed)} of 21 clips changed" in said
     assert all(clip in said for clip in changed["clip_id"])

@@ -9,6 +9,7 @@ import pytest
 import tiny_runs
 import yaml
 
+from merclip_lib import recipes
 from merclip_lib.config import config_from
 from merclip_lib.data.tasks import TASKS
 from merclip_lib.scores import metrics
@@ -23,6 +24,7 @@ from merclip_lib.scores.published import (
     ledger,
     ledger_of_task,
     licensed_rows,
+    of_one_setting,
     our_rows,
     read_published,
     read_published_traps,
@@ -31,11 +33,13 @@ from merclip_lib.scores.published import (
 POLAR = ("negative", "positive", "surprise")
 
 
-def run(folder, name="aaa", data="d1", seed=0, right=0.6, classes=POLAR, databases=(), **config):
+def run(folder, name="aaa", seed=0, right=0.6, classes=POLAR, databases=(), **config):
     """A finished run as the run store gives it, with made-up predictions."""
     path = folder / name
     path.mkdir()
-    (path / "run.json").write_text(json.dumps({"data": {"hash": data}}))
+    (path / "run.json").write_text(
+        json.dumps({"data": {"hash": config.pop("data", "d1")}, "code": config.pop("code", "")})
+    )
     generator = np.random.default_rng(seed)
     truth = np.arange(90) % len(classes)
     guess = np.where(generator.random(90) < right, truth, generator.integers(0, len(classes), 90))
@@ -127,10 +131,50 @@ def test_only_comparable_runs_stand_in_the_ledger(tmp_path):
         run(tmp_path, "h", protocol="reference"),
         run(tmp_path, "i", held_out="clip", folds=4),
     ]
-    groups = comparable_runs([*others, *wanted], "d1", "casme3-3", "honest")
-    assert [[each.hash for each in group] for group in groups] == [["a0", "a1"], ["b"]]
-    groups = comparable_runs([*others, *wanted], "d1", "casme3-3", "reference")
-    assert [[each.hash for each in group] for group in groups] == [["h"]]
+    found = comparable_runs([*others, *wanted], {"d1"}, "casme3-3", "honest")
+    assert [each.hash for each in found] == ["a0", "a1", "b"]
+    found = comparable_runs([*others, *wanted], {"d1"}, "casme3-3", "reference")
+    assert [each.hash for each in found] == ["h"]
+
+
+def test_runs_of_one_setting_differ_in_the_seed_alone(tmp_path):
+    a0, a1 = run(tmp_path, "a0"), run(tmp_path, "a1", seed=1)
+    others = [
+        run(tmp_path, "b", lr=1e-4),
+        run(tmp_path, "c", data="d2"),
+        run(tmp_path, "d", code="made after a change"),  # else seed 0 would count twice
+    ]
+    groups = of_one_setting([a0, *others, a1, a0])  # a0 was trained, and then found
+    assert [[each.hash for each in group] for group in groups] == [
+        ["a0", "a1"],
+        ["b"],
+        ["c"],
+        ["d"],
+    ]
+
+
+SEVEN = TASKS["dfme-7"].classes
+
+
+def test_a_run_on_the_split_of_its_set_is_comparable_and_has_a_row_per_test_set(tmp_path):
+    """DFME has fixed test sets, so that its recipe trains and tests once."""
+    given = recipes.values_of("dfme-7") | {"classes": SEVEN}
+    wanted = [run(tmp_path, "a", **given), run(tmp_path, "b", protocol="reference", **given)]
+    left_out = run(tmp_path, "c", **(given | {"held_out": "subject"}))
+    for each, protocol in zip(wanted, ("honest", "reference"), strict=True):
+        each.predictions["split"] = ["test_a"] * 60 + ["test_b"] * 30
+        assert comparable_runs([*wanted, left_out], {"d1"}, "dfme-7", protocol) == [each]
+    rows = our_rows(wanted[:1], "dfme-7")
+    assert [row["part"] for row in rows] == ["all", "test_a", "test_b"]
+    table = wanted[0].predictions
+    assert rows[2]["uf1"] == pytest.approx(metrics.score(table[60:], SEVEN).uf1)
+    text = ledger_of_task(ledger(read_published(), rows), "dfme-7")
+    assert list(text.columns) == ["all", "test_a", "test_b", "source"]
+    assert text.iloc[0].tolist() == ["– / –"] * 3 + [""] and "–" not in text["test_b"].iloc[1]
+    # of a copy without the second test set, and of one that left subjects out
+    wanted[0].predictions = table[:60]
+    assert [row["part"] for row in our_rows(wanted[:1], "dfme-7")] == ["all", "test_a"]
+    assert [row["part"] for row in our_rows([left_out], "dfme-7")] == ["all"]
 
 
 def test_our_rows_are_means_over_seeds_with_an_interval(tmp_path):
@@ -197,7 +241,30 @@ def test_two_settings_of_one_task_stand_apart(tmp_path):
 
 
 def test_a_run_that_is_trained_and_then_found_stands_in_the_ledger_once(tmp_path):
-    made = run(tmp_path, "a")
-    rows = our_rows([made], "casme3-3") + our_rows([made], "casme3-3")
+    store = tiny_runs.make_store(tmp_path / "casme3", subjects=2)
+    stores, data = {"casme3": str(tmp_path / "casme3")}, {"data": store.meta["hash"]}
+    made, before = run(tmp_path, "a", **data), run(tmp_path, "b", seed=1, **data)
+    ablation = run(tmp_path, "c", mix=False, **data)
+    rows = licensed_rows(read_published(), stores, [made, before, ablation], [made])
     text = ledger_of_task(ledger(read_published(), rows), "casme3-3")
-    assert text["source"].tolist()[1:] == ["run a"]
+    assert text["source"].tolist()[1:] == ["run a, b", ""]  # and nothing under the reference
+    rows = licensed_rows(read_published(), stores, [made, before, ablation])
+    text = ledger_of_task(ledger(read_published(), rows), "casme3-3")
+    assert text["source"].tolist()[1:] == ["run a, b", "run c", ""]
+    # the store need not be named to show what was trained on it
+    rows = licensed_rows(read_published(), {}, [made, before], [made])
+    text = ledger_of_task(ledger(read_published(), rows), "casme3-3")
+    assert text["source"].tolist()[1:] == ["run a, b", ""]
+
+
+def test_runs_made_on_the_spot_stand_beside_published_figures_only_if_comparable(tmp_path):
+    groups = run(tmp_path, "a", folds=4)
+    rows = licensed_rows(read_published(), {}, [], [groups])
+    assert {row["note"] for row in rows if row["task"] == "casme3-3"} == {NOT_TRAINED}
+    drawn = run(tmp_path, "b", task="synthme-3", folds=4)  # of what nobody has published figures of
+    (row,) = [
+        r for r in licensed_rows(read_published(), {}, [], [drawn]) if r["task"] == "synthme-3"
+    ]
+    assert row["source"] == "run b"
+    own = run(tmp_path, "c", task="any-3", folds=4)
+    assert licensed_rows(read_published(), {}, [], [own])[-1]["source"] == "run c"

@@ -18,6 +18,7 @@ from merclip_lib.scores.bootstrap import (
     subject_interval,
 )
 from merclip_lib.scores.metrics import METRICS, confusion, read_predictions, score
+from merclip_lib.scores.traps import measure_trap
 from merclip_lib.scores.verdicts import claims, p_in_words
 
 CLASSES = ("anger", "disgust", "others")
@@ -142,17 +143,41 @@ def test_differences_of_clips_are_asked_together():
     found = clip_differences({"always": always, "one person": sometimes}, subjects)
     row, other = (found.iloc[k] for k in (0, 1))
     assert (row["mean"], row.low, row.high) == pytest.approx((0.1, 0.1, 0.1))
-    assert row.p == pytest.approx(2 / 1001) and row.p_holm == pytest.approx(4 / 1001)
+    assert row.p == 2 / 2**8 and row.p_holm == 4 / 2**8  # all eight people in one direction
     assert other.low == 0 and other.p_holm == other.p > 0.5
     assert claims(found, "rises", "falls", "does not tell") == [
-        "always rises (+0.100 [+0.100, +0.100]; p = 0.004 after Holm's correction for 2 questions)",
+        "always rises (+0.100 [+0.100, +0.100]; p = 0.016 after Holm's correction for 2 questions)",
         f"one person does not tell (+0.375 [+0.000, {other.high:+.3f}], the interval touches zero; "
         f"{p_in_words(other.p)} after Holm's correction for 2 questions)",
     ]
     (alone,) = claims(
         clip_differences({"it": -always}, subjects), "rises", "falls", "does not tell"
     )
-    assert alone == "it falls (-0.100 [-0.100, -0.100]; p = 0.002)"
+    assert alone == "it falls (-0.100 [-0.100, -0.100]; p = 0.008)"
+
+
+@pytest.mark.parametrize(
+    ("people", "p"), [(1, 1), (2, 1 / 2), (5, 1 / 16), (8, 1 / 128), (9, 1 / 256), (10, 2 / 1001)]
+)
+def test_few_people_cannot_make_a_small_p_however_much_they_differ(people, p):
+    """All people in one direction: 2 / 2^people by a sign test, 2 / 1001 by the resamples."""
+    row = clip_differences({"it": np.full(people, 0.3)}, np.arange(people)).iloc[0]
+    assert row.p == pytest.approx(p)
+    good, bad = (
+        table([0, 1, 2] * people, [k] * 3 * people, np.repeat(np.arange(people), 3)) for k in (0, 1)
+    )
+    good["prediction"] = good["truth"]
+    assert paired_difference([good], [bad], CLASSES).p == pytest.approx(p)
+    effect = measure_trap([bad], [good], CLASSES)
+    assert effect.p == pytest.approx(p) and effect.low > 0
+    assert effect.verdict == ("inflates" if people > 5 else "no clear change")
+
+
+def test_a_p_value_by_counting_resamples():
+    """Person a falls, b and c rise; of 27 draws the mean falls in the 7 that hold a twice."""
+    row = clip_differences({"it": [-1.0, 1.0, 1.0]}, list("abc"), Resampling(20_000)).iloc[0]
+    assert row["mean"] == pytest.approx(1 / 3)
+    assert row.p == pytest.approx(2 * 7 / 27, abs=0.01)
 
 
 def test_paired_difference():

@@ -241,7 +241,7 @@ NUMBERS = {
 def test_the_remark_on_a_trap_follows_its_verdict(trap):
     up = traps.TrapEffect(0.5, 0.4, 0.6, 0.7, 0.6, 0.8, 0.2, 0.1, 0.3, 0.002)
     down = up._replace(trapped=0.3, change=-0.2, low=-0.3, high=-0.1)
-    unclear = up._replace(low=-0.1)
+    unclear = up._replace(low=-0.1, p=0.2)
     said = {each.verdict: traps.answer_trap(trap, each, **NUMBERS[trap]) for each in (up, down)}
     said[unclear.verdict] = traps.answer_trap(trap, unclear, **NUMBERS[trap])
     assert list(said) == ["inflates", "deflates", "no clear change"]

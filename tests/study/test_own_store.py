@@ -26,8 +26,10 @@ def run(name: str, own_store, folder: Path, **given) -> str:
 
 
 def test_what_the_model_sees_run_again_on_an_own_copy(own_store, tmp_path):
-    given = {"frames": 4, "maps_per_group": 3, "without_text": False}
+    options = {"init_from": "dfme", "held_out": "split"}  # as the recipe of DFME has it
+    given = {"frames": 4, "maps_per_group": 3, "without_text": False, "options": options}
     text = run("07_what_the_model_sees", own_store, tmp_path, **given)
+    assert "40 clips of 4 subjects, 2 networks" in text
     assert "the pointing game is left out" in text and "the maps cannot be scored here" in text
     assert "SynthME" not in text
     made = {path.name for path in (tmp_path / "figures").iterdir()}

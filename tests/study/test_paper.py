@@ -49,12 +49,12 @@ def test_what_is_asked_of_a_store_stands_in_the_designs(name):
 
 CELLS = {
     "07_tiny": (
-        "options = {}\nepochs = 6\nflip_probability = 0.5",
+        "options = {}\nepochs = 6\nflip_probability = 0.5\nfolds = 4",
         "from pathlib import Path\nfolder = Path(figures_dir)\n"
         "folder.mkdir(parents=True, exist_ok=True)\n"
         "(folder / 'map.pdf').write_bytes(b'a map')\n"
         "rows = f'name,value\\n{task},{epochs}\\nflip_{flip_probability},\\n"
-        'depth,{options.get("drop_path")}\\n\'\n'
+        'depth,{options.get("drop_path")}\\n{options.get("held_out")},{folds}\\n\'\n'
         "(folder / 'words.csv').write_text(rows)",
     ),
     "08_broken": ("", "raise KeyError('no such clip')"),
@@ -113,10 +113,11 @@ def test_a_task_has_its_recipe_and_what_is_missing_is_told(root, own_store):
     assert (folder / "map.pdf").read_bytes() == b"a map"
     found = pd.read_csv(folder / "words.csv")
     # no flip is a value of the recipe, also though it is zero; the given epochs come before it
-    assert found.name.tolist() == ["samm-5", "flip_0.0", "depth"]
+    assert found.name.tolist() == ["samm-5", "flip_0.0", "depth", "subject"]
     assert found.value[0] == 2 and found.value[2] == 0.2
     latex = (folder / "words.tex").read_text()
     assert r"flip\_0.0 &  \\" in latex and "toprule" in latex and "2.000" in latex
+    assert "(samm-5)}" in latex
     assert [line.split(": ", 1)[0] for line in missing] == [
         "samm-5, maps",
         "samm-5, traps",
@@ -124,6 +125,13 @@ def test_a_task_has_its_recipe_and_what_is_missing_is_told(root, own_store):
     assert "made no other.pdf" in missing[0] and "no such clip" in missing[1]
     assert pd.read_csv(folder / "parts.csv").entry.tolist() == ["full", "none"]
     assert pd.read_csv(folder / "losses.csv").family.tolist() == ["loss_weights"]
+
+
+def test_how_many_groups_of_people_is_for_the_notebook_to_say(root, own_store):
+    """The recipe of DFME has a split instead of folds, which a notebook may take or leave."""
+    made = make_artefacts({"dfme-7": str(own_store.folder)}, root / "out", ["words"], root=root)
+    found = pd.read_csv(root / "out" / "dfme-7" / "words.csv").set_index("name")["value"]
+    assert made == [] and found["split"] == 4
 
 
 def test_of_the_clips_of_a_store_nothing_more_is_asked_than_was_named(root, own_store):
@@ -149,6 +157,17 @@ def test_bad_names_stop_before_anything_runs(root):
     with pytest.raises(ValueError, match="did you mean 'epochs'"):
         make_artefacts({"synthme-7": ""}, out, settings={"epoch": 3}, root=root)
     assert not out.exists()
+
+
+def test_latex_breaks_long_texts_and_says_small_p_values():
+    words = pd.DataFrame({"n": [1, 20], "p": [0.0004, 0.25], "note": ["short", "a word " * 9]})
+    latex = as_latex(words, "Words")
+    assert r"\begin{tabular}{rrp{45mm}}" in latex and latex.startswith(r"\begin{table*}")
+    assert r"1 & $<$0.001 & short \\" in latex and "20 & 0.250 & a word" in latex
+
+
+def test_captions_need_no_escape():
+    assert not [name for name in ARTEFACTS if set(ARTEFACTS[name]["shows"]) & set("&%$#_{}~^")]
 
 
 def test_latex_leaves_empty_what_is_not_known_and_escapes_the_rest():

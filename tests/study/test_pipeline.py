@@ -405,3 +405,14 @@ def test_the_printed_papermill_line_runs_as_it_stands(tmp_path):
     script = Path(sys.executable).with_name("papermill")
     done = subprocess.run([script, *shlex.split(line)[1:]], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_clear_difference_stays_clear_in_a_grid_of_many_entries():
+    """Twelve people: 2 / 1001 for each of 39 questions would be 0.08 after Holm's correction."""
+    truth = ["a", "b"] * 24
+    right = pd.DataFrame({"clip_id": [f"c{k}" for k in range(48)], "truth": truth})
+    right = right.assign(subject=[f"s{k // 4}" for k in range(48)], prediction=truth)
+    entries = {"right": [right]} | {f"all a {k}": [right.assign(prediction="a")] for k in range(39)}
+    table = sweeps.compared(entries, dict.fromkeys(entries, ("a", "b")))
+    assert table.difference[1] == pytest.approx(1 / 3 - 1)
+    assert (table.p_holm[1:] < 0.05).all() and pd.isna(table.p_holm[0])
