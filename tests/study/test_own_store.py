@@ -4,6 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+import pytest
 
 from merclip_lib.study.notebooks import execute
 
@@ -37,6 +38,7 @@ def test_what_the_model_sees_run_again_on_an_own_copy(own_store, tmp_path):
     assert not {"pointing_game.pdf", "pointing_game.csv", "tsne_text.pdf"} & made
 
 
+@pytest.mark.long
 def test_traps_and_the_ledger_run_again_on_an_own_copy(own_store, tmp_path):
     options = {"init_from": "dfme", "frames": 4}
     text = run("08_protocol_traps", own_store, tmp_path, options=options)
