@@ -26,6 +26,7 @@ def run(name: str, own_store, folder: Path, **given) -> str:
     )
 
 
+@pytest.mark.long
 def test_what_the_model_sees_run_again_on_an_own_copy(own_store, tmp_path):
     options = {"init_from": "dfme", "held_out": "split"}  # as the recipe of DFME has it
     given = {"frames": 4, "maps_per_group": 3, "without_text": False, "options": options}
