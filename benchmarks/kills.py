@@ -2,13 +2,21 @@
 
 `prepare`, `synth`, `runs clean` (tests/killed.py), a LOSO run and whole sweeps of notebooks, of
 which one draws clips in processes of its own, are killed at random moments and started again
-until each has been killed often enough; the sweeps, whose notebooks start slowly, a tenth as often.
+until each has been killed often enough: SHARES of all kills. Each is measured undisturbed first,
+and the moments lie within those seconds; a work begins as a fork of this process, which has
+imported everything, so that all the time goes to what is killed.
 Every time: what is there can be used, the user's files are untouched, and no process of what was
-killed goes on for long; at the end: the results are those of an undisturbed run, to the byte. Any
-difference ends it with a traceback.
+killed goes on for long; whenever it came through: the results are those of an undisturbed run, to
+the byte. Any difference ends it with a traceback. A line tells each time that a work came through,
+and the counts are kept in runs/kills.json.
 """
 
 import argparse
+import contextlib
+import io
+import json
+import math
+import multiprocessing
 import os
 import shutil
 import sys
@@ -23,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import killed
 import tiny_runs
 
+from merclip_lib.files import write_text
 from merclip_lib.study.sweeps import sweep
 
 GRID = (
@@ -82,7 +91,9 @@ def begin_drawing_sweep(folder: Path) -> None:
 
 def run_sweep(folder: Path) -> None:
     os.environ[MARK] = str(folder)  # kernels and what they start inherit it
-    if failures := sweep(folder / "users" / "grid.yaml", folder / "runs"):
+    with contextlib.redirect_stdout(io.StringIO()):
+        failures = sweep(folder / "users" / "grid.yaml", folder / "runs")
+    if failures:
         raise ValueError(failures)
 
 
@@ -121,23 +132,31 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(WORKS), choices=list(WORKS))
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    place = Path(tempfile.mkdtemp())
+    place, context = Path(tempfile.mkdtemp()), multiprocessing.get_context("fork")
+    counts: dict[str, int] = {}
     for name in given.only:
-        began, is_sweep = time.monotonic(), "sweep" in name
-        results = predictions if is_sweep or name == "LOSO" else killed.shown
-        most = max(1, -(-given.kills // (40 if is_sweep else 4)))
-        count = killed.kill(name, place / name, most, given.seed, WORKS, results)
-        print(f"{name:<14}{count:>5} kills, {time.monotonic() - began:.0f} s: alike", flush=True)
+        began, wanted = time.monotonic(), math.ceil(given.kills * SHARES[name])
+        print(f"{name:<14} undisturbed first, then {wanted} kills", flush=True)
+        for count in killed.kills(context, WORKS[name], place / name, given.seed):
+            counts[name], spent = count, time.monotonic() - began
+            write_text("runs/kills.json", json.dumps(counts, indent=1))
+            print(f"{name:<14}{count:>5} kills, {spent:.0f} s: alike", flush=True)
+            if count >= wanted:
+                break
+    print(f"{sum(counts.values())} kills: {counts}")
     shutil.rmtree(place)
 
 
 MARK = "MERCLIP_KILLED"  # a variable of the environment, by which processes are known
+SWEEP = (run_sweep, nothing_goes_on, "runs", "users", predictions)
 WORKS = {
     **killed.WORKS,
-    "LOSO": killed.Work(begin_loso, run_loso, lambda folder: None, "runs", "users"),
-    "sweep": killed.Work(begin_sweep, run_sweep, nothing_goes_on, "runs", "users"),
-    "drawing sweep": killed.Work(begin_drawing_sweep, run_sweep, nothing_goes_on, "runs", "users"),
+    "LOSO": killed.Work(begin_loso, run_loso, lambda folder: None, "runs", "users", predictions),
+    "sweep": killed.Work(begin_sweep, *SWEEP),
+    "drawing sweep": killed.Work(begin_drawing_sweep, *SWEEP),
 }
+# Of all kills; a sweep takes many times as long, since its notebooks start slowly.
+SHARES = dict(zip(WORKS, (0.3, 0.3, 0.2, 0.1, 0.05, 0.05), strict=True))
 
 
 if __name__ == "__main__":

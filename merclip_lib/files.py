@@ -47,7 +47,7 @@ class Kind:
     Attributes:
         words: stand at the beginning of every such file.
         files: for a folder, the names that every one of them holds.
-        more: names that it may hold besides.
+        more: names that it may hold besides; "*" for a folder that is added to, never removed.
     """
 
     words: tuple[str, ...] = ()
@@ -58,7 +58,8 @@ class Kind:
         """Whether what is at `path` is empty or of this kind."""
         if path.is_dir():
             names = {inner.name for inner in path.iterdir()} - _LITTER
-            return not names or {*self.files} <= names <= {*self.files, *self.more}
+            more = names if "*" in self.more else {*self.more}
+            return not names or {*self.files} <= names <= {*self.files, *more}
         with path.open("rb") as file:
             start = file.read(4096)
         return not start or all(word.encode() in start for word in self.words)
@@ -69,7 +70,7 @@ def output_place(
     kind: Kind,
     inputs: Iterable[Path] = (),
     root: Path | None = None,
-    force: bool = False,
+    force: bool | None = None,
 ) -> Path:
     """Decide whether a command may write at `path`; every command asks here before it works.
 
@@ -81,7 +82,7 @@ def output_place(
         kind: what is written: a folder where it has `files`.
         inputs: files that the command reads; they are never replaced.
         root: the user's pictures; nothing is written over, in or above them.
-        force: replace a file of another kind (a folder never is).
+        force: replace a file of another kind (a folder never is); None where one cannot wish so.
 
     Returns:
         The path without links.
@@ -101,12 +102,14 @@ def output_place(
             raise ValueError(f"{path}: is, holds or lies in the data root; name a place outside it")
         if _lies_in(Path.cwd(), place):
             raise ValueError(f"{path}: is or holds the folder you are in; name a folder in it")
+        if files := [above for above in place.parents if above.exists() and not above.is_dir()]:
+            raise ValueError(f"{path}: {files[0]} is no folder; name another place")
         if place.exists():
             wanted = "a folder" if kind.files else "a file"
             if not (place.is_dir() if kind.files else place.is_file()):
                 raise ValueError(f"{path}: is there and is not {wanted}; name another place")
             if not kind.fits(place) and not (force and place.is_file()):
-                other = "folder" if kind.files else "file, or --force where a command takes it"
+                other = "folder" if kind.files else "file" if force is None else "file, or --force"
                 raise ValueError(f"{path}: holds something else, which stays; name another {other}")
     return place
 
@@ -171,10 +174,15 @@ def replacing_folder(path: str | Path, kind: Kind) -> Iterator[Path]:
             remove(old)
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a UTF-8 file whole or not at all, its folder too; ValueError as `writing`."""
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file whole or not at all, its folder too; ValueError as `writing`."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 file as `write_bytes`."""
+    write_bytes(path, text.encode())
 
 
 def write_csv(table: "pd.DataFrame", path: str | Path, float_format: str | None = None) -> None:

@@ -54,8 +54,11 @@ def pool(
         The pool; when the block raises, jobs that have not begun are dropped.
 
     Raises:
+        ValueError: fewer than one worker.
         RuntimeError: the script that is run would be begun again by every worker.
     """
+    if workers < 1:
+        raise ValueError(f"workers is {workers}; it must be at least 1")
     _refuse_plain_script()
     with environment(ENVIRONMENT):
         given = (dict(os.environ), begin, arguments)

@@ -4,18 +4,22 @@
 input; tests/test_fuzz_of_inputs.py tries a few, `benchmarks.fuzz` many.
 """
 
+import contextlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import strategies
 from hypothesis import strategies as st
 
 from merclip_lib.data.annotations.read import read_annotations
+from merclip_lib.data.annotations.report import manifest_report, manifest_text, task_report
 from merclip_lib.data.frames.decode import PictureSettings
 from merclip_lib.data.frames.prepare import prepare
-from merclip_lib.data.table import COLUMNS, read_table, write_table
+from merclip_lib.data.table import COLUMNS, check_table, read_table, write_table
 from merclip_lib.scores.predictions_file import as_json, as_text, score_file
 from merclip_lib.study.grids import read_grid
 from merclip_lib.text import facs
@@ -58,6 +62,18 @@ def annotation_file(folder: Path, given: tuple[tuple[str, bytes], str]) -> None:
         return refused(error, f"a{ending}")
     assert reading.counts()["kept"] == len(reading.table) > 0
     assert (reading.report["reason"] != "")[reading.report["outcome"] != "kept"].all()
+    report = manifest_report(reading, dataset)
+    assert f"{len(reading.table)} clips" in manifest_text(report)
+    write_table(reading.table, folder / "o.csv")  # what `merclip manifest` leaves behind
+    table = read_table(folder / "o.csv")
+    pd.testing.assert_frame_equal(table, reading.table)
+    try:
+        chosen = task_report(table, "any-7")[1]
+    except ValueError as error:
+        return refused(error, "any-7")
+    write_table(chosen, folder / "task.csv")
+    again = read_table(folder / "task.csv")
+    pd.testing.assert_frame_equal(again, check_table(chosen.reset_index(drop=True)))
 
 
 def predictions(folder: Path, content: bytes) -> None:
@@ -96,7 +112,8 @@ def pictures(folder: Path, files: dict[str, bytes]) -> None:
     (folder / "t.csv").write_text(",".join(COLUMNS) + "\n" + ",".join(row) + "\n")
     small, table = PictureSettings(size=8, length=4), read_table(folder / "t.csv")
     try:
-        store = prepare(table, folder / "data", folder / "store", small, 1)
+        with contextlib.redirect_stderr(io.StringIO()):  # its bar
+            store = prepare(table, folder / "data", folder / "store", small, 1)
         assert store.frames.shape == (1, 4, 8, 8, 3) and np.ptp(store.frames) > 2
     except ValueError as error:
         title, line = str(error).splitlines()
@@ -113,7 +130,7 @@ class Kind(NamedTuple):
     writes: bool = False
 
 
-SETS = st.sampled_from(["casme2", "dfme", "casme3", "samm"])
+SETS = st.sampled_from(["casme2", "dfme", "casme3", "samm", "mmew", "4dme"])
 KINDS = {
     "annotations": Kind(strategies.annotation_texts(), annotation),
     "clip tables": Kind(strategies.clip_tables(), clip_table),

@@ -2,15 +2,18 @@
 
 `Work` runs in a child process, which is killed (SIGKILL) and started again until it comes through;
 then what it leaves behind is what it leaves undisturbed, and the user's files were never touched.
-`benchmarks.kills` does the same for longer, with whole sweeps besides.
+Moments are drawn from the seconds that the work takes undisturbed, and a kill counts if the work
+was still going on. `benchmarks.kills` does the same for longer, with whole sweeps besides.
 """
 
+import contextlib
+import io
 import json
 import random
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +27,22 @@ from merclip_lib.data.table import COLUMNS, read_table
 from merclip_lib.runs.overview import clean
 from merclip_lib.synthme.draw import draw_population
 from merclip_lib.synthme.populations import population
-from merclip_lib.workers import fresh_processes
+
+KEPT = "0123456789ab"  # a run with a finished fold
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Content of all files by their paths, empty folders too, locks left out."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
+        for path in sorted(folder.rglob("*"))
+        if ".locks" not in path.parts
+    }
+
+
+def shown(folder: Path) -> dict[str, bytes]:
+    """`files` without hidden litter beside the results."""
+    return {name: text for name, text in files(folder).items() if not name.startswith(".")}
 
 
 @dataclass(frozen=True)
@@ -35,8 +53,9 @@ class Work:
         begin: fills an empty folder with what is there before.
         work: what is killed, called with the folder; one of this module's functions.
         sound: raises unless what is there after a kill can be used.
-        results: below the folder, what is compared; hidden litter beside it is not.
+        results: below the folder, what is compared in the end.
         users: below the folder, what must never change.
+        compared: what is compared of the folder of results.
     """
 
     begin: Callable[[Path], None]
@@ -44,15 +63,7 @@ class Work:
     sound: Callable[[Path], object]
     results: str
     users: str
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """Content of all files by their paths, empty folders too, locks left out."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
-        for path in sorted(folder.rglob("*"))
-        if ".locks" not in path.parts
-    }
+    compared: Callable[[Path], dict[str, bytes]] = shown
 
 
 def pictures(folder: Path) -> None:
@@ -72,7 +83,8 @@ def pictures(folder: Path) -> None:
 def prepare_at(folder: Path, size: int) -> None:
     table = read_table(folder / "users" / "t.csv")
     store, settings = folder / "stores" / "store", PictureSettings(size=size, length=4)
-    prepare(table, folder / "users" / "data", store, settings, workers=1)
+    with contextlib.redirect_stderr(io.StringIO()):  # its bar
+        prepare(table, folder / "users" / "data", store, settings, workers=1)
 
 
 def prepare_again(folder: Path) -> None:
@@ -101,13 +113,13 @@ def a_store(folder: Path) -> None:
 def run_store(folder: Path) -> None:
     """A finished fold, what is left of others, and runs without one; a note of the user's."""
     record = {"config": {}, "data": {"name": "n", "hash": "0"}, "folds": ["1", "2"]}
-    for run in ("kept", *(f"begun{k}" for k in range(8))):
-        for fold in ("1", ".2.part", ".3.damaged")[0 if run == "kept" else 1 :]:
+    for run in (KEPT, *(f"{k:012x}" for k in range(8))):
+        for fold in ("1", ".2.part", ".3.damaged")[0 if run == KEPT else 1 :]:
             (folder / "runs" / run / fold).mkdir(parents=True)
             for k in range(20):
                 (folder / "runs" / run / fold / f"file{k}").write_text("x")
         (folder / "runs" / run / "run.json").write_text(json.dumps(record))
-    done = folder / "runs" / "kept" / "1"
+    done = folder / "runs" / KEPT / "1"
     (done / "predictions.csv").write_text("clip_id,subject,truth,prediction\na,1,x,x\n")
     (done / "history.csv").write_text("fold,epoch,loss\n1,0,0.5\n")
     (done / "seconds.json").write_text("1.5")
@@ -121,7 +133,7 @@ def clean_runs(folder: Path) -> None:
 
 
 def the_finished_fold(folder: Path) -> None:
-    assert files(folder / "runs" / "kept" / "1") == files(folder / "users")
+    assert files(folder / "runs" / KEPT / "1") == files(folder / "users")
 
 
 WORKS = {
@@ -137,65 +149,54 @@ def say_and_work(work: Callable, folder: Path, begun) -> None:
     work(folder)
 
 
-def child(context, work: Callable, folder: Path, seconds: float | None = None) -> bool:
-    """Whether the work came through; else it was killed some seconds after it had begun."""
+def child(context, work: Callable, folder: Path, limit: float | None = None) -> float | None:
+    """The seconds that a work took in a process of its own; None if it was killed at the limit."""
     begun = context.Event()
     process = context.Process(target=say_and_work, args=(work, folder, begun))
     process.start()
     while not begun.wait(0.1):
         assert process.is_alive(), "the work did not begin"
-    process.join(seconds)
+    began = time.monotonic()
+    process.join(limit)
+    seconds = time.monotonic() - began
     if process.is_alive():
         process.kill()
         process.join()
     assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
-    return process.exitcode == 0
+    return seconds if process.exitcode == 0 else None
 
 
-def shown(folder: Path) -> dict[str, bytes]:
-    """`files` without hidden litter beside the results."""
-    return {name: text for name, text in files(folder).items() if not name.startswith(".")}
-
-
-def kill(
-    name: str,
-    place: Path,
-    kills: int,
-    seed: int = 0,
-    works: dict[str, Work] = WORKS,
-    results: Callable[[Path], dict[str, bytes]] = shown,
-) -> int:
-    """Kill a work so many times; raises where something is lost, returns how often it was killed.
+def kills(context, work: Work, place: Path, seed: int = 0) -> Iterator[int]:
+    """Kill a work without end; raises where something is lost.
 
     Args:
-        name: of the work.
+        context: of multiprocessing: how processes begin.
+        work: what is killed, up to three times before it may come through.
         place: an empty folder.
-        kills: at least so many.
         seed: of the moments.
-        works: by name.
-        results: what is compared of a folder.
+
+    Yields:
+        How often it has been killed, each time that it came through.
     """
-    context, work = fresh_processes(), works[name]
     moments, done = random.Random(seed), 0
-    whole = place / "whole"
-    whole.mkdir(parents=True)
-    work.begin(whole)
-    users, began = files(whole / work.users), time.monotonic()
-    assert child(context, work.work, whole)
-    seconds, expected = time.monotonic() - began, results(whole / work.results)
-    while done < kills:
-        folder = place / "killed"
+    begun, whole, folder = (place / name for name in ("begun", "whole", "killed"))
+    begun.mkdir(parents=True)
+    child(context, work.begin, begun)  # this process computes nothing, and can be forked
+    users = files(begun / work.users)
+    shutil.copytree(begun, whole)
+    seconds = child(context, work.work, whole)
+    assert seconds is not None
+    expected = work.compared(whole / work.results)
+    while True:
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        work.begin(folder)
-        for _ in range(3):
-            if child(context, work.work, folder, moments.uniform(0, 1.1) * seconds):
+        shutil.copytree(begun, folder)
+        limits = [moments.uniform(0, 1.1) * seconds for _ in range(3)]
+        for limit in (*limits, None):
+            if child(context, work.work, folder, limit) is not None:
                 break
             done += 1
             work.sound(folder)
             assert files(folder / work.users) == users
-        else:
-            assert child(context, work.work, folder)
-        assert results(folder / work.results) == expected
+        assert work.compared(folder / work.results) == expected
         assert files(folder / work.users) == users
-    return done
+        yield done

@@ -36,7 +36,25 @@ _ODD = [
     "#REF!",
     "1-Feb",
 ]
-_ODD += ["a,b", "a;b", 'a"b', "a\nb", "\u2028", "\ufeff", "x" * 300, "../a", "C:\\a", "\x1f"]
+_ODD += [
+    "a,b",
+    "a;b",
+    'a"b',
+    "a\nb",
+    "a\rb",
+    "a\r\nb",
+    "01",
+    "1.0",
+    "İ",
+    "ﷺ",
+    "ǅ",
+    "\u2028",
+    "\ufeff",
+    "x" * 300,
+    "../a",
+    "C:\\a",
+    "\x1f",
+]
 odd_cells = st.one_of(st.sampled_from(_ODD), st.text(max_size=6))
 
 
@@ -92,9 +110,16 @@ def clip_tables(draw) -> bytes:
 @st.composite
 def annotation_sheets(draw) -> tuple[str, bytes]:
     """Ending and content of an annotation file, xlsx or csv."""
-    row = ["0{}", "EP0{}_01f", "46", "59", "86", "4+L10", "fear"]
-    sound = [[cell.format(k) for cell in row] for k in range(draw(st.integers(0, 4)))]
-    rows = draw(_rows(HEADINGS, sound))
+    headings, row = list(HEADINGS), ["0{}", "EP0{}_01f", "46", "59", "86", "4+L10", "fear"]
+    for heading, cell in (("Fps", "300"), ("Split", "test A"), ("Remark", "")):
+        if draw(st.booleans()):
+            headings, row = [*headings, heading], [*row, cell]
+    emotions = ("fear", "anger", "Disgust", "happy", "others", "sad", "surprise")
+    some = emotions[: draw(st.sampled_from([0, 1, 2, 3, 4, 7]))]
+    sound = [[cell.format(k) for cell in row] for k in range(len(some))]
+    for cells, emotion in zip(sound, some, strict=True):
+        cells[6] = emotion
+    rows = draw(_rows(headings, sound))
     if draw(st.booleans()):
         return draw(st.sampled_from([".csv", ".txt"])), draw(_text_file(rows))
     book, content = openpyxl.Workbook(), io.BytesIO()

@@ -143,6 +143,7 @@ def test_what_stands_in_the_way_of_a_folder(tmp_path, monkeypatch):
         (tmp_path / "link" / "deep" / "new", "in the data root"),
         (tmp_path / "work", "the folder you are in"),
         (tmp_path / "pipe", "is not a folder"),
+        (tmp_path / "pipe" / "deep" / "new", "pipe is no folder"),
         ("/dev/null", "is not a folder"),
         (tmp_path / "circle", "cannot be written"),
         (tmp_path / ("x" * 300), "give it a shorter name"),
@@ -166,10 +167,9 @@ def test_what_stands_in_the_way_of_a_file(tmp_path):
         assert output_place(path, LIST).is_file()
         with pytest.raises(ValueError, match="is or holds the input .*list.csv"):
             output_place(path, LIST, [ours], force=True)
-    with pytest.raises(
-        ValueError, match="thesis.txt: holds something else, which stays; .*--force"
-    ):
-        output_place(mine, LIST)
+    for force, remedy in ((None, "another file$"), (False, "another file, or --force$")):
+        with pytest.raises(ValueError, match=f"thesis.txt: holds something else.*{remedy}"):
+            output_place(mine, LIST, force=force)
     assert output_place(mine, LIST, force=True) == mine
     for path in (tmp_path, "/dev/null"):
         with pytest.raises(ValueError, match="is not a file"):

@@ -92,6 +92,11 @@ def work():
 """
 
 
+def test_fewer_than_one_worker_is_refused():
+    with pytest.raises(ValueError, match="workers is -1; it must be at least 1"), pool(-1):
+        pass
+
+
 def of_script(path, end: str) -> subprocess.CompletedProcess:
     path.write_text(SCRIPT + end)
     return subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=120)

@@ -6,16 +6,19 @@ What a command takes stands in commands.toml. It imports what it needs when it i
 
 import json
 from argparse import Namespace
-from dataclasses import fields
 from pathlib import Path
 
-from merclip_lib.cli.options import Commands, pairs
+from merclip_lib.cli.options import Commands, given_of, pairs
 from merclip_lib.text.sentences import describe
 
 
 def _describe(given: Namespace) -> None:
     if (given.annotation is None) == (given.table is None):
         raise ValueError("give one annotation, or a clip table with --table, not both")
+    if (given.table is None) != (given.out is None):
+        raise ValueError("--table and --out SENTENCES.csv go together")
+    if given.table and given.templates or given.phrases and given.style != "phrases":
+        raise ValueError("--templates are for one annotation, --phrases for the style phrases")
     from merclip_lib.data.prompts import check_length, read_prompts
 
     phrases, templates = read_prompts(given.phrases, given.templates)
@@ -26,13 +29,12 @@ def _describe(given: Namespace) -> None:
             check_length(sentence, given.templates)
         print("\n".join(sentences or [words]))
         return
-    if given.out is None:
-        raise ValueError("--table needs --out SENTENCES.csv")
     from merclip_lib.data.annotations.report import SENTENCES, sentences_of, unsaid_text
     from merclip_lib.data.table import read_table
     from merclip_lib.files import output_place, write_csv
 
-    place = output_place(given.out, SENTENCES, [given.table], force=given.force)
+    inputs = [Path(name) for name in (given.table, given.phrases) if name]
+    place = output_place(given.out, SENTENCES, inputs, force=given.force)
     table = read_table(given.table)
     write_csv(sentences_of(table, given.style, str(given.table), phrases), place)
     print(unsaid_text(table))
@@ -122,8 +124,7 @@ def _prepare(given: Namespace) -> None:
     from merclip_lib.files import output_place
 
     output_place(given.out, STORE, [given.table], given.data_root)
-    names = [field.name for field in fields(PictureSettings)]
-    settings = PictureSettings(**{name: getattr(given, name) for name in names})
+    settings = PictureSettings(**given_of(given, *PictureSettings.__dataclass_fields__))
     table = read_table(given.table)
     store = prepare(table, given.data_root, given.out, settings, given.workers, given.skip_bad)
     print(prepare_report(store.meta))
@@ -135,23 +136,25 @@ def _synth(given: Namespace) -> None:
     from merclip_lib.synthme.draw import draw_population
     from merclip_lib.synthme.populations import EXAMPLE, population
 
+    drawn, moved = ("preset", "seed", "people", "clips"), ("units", "intensity")
+    if wrong := given_of(given, *(drawn if given.face else moved)):
+        raise ValueError(f"--{min(wrong)} is {'not ' * bool(given.face)}for --face PHOTO")
     if given.face:
-        return _move(given, given.out or default_runs() / "moved" / given.face.stem)
+        from merclip_lib.look.photo import Moved, write_moved
+
+        folder = given.out or default_runs() / "moved" / given.face.stem
+        shown = Moved(**given_of(given, *moved))
+        count = len(write_moved(given.face, folder, shown))
+        print(f"{given.face.name} shows {shown.units}: {count} frames, GIF and table in {folder}")
+        return
     people, name = EXAMPLE, "synthme"
-    if given.preset or given.seed is not None or given.people or given.clips:
+    if given_of(given, *drawn):
         seed = EXAMPLE.seed if given.seed is None else given.seed
         people = population(given.preset or EXAMPLE.preset, seed, given.people, given.clips)
         name = people.name.lower()
     folder = given.out or default_runs() / name
     store = draw_population(people, folder, workers=given.workers)
     print(f"{people.name}: {len(store.table)} clips of {people.people} people in {folder}")
-
-
-def _move(given: Namespace, out: Path) -> None:
-    from merclip_lib.look.photo import Moved, write_moved
-
-    frames = write_moved(given.face, out, Moved(given.units, given.intensity))
-    print(f"{given.face.name} shows {given.units}: {len(frames)} frames, GIF and table in {out}")
 
 
 COMMANDS: Commands = {

@@ -3,10 +3,12 @@
 import tomllib
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from os.path import expanduser
 from pathlib import Path
 from typing import Any
 
-TYPES = {"path": Path, "int": int, "float": float}
+# A shell leaves `--out=~/store` as it is, and a folder called ~ is a trap for its owner.
+TYPES = {"path": lambda text: Path(expanduser(text)), "int": int, "float": float}
 # What a command does, by its name: it returns an exit code, or nothing where all is well.
 Commands = dict[str, Callable[[Namespace], int | None]]
 
@@ -41,8 +43,15 @@ def pairs(words: list[str], option: str, form: str) -> dict[str, str]:
     return values
 
 
+def given_of(given: Namespace, *names: str) -> dict[str, Any]:
+    """Those of some options that were given."""
+    return {name: value for name in names if (value := getattr(given, name)) is not None}
+
+
 def yaml_value(text: str) -> Any:
-    """A value as YAML reads it."""
+    """A value as YAML reads it, with the care of a grid: 010 and 1:30 are refused."""
     import yaml
 
-    return yaml.safe_load(text)
+    from merclip_lib.study.grids import UniqueKeys
+
+    return yaml.load(text, UniqueKeys)

@@ -55,10 +55,8 @@ def _recipe(given: Namespace) -> None:
         print(json.dumps(RECIPES) if given.json else "\n".join(RECIPES))
         return
     config = recipe(given.name, given.protocol)
-    if given.json:
-        print(json.dumps(as_dict(given.name, config), indent=1))
-    else:
-        print(as_text(given.name, config))
+    as_json = json.dumps(as_dict(given.name, config), indent=1)
+    print(as_json if given.json else as_text(given.name, config))
 
 
 def _runs(given: Namespace) -> None:

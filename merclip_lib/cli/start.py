@@ -29,9 +29,12 @@ EXTRAS = {
 
 
 def _demo(given: Namespace) -> None:
+    from merclip_lib.files import Kind, output_place
     from merclip_lib.look.page import LookSettings, look, write_gif, write_page
     from merclip_lib.study.checkout import default_runs
 
+    if given.gif:
+        output_place(given.gif, Kind(("GIF8",)))
     settings, folder = LookSettings(), given.out or default_runs() / "demo"
     seen = look(f"synthme:{given.clip}", settings, folder)
     if given.gif:

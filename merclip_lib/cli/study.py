@@ -6,17 +6,13 @@ A command imports what it needs when it is called, so that `merclip --help` answ
 import sys
 from argparse import Namespace
 
-from merclip_lib.cli.options import Commands, pairs, yaml_value
+from merclip_lib.cli.options import Commands, given_of, pairs, yaml_value
 
 
-def _run(given: Namespace) -> int:
+def _run(given: Namespace) -> None:
     from merclip_lib.study import notebooks
 
-    try:
-        notebooks.run(given.profile, in_place=given.in_place, only=given.only)
-    except notebooks.NotebookError as error:
-        return _failed(error)
-    return 0
+    notebooks.run(given.profile, in_place=given.in_place, only=given.only)
 
 
 def _sweep(given: Namespace) -> int:
@@ -24,7 +20,8 @@ def _sweep(given: Namespace) -> int:
     from merclip_lib.runs.executors import Execution
     from merclip_lib.study import sweeps
 
-    changes = {key: yaml_value(value) for key, value in given.p}
+    words = pairs(["=".join(both) for both in given.p], "-p", "KEY VALUE")
+    changes = {key: yaml_value(value) for key, value in words.items()}
     overrides = files_from("", changes)
     selection = sweeps.Selection(given.seeds, overrides, given.only)
     execution = Execution(given.executor, given.workers, given.address)
@@ -32,7 +29,7 @@ def _sweep(given: Namespace) -> int:
     return max([_failed(failure) for failure in failures], default=0)
 
 
-def _study(given: Namespace) -> int:
+def _study(given: Namespace) -> None:
     from merclip_lib.runs.executors import Execution
     from merclip_lib.study import blocks, design, notebooks
     from merclip_lib.study.answers import write_readme
@@ -43,7 +40,10 @@ def _study(given: Namespace) -> int:
 
     folder, runs = root_with("notebooks") / "notebooks", given.runs_dir or default_runs()
     figures = given.figures_dir or folder.parent / "figures"
-    study = design.read_study(given.design or folder / "design.yaml")
+    path = given.design or folder / "design.yaml"
+    if not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"{path}: no such design; one is notebooks/design.yaml")
+    study = design.read_study(path)
     drawn, side_by_side = runs.resolve() / "study", Execution("processes", given.workers)
     place = blocks.Workplace(study.archive, drawn, side_by_side, device=given.device)
     if (given.action == "run") != (given.block is not None):
@@ -65,15 +65,11 @@ def _study(given: Namespace) -> int:
         parameters = {"block": given.block, "device": given.device, "workers": given.workers}
         parameters |= {"design": str(study.path.resolve()), "runs_dir": str(runs.resolve())}
         copy = runs / "notebooks" / study.archive.name / f"block-{given.block:03d}.ipynb"
-        try:
-            with progress_file(copy.parent, Clock({copy.stem: 1.0})):
-                notebooks.execute(folder / "study_block.ipynb", copy, parameters)
-        except notebooks.NotebookError as error:
-            return _failed(error)
-    return 0
+        with progress_file(copy.parent, Clock({copy.stem: 1.0})):
+            notebooks.execute(folder / "study_block.ipynb", copy, parameters)
 
 
-def _failed(error: Exception | str) -> int:
+def _failed(error: str) -> int:
     """Say what failed; the exit code for it."""
     print(f"merclip: error: {error}", file=sys.stderr)
     return 1
@@ -116,7 +112,7 @@ def _pretrain_text(given: Namespace) -> None:
 
     if given.frames or given.temporal is not None:
         raise ValueError("--part text takes --steps, --seed and --out alone: it sees no pictures")
-    make_text_tower(given.out, TextSettings(**_given(given, "steps", "seed")))
+    make_text_tower(given.out, TextSettings(**given_of(given, "steps", "seed")))
 
 
 def _pretrain_motion(given: Namespace) -> None:
@@ -126,7 +122,7 @@ def _pretrain_motion(given: Namespace) -> None:
     from merclip_lib.synthme.populations import STARTS
 
     store = draw_population(STARTS["motion"], default_runs() / "starts" / "motion")
-    settings = MotionSettings(**_given(given, "steps", "seed", "frames", "temporal"))
+    settings = MotionSettings(**given_of(given, "steps", "seed", "frames", "temporal"))
     pretrain(store, settings, given.out)
 
 
@@ -140,13 +136,8 @@ def _pretrain_dfme(given: Namespace) -> None:
         draw_population(STARTS[name], default_runs() / "starts" / name)
         for name in ("dfme", "dfme-fresh")
     )
-    changes = _given(given, "seed", "use_text", "use_eim", "mix", "device")
+    changes = given_of(given, "seed", "use_text", "use_eim", "mix", "device")
     make_dfme_start(store, fresh, given.out, **changes)
-
-
-def _given(given: Namespace, *names: str) -> dict:
-    """Those options that were given."""
-    return {name: value for name in names if (value := getattr(given, name)) is not None}
 
 
 COMMANDS: Commands = {

@@ -35,10 +35,14 @@ def check_limit(what: str, count: float, where: str) -> None:
         ValueError: there is more than the limit; it is named, and how to lift it.
     """
     variable = f"MERCLIP_MAX_{what.upper()}"
-    limit = int(os.environ.get(variable, LIMITS[what]))
+    try:
+        limit = float(os.environ.get(variable, LIMITS[what]))
+    except ValueError:
+        written = os.environ[variable]
+        raise ValueError(f"{variable} is {written!r} in the environment; write a number") from None
     if count > limit:
         raise ValueError(
-            f"{where}: {count:,} {what.replace('_', ' ')}, the limit is {limit:,}; if that is "
+            f"{where}: {count:,} {what.replace('_', ' ')}, the limit is {limit:,.0f}; if that is "
             f"right, set the environment variable {variable}={count:.0f}"
         )
 

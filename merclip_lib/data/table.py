@@ -64,7 +64,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     text = io.StringIO(newline="")
     csv.writer(text).writerows([headings, *(row[: len(headings)] for _, row in rows[1:])])
     text.seek(0)
-    as_text = dict.fromkeys([*_TEXT, *_FRAME_NUMBERS, "fps"], str)
+    as_text = dict.fromkeys([*_TEXT, *_FRAME_NUMBERS, "fps", "split", "label"], str)
     return check_table(pd.read_csv(text, dtype=as_text, keep_default_na=False), str(path))
 
 
@@ -106,6 +106,7 @@ def check_table(table: pd.DataFrame, where: str = "clip table") -> pd.DataFrame:
         table[name] = table[name].where(table[name].notna(), "").astype(str)
         signs = table[name].str.len()
         check_limit("signs_of_a_cell", signs.max(), f"{where}, row {signs.argmax() + 2}: {name}")
+        _refuse(table, name, table[name].str.contains("[\r\n]"), where, "has a line break; mend it")
     for name in ("clip_id", "dataset", "subject"):
         _refuse(table, name, table[name].str.strip() == "", where, "must not be empty")
     again = "occurs before in the table; give every clip an id of its own"
@@ -115,18 +116,18 @@ def check_table(table: pd.DataFrame, where: str = "clip table") -> pd.DataFrame:
     table["fps"] = _numbers(table, "fps", where)
     onset, apex, offset = table["onset"], table["apex"], table["offset"]
     outside = ((apex < onset) | (apex > offset)).fillna(False).astype(bool)
-    plain = table["emotion"].str.strip().str.lower()
+    lower = table["emotion"].str.strip().str.lower()
     write_plain = "must be written in lower case without blanks around"
     for name, wrong, remedy in [
         ("fps", ~(table["fps"] > 0), "must be a number of frames per second"),
         ("onset", onset < 0, "must not be negative"),
         ("offset", offset < onset, "is before the onset; correct the frame numbers"),
         ("apex", outside, "is not between onset and offset; correct it, or leave it empty"),
-        ("emotion", table["emotion"] != plain, write_plain),
+        ("emotion", table["emotion"] != lower, write_plain),
     ]:
         _refuse(table, name, wrong, where, remedy)
     person = people(table)
-    keys = table["dataset"].map(_plain) + "/" + table["subject"].map(person_key)
+    keys = table["dataset"].map(plain) + "/" + table["subject"].map(person_key)
     first = person.groupby(keys).transform("first")
     if others := first[person != first].tolist():
         alike = f"is {others[0]!r} in another spelling; write a dataset and a person always alike"
@@ -176,12 +177,12 @@ def people(table: pd.DataFrame) -> pd.Series:
 
 def person_key(text: str) -> str:
     """What all spellings of one person within a dataset share: "1", "01", "sub01", "spNO.1"."""
-    number = re.fullmatch(r"(?:subject|sub|spno|s)?[\s_.-]*0*([0-9]+)", _plain(text))
-    return number[1] if number else re.sub(r"(?<![0-9])0+(?=[0-9])", "", _plain(text))
+    number = re.fullmatch(r"(?:subject|sub|spno|s)?[\s_.-]*0*([0-9]+)(?:\.0+)?", plain(text))
+    return number[1] if number else re.sub(r"(?<![0-9])0+(?=[0-9])", "", plain(text))
 
 
-def _plain(text: str) -> str:
-    """Text without case, full-width forms and blanks around."""
+def plain(text: str) -> str:
+    """Text without case, full-width forms and blanks around: names from two systems agree."""
     return unicodedata.normalize("NFKC", text).casefold().strip()
 
 

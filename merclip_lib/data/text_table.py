@@ -58,6 +58,7 @@ def read_text_table(path: Path, further_encodings: tuple[str, ...] = ()) -> Text
     if raw.startswith((OLE, ZIP)):
         raise ValueError(f"{path}: is a workbook, not text; save it as `CSV UTF-8`")
     text, encoding = _decode(raw, path, further_encodings)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # within cells, too
     if not text.strip():
         raise ValueError(f"{path}: is empty; write or copy it again")
     if "\0" in text:

@@ -20,7 +20,7 @@ from merclip_lib.data.store import ClipStore, open_store
 from merclip_lib.explain import pointing
 from merclip_lib.explain.embeddings import embed, similarity
 from merclip_lib.explain.relevance import held_out_video, motion_relevance
-from merclip_lib.files import replacing, write_text
+from merclip_lib.files import write_bytes, write_text
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.protocol.folds import Fold
 from merclip_lib.protocol.plan import RunPlan
@@ -33,6 +33,7 @@ PAGE = Template(Path(__file__).with_name("why.html").read_text(encoding="utf-8")
 NEAREST = 5
 STEPS = 32  # of the relevance; see `motion_relevance`
 SIDE = 200  # pixels of a picture in the GIF
+CHANGED = "code, weights or words were changed since this run, and its network is asked with these"
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,7 @@ def clip_page(run: Run, clip_id: str, store: ClipStore | None = None) -> Path:
     page = run.folder / "why" / f"{name}.html"
     shown = [figures.heated(view.frames, each) for each in _shown(view).values()]
     gif = figures.gif(np.concatenate([view.frames, *shown], axis=2), 120, SIDE)
-    with replacing(page.with_suffix(".gif")) as temporary:
-        temporary.write_bytes(gif)
+    write_bytes(page.with_suffix(".gif"), gif)
     parts = _words(run, plan, view) | _pictures(plan, view) | {"gif": figures.embedded(gif, "gif")}
     write_text(page, PAGE.substitute(parts))
     return page
@@ -156,9 +156,10 @@ def _words(run: Run, plan: RunPlan, view: ClipView) -> dict[str, str]:
     known = people[position] in people[view.fold.train]
     never = "has been trained on other clips of" if known else "has never seen"
     relevance, settings = view.maps["relevance"], differs(run.config) or "all at their defaults"
+    stamps = [read_record(run.folder).get("stamp"), CHANGED * (plan.hash != run.hash)]
     return {
         "title": escape(clip["clip_id"]),
-        "stamp": escape(read_record(run.folder).get("stamp", "")),
+        "stamp": escape("; ".join(filter(None, stamps))),
         "verdict": f"<b>{escape(best)}</b> ({view.scores[best]:.2f}), {right}",
         "seen": f"It {never} this person ({escape(clip['subject'])}).",
         "units": escape(clip["action_units"]) or "none coded",

@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import merclip_lib
-from merclip_lib.files import replacing, write_text
+from merclip_lib.files import write_bytes, write_text
 
 WIDTH = 7.16  # inches: two columns of an IEEE page; text is set at 8 pt at this width
 
@@ -92,8 +92,7 @@ def save_figure(
         buffer = BytesIO()
         with mpl.rc_context(STYLE):
             figure.savefig(buffer, format=kind, metadata=metadata)
-        with replacing(folder / f"{name}.{kind}") as temporary:
-            temporary.write_bytes(buffer.getvalue())
+        write_bytes(folder / f"{name}.{kind}", buffer.getvalue())
     entry = {
         "notebook": notebook,
         "command": f"merclip run --only {notebook[:2]}" if notebook else "",

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from merclip_lib import figures
-from merclip_lib.files import Kind, output_place, replacing, write_text
+from merclip_lib.files import Kind, output_place, write_bytes, write_text
 from merclip_lib.look.face import Aligned, align_footage, show_marks
 from merclip_lib.look.flow import REGIONS, Motion, measure
 from merclip_lib.look.magnification import edge_fade, magnify, shown_frames
@@ -144,8 +144,7 @@ def write_page(seen: Look, folder: Path, settings: LookSettings) -> Path:
         "truth": _truth(seen.footage),
     }
     write_text(page, TEMPLATE.substitute(parts))  # first: it marks the others as ours
-    with replacing(page.with_suffix(".gif")) as temporary:
-        temporary.write_bytes(moving)
+    write_bytes(page.with_suffix(".gif"), moving)
     write_video(page.with_suffix(".mp4"), seen.magnified, SLOW)
     return page
 
@@ -153,8 +152,7 @@ def write_page(seen: Look, folder: Path, settings: LookSettings) -> Path:
 def write_gif(seen: Look, file: Path, height: int = 0) -> bytes:
     """Write the magnified motion as a GIF, of a height in pixels if given; its content."""
     moving = figures.gif(seen.magnified, 1000 // SLOW, height)
-    with replacing(file) as temporary:
-        temporary.write_bytes(moving)
+    write_bytes(file, moving)
     return moving
 
 

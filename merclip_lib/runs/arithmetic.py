@@ -26,7 +26,7 @@ from merclip_lib.model.plain import LocalBlock
 from merclip_lib.model.precision import mixed, products
 from merclip_lib.runs.code import fingerprint
 from merclip_lib.runs.executors import in_one_thread
-from merclip_lib.runs.store import read_record
+from merclip_lib.runs.store import read_json, read_record
 
 GAIN = 1.2  # how much faster than torch's own another way must be: a busy machine misjudges less
 LOSS = 3.0  # how much less exact it may be
@@ -62,17 +62,18 @@ def as_recorded(folder: Path, config: Config) -> contextlib.AbstractContextManag
         ValueError: run.json cannot be read, or this machine cannot compute so.
     """
     name = read_record(folder).get("arithmetic", "torch")
-    if ARITHMETICS[name] != "none" and not is_exact(trials(config), name):
-        begun = f"{folder}: the run began with {name!r} products, which this processor rounds to"
+    rounded = ARITHMETICS.get(name) == "bf16" and not is_exact(trials(config), name)
+    if name not in ARITHMETICS or rounded:
+        begun = f"{folder}: the run began with {name!r} products, which this processor"
         remedy = "finish it on a machine like the first, or delete the folder and start again"
-        raise ValueError(f"{begun} bfloat16; {remedy}")
+        raise ValueError(f"{begun} {'rounds to bfloat16' if rounded else 'has not'}; {remedy}")
     return arithmetic(name)
 
 
 def of_begun_run(folder: Path) -> str | None:
     """What finished folds were computed with, where run.json was lost; None without any."""
     for path in sorted(folder.glob("*/environment.json")):
-        return json.loads(path.read_text()).get("arithmetic", "torch")
+        return read_json(path, dict).get("arithmetic", "torch")
     return None
 
 
@@ -83,7 +84,7 @@ def trials(config: Config) -> dict[str, Trial]:
     digest = hashlib.sha256(repr([*key, config.precision, source]).encode()).hexdigest()[:12]
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = caches / "merclip" / f"arithmetic-{digest}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError):
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         kept = json.loads(path.read_text())
         return {name: Trial(*kept[name]) for name in ARITHMETICS}
     found = in_one_thread(try_out, config)

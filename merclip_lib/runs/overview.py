@@ -16,6 +16,7 @@ from merclip_lib.runs.code import fingerprint
 from merclip_lib.scores.metrics import Score, read_predictions, score
 
 COLUMNS = "run date task seed stamp code arithmetic folds uf1 seconds differs".split()
+HASH = "[0-9a-f]" * 12  # the names of all runs; a folder of another name is not ours to tidy up
 REMOVED = ".removed"  # how the name of a run ends that is being deleted
 ORDERS = {"date": ["date"], "uf1": ["task", "uf1"], "task": ["task", "date"]}
 
@@ -105,8 +106,8 @@ def find_run(runs_dir: str | Path, name: str) -> Path:
     Raises:
         ValueError: unless there is just one.
     """
-    runs = [path.parent for path in Path(runs_dir).glob("*/run.json")]
-    folders = [folder for folder in runs if folder.name.startswith(name)]
+    paths = Path(runs_dir).glob("*/run.json")
+    folders = [path.parent for path in paths if path.parent.name.startswith(name)]
     if len(folders) != 1:
         raise ValueError(
             f"{len(folders)} runs in {runs_dir} begin with {name!r}; `merclip runs list` names them"
@@ -165,8 +166,8 @@ def leftovers(runs_dir: str | Path) -> list[tuple[Path, str]]:
     Checkpoints of interrupted folds, files half written, what is damaged, and runs without one
     finished fold. Finished folds of an unfinished run stay.
     """
-    folders = sorted(path.parent for path in Path(runs_dir).glob("[!.]*/run.json"))
-    removed = sorted(Path(runs_dir).glob(f".*{REMOVED}"))
+    folders = sorted(path.parent for path in Path(runs_dir).glob(f"{HASH}/run.json"))
+    removed = sorted(Path(runs_dir).glob(f".{HASH}{REMOVED}"))
     left = [(path, "left by a `clean` that was interrupted") for path in removed]
     return left + [item for folder in folders for item in _leftovers_of(folder)]
 

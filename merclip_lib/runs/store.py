@@ -148,10 +148,6 @@ def damage(folder: Path, whole: bool = False) -> str:
 
 def is_whole(folder: Path) -> bool:
     """Whether the files of the whole run are there and can be read."""
-    try:
-        read_record(folder)
-    except ValueError:
-        return False
     return not damage(folder, whole=True)
 
 

@@ -6,18 +6,17 @@ which also name the classes of the task), `fold`, and the stamps `selection`, `p
 `held_out`. A file cannot show every trap.
 """
 
-import csv
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from merclip_lib.data.table import person_key
+from merclip_lib.data.table import person_key, plain
+from merclip_lib.data.text_table import read_text_table
 from merclip_lib.scores import metrics
 from merclip_lib.scores.bootstrap import Estimate, Resampling, mean_and_interval
 from merclip_lib.scores.metrics import COLUMNS, METRICS, person_of
@@ -28,7 +27,7 @@ OF_LABELS = "the labels found in the file"
 # How programs and people write an empty cell.
 MISSING = {"nan", "null", "na", "n/a", "#n/a", "<na>", "nat", "-", "/", "?"}
 # Beyond these, memory and time would run away.
-MOST_ROWS, MOST_CLASSES = 15_000, 30
+MOST_CLASSES = 30
 MOST = {"subject": 1_500, "database": 30}
 
 
@@ -101,16 +100,14 @@ def read_file(path: str | Path) -> pd.DataFrame:
     Row 1 is the header.
 
     Raises:
-        ValueError: for a file that is missing, empty, not a UTF-8 CSV or ragged, a missing
-            column, an empty cell in a needed column, a probability that is no number, a clip with
-            two truths, a person or a database in two spellings, and too many rows.
+        ValueError: for a file that `text_table.read_text_table` cannot read, a missing column, a
+            ragged row, an empty cell in a needed column, a probability that is no number, a clip
+            with two truths, and a person or a database in two spellings.
     """
     path = Path(path)
     header, rows = _read_rows(path)
     needed = [*COLUMNS, *(["database"] if "database" in header else [])]
     for number, row in rows.items():
-        if None in row or None in row.values():
-            raise ValueError(f"{path}, row {number}: not as many cells as the header has")
         for name in needed:
             row[name] = row[name].strip()
             if not row[name] or row[name].lower() in MISSING:
@@ -145,9 +142,8 @@ def read_file(path: str | Path) -> pd.DataFrame:
 
 def _plain(name: str) -> str:
     """What a name has in common with its other spellings: 01 and 1, others and Other, 1.0 and 1."""
-    plain = unicodedata.normalize("NFKC", name).casefold().strip()
-    plain = re.sub(r"[\W_]+", " ", re.sub(r"(?<=\d)\.0+$", "", plain)).strip()
-    return re.sub(r"(?<!\d)0+(?=\d)", "", plain).removesuffix("s") or name
+    words = re.sub(r"[\W_]+", " ", re.sub(r"(?<=\d)\.0+$", "", plain(name))).strip()
+    return re.sub(r"(?<!\d)0+(?=\d)", "", words).removesuffix("s") or name
 
 
 def _refuse_two_spellings(names: pd.Series, meant: pd.Series, where: str) -> None:
@@ -162,32 +158,19 @@ def _refuse_two_spellings(names: pd.Series, meant: pd.Series, where: str) -> Non
 
 def _read_rows(path: Path) -> tuple[list[str], dict[int, dict]]:
     """The header, and the cells of each row by its number in the file."""
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; give a CSV of predictions")
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            header = reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
-            rows = {}
-            for row in reader:
-                rows[reader.line_num] = row
-                if len(rows) > MOST_ROWS:
-                    raise ValueError(
-                        f"{path}: more than {MOST_ROWS:,} rows; score each run (seed) by itself"
-                    )
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a CSV in UTF-8 ({error}); export it again") from None
+    rows = {number: row for number, row in enumerate(read_text_table(path).rows, 1) if row}
+    header = [name.strip() for name in rows.pop(min(rows))]
     missing = [name for name in COLUMNS if name not in header]
     if missing:
-        raise ValueError(
-            f"{path}: no column {', '.join(missing)}; needed are {', '.join(COLUMNS)}, separated "
-            "by commas"
-        )
+        raise ValueError(f"{path}: no column {', '.join(missing)}; needed are {', '.join(COLUMNS)}")
     if len(set(header)) < len(header):
         raise ValueError(f"{path}: two columns have one name; keep one of them")
     if not rows:
         raise ValueError(f"{path}: no predictions below the header")
-    return header, rows
+    for number, row in rows.items():
+        if len(row) != len(header):
+            raise ValueError(f"{path}, row {number}: not as many cells as the header has")
+    return header, {k: dict(zip(header, row, strict=True)) for k, row in rows.items()}
 
 
 def _classes(table: pd.DataFrame, given: Sequence[str], where: str) -> tuple[tuple[str, ...], str]:
@@ -209,9 +192,9 @@ def _classes(table: pd.DataFrame, given: Sequence[str], where: str) -> tuple[tup
             f"{where}: {len(classes):,} classes ({origin}), such as {classes[0]!r}; at most "
             f"{MOST_CLASSES} are scored. Is `truth` or `prediction` a column of something else?"
         )
-    plain = [_plain(name) for name in classes]
+    spelt = [_plain(name) for name in classes]
     for name in classes:
-        if plain.count(_plain(name)) > 1:
+        if spelt.count(_plain(name)) > 1:
             raise ValueError(
                 f"{where}: the class {name!r} is written in two ways; write every class in one"
             )

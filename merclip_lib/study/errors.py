@@ -22,7 +22,8 @@ class Verdict(NamedTuple):
 
     Attributes:
         line: what happened, where, and what to do.
-        caused: whether an input or the machine caused it; False: a fault of this program.
+        caused: whether an input or the machine caused it; False: a fault of this program, or a cell
+            of a notebook that failed.
     """
 
     line: str
@@ -44,7 +45,7 @@ def explain(error: BaseException) -> Verdict:
     if isinstance(error, RuntimeError) and "memory" in text and not is_ours(error):
         return Verdict(f"{_REMEDIES['MemoryError']} ({text})", True)  # torch, on the CPU
     if isinstance(error, ValueError | OSError | ModuleNotFoundError) or is_ours(error):
-        return Verdict(text, True)
+        return Verdict(text, type(error).__name__ != "NotebookError")
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {frames[-1].name}, {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return Verdict(

@@ -27,6 +27,7 @@ from merclip_lib.study.blocks import Job, Workplace, draw, run_job
 from merclip_lib.study.design import Cell, Changes, Design, Entry, Trial, _trial
 from merclip_lib.study.sweeps import compared
 from merclip_lib.study.tables import changes_parts_alone, parts_of
+from merclip_lib.synthme.populations import population_hash
 
 YOURS = "your entry"
 VERDICTS = {1: "helps", -1: "hurts", 0: "cannot tell"}
@@ -99,15 +100,16 @@ def own_trials(design: Design, names: Sequence[str], entry: Any, here: Here) -> 
 
 def train_here(trials: Mapping[str, Trial], place: Workplace) -> dict[str, pd.DataFrame]:
     """Predictions of each training; those made before by this code are taken from `place.runs`."""
-    folder, jobs = place.runs / "own" / loaded_code(), {}
+    folder, drawn, jobs = place.runs / "own" / loaded_code(), place.runs / "populations", {}
     for name, trial in trials.items():
-        what = str((trial.config, trial.training, trial.test))
+        # its hash knows weights, words and clips by their content
+        plan = RunPlan(trial.config, draw(trial.training, drawn), every_class=False)
+        what = f"{plan.hash} {population_hash(trial.test)} {trial.read_out}"
         digest = hashlib.sha256(what.encode()).hexdigest()[:12]
         jobs[name] = Job(trial, place, folder / f"{digest}.csv")
     todo = [job for job in jobs.values() if not job.file.is_file()]
     for job in todo:
-        for people in (job.trial.training, job.trial.test):
-            draw(people, place.runs / "populations")
+        draw(job.trial.test, drawn)
     list(run_jobs(run_job, todo, place.execution))
     return {name: read_predictions(job.file) for name, job in jobs.items()}
 

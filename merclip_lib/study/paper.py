@@ -4,7 +4,6 @@ Nothing is computed or drawn here. paper.yaml says of each artefact which notebo
 which call and into which files; a table also becomes LaTeX.
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,17 @@ import yaml
 
 from merclip_lib.config import config_from
 from merclip_lib.data.store import open_store
-from merclip_lib.files import did_you_mean, replacing, write_csv, write_text
+from merclip_lib.files import Kind, did_you_mean, output_place, write_bytes, write_csv, write_text
+from merclip_lib.progress import say
 from merclip_lib.recipes import SYNTHME, values_of
 from merclip_lib.study import notebooks
 from merclip_lib.study.checkout import root_with
+from merclip_lib.study.progress import Clock, progress_file
 
 _TABLE = Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8")
 ARTEFACTS: dict[str, dict[str, Any]] = yaml.safe_load(_TABLE)
 MADE = "made"  # below the folder of a task: all that its notebooks write
+OURS = Kind(files=(MADE,), more=("*",))  # the folder of a task
 
 
 def make_artefacts(
@@ -47,8 +49,8 @@ def make_artefacts(
         A line for each file that could not be collected, with the reason.
 
     Raises:
-        ValueError: for an unknown artefact, task or setting, or a folder without a clip store,
-            before anything runs.
+        ValueError: for an unknown artefact, task or setting, a folder without a clip store, or
+            one of a task that holds something else, before anything runs.
     """
     for name in names:
         if name not in ARTEFACTS:
@@ -59,16 +61,18 @@ def make_artefacts(
         if store or task not in SYNTHME:
             open_store(store)
     root, missing = Path(root or root_with("notebooks")), []
+    folders = {task: output_place(Path(out) / task, OURS) for task in stores}
     for task, store in stores.items():
-        kind, folder = "store" if store else "synthme", Path(out).resolve() / task
+        kind, folder = "store" if store else "synthme", folders[task]
         of_kind = [name for name in ARTEFACTS if ARTEFACTS[name].get("made_of", kind) == kind]
         wanted = {name: ARTEFACTS[name] for name in names or of_kind}
         given = {"task": task, "runs_dir": str(root / "runs"), "figures_dir": str(folder / MADE)}
         given |= _of_store(task, str(Path(store).resolve()), wanted) if store else {}
-        stopped = {
-            stem: _run(root / "notebooks" / f"{stem}.ipynb", given, options[task])
-            for stem in sorted({artefact["notebook"] for artefact in wanted.values()})
-        }
+        with progress_file(root / "runs" / "notebooks" / "paper", Clock({})):
+            stopped = {
+                stem: _run(root / "notebooks" / f"{stem}.ipynb", given, options[task])
+                for stem in sorted({artefact["notebook"] for artefact in wanted.values()})
+            }
         for name, artefact in wanted.items():
             reason = stopped[artefact["notebook"]]
             reasons = [reason] if reason else _collect(name, artefact, folder)
@@ -94,6 +98,8 @@ def _run(notebook: Path, given: dict[str, Any], options: dict[str, Any]) -> str:
     defaults, output = notebooks.parameters_of(notebook), Path(given["figures_dir"]).parent
     offered = {**options, **given, "options": options, "overrides": options, "start": ""}
     parameters = {key: offered[key] for key in defaults if key in offered}
+    Path(given["figures_dir"]).mkdir(parents=True, exist_ok=True)  # from now on it is ours
+    say(f"{given['task']}: {notebook.name} begins")
     return notebooks.attempt(notebook, output / notebook.name, parameters)
 
 
@@ -106,8 +112,7 @@ def _collect(name: str, artefact: Mapping[str, Any], folder: Path) -> list[str]:
         if not file.is_file():
             missing.append(f"{artefact['notebook']} made no {file.name} of this set")
         elif file.suffix == ".pdf":
-            with replacing(folder / file.name) as temporary:
-                shutil.copyfile(file, temporary)
+            write_bytes(folder / file.name, file.read_bytes())
         else:
             table = pd.read_csv(file)
             write_csv(table, folder / f"{name}.csv", "%.7g")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from merclip_lib.files import write_csv
+from merclip_lib.files import Kind, output_place, write_csv
 from merclip_lib.progress import track
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.runs.executors import run_jobs
@@ -31,6 +31,7 @@ def write_references(study: Study, place: Workplace, figures: Path) -> Path:
         place: where populations are drawn, and how many are scored side by side.
         figures: takes the table.
     """
+    table_file = output_place(figures / "references.csv", Kind(tuple(COLUMNS[:2])))
     folder = place.runs / f"references-{study.hash}"
     files = {folder / f"{'-'.join(map(str, t.cell))}.csv": t for t in primary_trials(study)}
     jobs = [Job(trial, place, file) for file, trial in files.items()]
@@ -41,8 +42,8 @@ def write_references(study: Study, place: Workplace, figures: Path) -> Path:
     for _ in track(run_jobs(score_references, todo, place.execution), "references", len(todo)):
         pass
     table = pd.concat([pd.read_csv(job.file) for job in jobs])
-    write_csv(table, figures / "references.csv", "%.7g")
-    return figures / "references.csv"
+    write_csv(table, table_file, "%.7g")
+    return table_file
 
 
 def primary_trials(study: Study) -> list[Trial]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from merclip_lib.files import write_csv
+from merclip_lib.files import Kind, output_place, write_csv
 from merclip_lib.scores.bootstrap import pooled, resampled
 from merclip_lib.scores.families import Finding, judge_family, two_way_interval
 from merclip_lib.scores.metrics import confusion_by_subject
@@ -86,10 +86,13 @@ def questions(design: Design) -> pd.DataFrame:
 
 
 def write_tables(tables: dict[str, pd.DataFrame], figures: Path) -> list[Path]:
-    """Write the tables of `score_archive` as CSV."""
-    for name, table in tables.items():
-        write_csv(table[COLUMNS[name]], figures / f"{name}.csv", "%.7g")
-    return [figures / f"{name}.csv" for name in tables]
+    """Write the tables of `score_archive` as CSV; ValueError where another file is in the way."""
+    paths = {name: figures / f"{name}.csv" for name in tables}
+    for name, path in paths.items():
+        output_place(path, Kind(tuple(COLUMNS[name][:2])))
+    for name, path in paths.items():
+        write_csv(tables[name][COLUMNS[name]], path, "%.7g")
+    return list(paths.values())
 
 
 def _table(name: str, rows: list) -> pd.DataFrame:

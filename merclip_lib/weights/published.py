@@ -74,22 +74,16 @@ def _by_hand(source: dict) -> str:
     return f"By hand: fetch {places}, and name it: weights=/path/to/{name}"
 
 
-def _checksum_in(url: str) -> str:
-    """The SHA-256 that OpenAI's addresses hold before the file name, or ""."""
-    match = re.search(r"/([0-9a-f]{64})/[^/]*$", url)
-    return match[1] if match else ""
-
-
 @cache
 def openai_files() -> dict[str, str]:
-    """SHA-256 -> name of OpenAI's published files, from open_clip's own table."""
+    """SHA-256 -> name of OpenAI's published files; their addresses hold it before the name."""
     import open_clip
     from open_clip.pretrained import get_pretrained_url
 
     return {
-        checksum: f"OpenAI's CLIP {model.removesuffix('-quickgelu')}"
+        before[1]: f"OpenAI's CLIP {model.removesuffix('-quickgelu')}"
         for model, tag in open_clip.list_pretrained()
-        if (checksum := _checksum_in(get_pretrained_url(model, tag)))
+        if (before := re.search(r"/([0-9a-f]{64})/[^/]*$", get_pretrained_url(model, tag)))
     }
 
 

@@ -1,6 +1,7 @@
 """The command line as a student calls it."""
 
 import dataclasses
+import os
 import re
 import subprocess
 import sys
@@ -56,6 +57,43 @@ def test_bad_input_is_one_line_and_code_2(arguments):
     assert done.returncode == 2
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("merclip: error: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("describe 4 --out x.csv", "--table and --out SENTENCES.csv go together"),
+        ("describe --table t.csv", "--table and --out SENTENCES.csv go together"),
+        ("describe 4 --style codes --phrases p.csv", "--phrases for the style phrases"),
+        ("describe --table t --out s --templates w", "--templates are for one annotation"),
+        ("synth --units 12", "--units is for --face PHOTO"),
+        ("synth --face me.png --seed 0 --clips 9", "--clips is not for --face PHOTO"),
+        ("look synthme:p001/c01 --fps 200", "--fps is for a folder of pictures"),
+        ("look synthme:p001/c01 --factor inf", "--fps and --factor must be above 0 and"),
+        ("sweep g.yaml -p epochs 2 -p epochs 3", "-p epochs=2 epochs=3: a name stands there twice"),
+        ("sweep g.yaml -p epochs 010", "010 would be read as 8; write that, or quote it"),
+        ("cost --set epochs=1:30", "1:30 would be read as 90"),
+    ],
+)
+def test_what_would_be_passed_over_or_read_otherwise_is_refused(capsys, words, message):
+    assert main(words.split()) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes with names")
+def test_a_design_that_is_a_pipe_is_not_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "design.yaml")
+    assert main(["study", "plan", "--design", str(tmp_path / "design.yaml")]) == 2
+    assert "design.yaml: no such design" in capsys.readouterr().err
+
+
+def test_a_home_folder_is_meant_where_the_shell_leaves_its_sign(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    given = ["--people", "1", "--clips", "2", "--workers", "1"]
+    assert main(["synth", "--out=~/drawn", *given]) == 0
+    assert len(open_store(tmp_path / "drawn")) == 2 and not Path("~").exists()
 
 
 def test_a_failed_notebook_gives_code_1(monkeypatch, capsys):

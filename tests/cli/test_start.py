@@ -38,6 +38,14 @@ def test_the_demo_says_what_the_readme_shows(tmp_path, monkeypatch, capsys):
     assert not re.findall(r"""(?:src|href)=["']?(?!data:)[\w/.]""", text)  # it needs no other file
 
 
+def test_the_moving_picture_replaces_no_other_file(tmp_path, capsys):
+    mine = tmp_path / "thesis.gif"
+    mine.write_text("two years of work")
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--gif", str(mine)]) == 2
+    assert capsys.readouterr().err.endswith("something else, which stays; name another file\n")
+    assert mine.read_text() == "two years of work" and not (tmp_path / "demo").exists()
+
+
 def readme():
     return (ROOT / "README.md").read_text(encoding="utf-8")
 

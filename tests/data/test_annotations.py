@@ -142,7 +142,7 @@ def test_csv_with_own_headings_and_a_split(tmp_path):
         read_annotations(path, "dfme")
     reading = read_annotations(path, "dfme", columns={"subject": "person"}, split="test_a")
     assert reading.table.loc[0, ["subject", "split"]].tolist() == ["p1", "test_a"]
-    with pytest.raises(ValueError, match="fields are"):
+    with pytest.raises(ValueError, match="columns= names 'person'"):
         read_annotations(path, "dfme", columns={"person": "subject"})
 
 

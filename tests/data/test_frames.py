@@ -1,6 +1,7 @@
 """Folders of pictures become a clip store; every bad clip is named before anything is written."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -187,6 +188,34 @@ def test_hash_changes_with_settings_table_and_files(data, tmp_path):
     assert len(set(seen)) == len(seen)
 
 
+def test_pictures_replaced_by_others_of_the_same_size_are_decoded_again(data, tmp_path):
+    root, table = data
+    files = sorted(root.glob("a/*.png"))
+    for file in files:
+        cv2.imwrite(str(file.with_suffix(".bmp")), cv2.imread(str(file)))
+        file.unlink()
+    files = [file.with_suffix(".bmp") for file in files]
+    folder, size = tmp_path / "store", files[0].stat().st_size
+
+    def made():
+        store = prepare.prepare(table, root, folder, SMALL, workers=1)
+        return store.meta["hash"], store.frames[0].copy()
+
+    before, pixels = made()
+    for number, file in enumerate(files):  # the same pixels, copied again
+        content = file.read_bytes()
+        file.unlink()
+        file.write_bytes(content)
+        os.utime(file, (10**9 + number,) * 2)
+    assert made()[0] == before
+    for number, file in enumerate(files):  # cropped anew under the same names
+        cv2.imwrite(str(file), cv2.imread(str(file))[:, ::-1] // 2)
+        os.utime(file, (10**9 + 100 + number,) * 2)
+        assert file.stat().st_size == size
+    after, others = made()
+    assert after != before and not np.array_equal(others, pixels)
+
+
 def test_what_is_read_once_is_not_read_again(data, tmp_path, monkeypatch):
     root, table = data
     cut(root / "b/img6.png")
@@ -204,6 +233,23 @@ def test_what_is_read_once_is_not_read_again(data, tmp_path, monkeypatch):
     read.clear()
     prepare.prepare(table, root, tmp_path / "store", SMALL, workers=1, skip_bad=True)
     assert {path.parent.name for path in read} <= {"b"}
+
+
+def test_the_same_pictures_under_two_names_are_noted(data, tmp_path):
+    """One of them may be of another person: seen in training and tested on."""
+    root, table = data
+    cv2.imwrite(str(root / "b/img6.png"), np.full((30, 40, 3), 9, np.uint8))
+    again = pd.concat([table, table[:1].assign(clip_id="twice", subject="other")])
+    store = prepare.prepare(again, root, tmp_path / "store", SMALL, workers=1)
+    assert store.meta["notes"] == [["twice", f"the same pictures as clip {table['clip_id'][0]}"]]
+
+
+def test_a_clip_in_which_nothing_moves_is_noted(data, tmp_path):
+    root, table = data
+    cv2.imwrite(str(root / "b/img5.png"), np.tile(np.arange(40, dtype=np.uint8) * 6, (30, 1)))
+    table = table.assign(onset=[3, 5], apex=[5, 5], offset=[11, 5])  # the second: one frame
+    store = prepare.prepare(table, root, tmp_path / "store", SMALL, workers=1)
+    assert store.meta["notes"] == [["set/b", "nothing moves: all its frames are the same"]]
 
 
 def test_clips_that_wait_for_a_store_of_a_longer_name_stay(data, tmp_path):
@@ -252,8 +298,10 @@ def test_a_killed_run_goes_on(data, tmp_path):
     assert not (tmp_path / "store").exists()
     (done,) = tmp_path.glob(".store.*.clips/*.npz")
     stamp = done.stat().st_mtime_ns
-    for path in (root / "a").iterdir():  # sizes stay, so clip a is taken from where it waits
-        path.write_bytes(b"\0" * path.stat().st_size)
+    for path in (root / "a").iterdir():  # sizes and times stay: clip a is taken from where it waits
+        before = path.stat()
+        path.write_bytes(b"\0" * before.st_size)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert done.stat().st_mtime_ns == stamp
     from merclip_lib.data.table import read_table
 

@@ -137,7 +137,12 @@ def test_gaps_are_filled_by_the_nearest_frame_in_time(tmp_path):
 def test_renumbered_folder_is_the_clip(tmp_path):
     folder = draw(tmp_path / "a", [f"{n}.jpg" for n in range(1, 6)])
     assert taken(folder, 46, 50, 5) == (["1", "2", "3", "4", "5"], "position", 0)
-    assert taken(folder, 5, 9, 5) == (["1", "2", "3", "4", "5"], "position", 0)
+    for onset in (5, 3, 2):  # also where half of the clip and more have such numbers
+        assert taken(folder, onset, onset + 4, 5) == (["1", "2", "3", "4", "5"], "position", 0)
+    from_0 = draw(tmp_path / "c", [f"{n}.jpg" for n in range(5)])
+    assert taken(from_0, 1, 5, 5) == (["0", "1", "2", "3", "4"], "position", 0)
+    with_a_gap = draw(tmp_path / "d", [f"{n}.jpg" for n in (1, 2, 3, 4, 6)])
+    assert taken(with_a_gap, 2, 6, 5)[1:] == ("number", 1)
     assert taken(draw(tmp_path / "b", ["x.jpg", "y.jpg"]), 3, 9, 2)[1] == "position"
 
 
@@ -190,7 +195,9 @@ def test_a_video_stands_for_a_folder(tmp_path, video):
         assert DataRoot(tmp_path / "root").find(frames, "clip x") == video
     found = find.choose_frames(video, 3, 7, 5, "clip x")
     assert found.files == (video,) and found.positions == (2, 3, 4, 5, 6)
-    assert find.choose_frames(video, 101, 112, 3, "clip x").positions == (0, 6, 11)
+    for onset in (101, 5):
+        found = find.choose_frames(video, onset, onset + 11, 3, "clip x")
+        assert found.positions == (0, 6, 11)
 
 
 def test_without_pyav_it_is_named(video, monkeypatch):

@@ -143,11 +143,24 @@ def test_names_that_would_mean_something_else(own, name, capsys):
 
 
 def test_a_damaged_release_file(own, capsys):
-    for text in ("columns: [", "columns: {}\n", "columns: {}\nemotions: {}\nrate: 1\n"):
+    texts = ["columns: [", "columns: {}\n", "columns: {}\nemotions: {}\nrate: 1\n"]
+    texts += ["columns: {}\nemotions: [joy]\n", "columns: Person\nemotions:\n"]
+    for text in texts:
         (own / "mine.release.yaml").write_text(text)
         assert manifest(own) == 2
         said = capsys.readouterr().err
         assert "mine.release.yaml: " in said and "delete it" in said
+
+
+def test_lines_taken_out_of_the_release_file_count_as_empty(own, capsys):
+    assert manifest(own, *FIRST, "--pictures", "7") == 0
+    file = own / "mine.release.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text[: text.index("emotions:")] + "emotions:\n", encoding="utf-8")
+    assert "pictures: '7'" in text and manifest(own) == 0
+    assert "emotion 'freude' is unknown" in capsys.readouterr().out
+    file.write_text(text.replace("'7'", "7"), encoding="utf-8")  # a number, as YAML reads it
+    assert manifest(own) == 0 and set(read_table(own / "mine.csv")["frames"]) == {"7"}
 
 
 def test_options_of_an_own_set_are_refused_for_a_known_one(own, capsys):

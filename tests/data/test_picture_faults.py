@@ -61,6 +61,8 @@ DEPTHS = {
     "16 bits of a pgm": ("pgm", lambda k: shades(k).astype(np.uint16) * 257, "16 bits"),
     "32 bits, 8 in use": ("tif", lambda k: shades(k).astype(np.int32), ""),
     "32 bits, 16 in use": ("tif", lambda k: shades(k).astype(np.int32) * 257, "16 bits"),
+    "32 bits, 20 in use": ("tif", lambda k: shades(k).astype(np.int32) << 12, "20 bits"),
+    "32 bits, 28 in use": ("tif", lambda k: shades(k).astype(np.int32) << 20, "28 bits"),
     "shares": ("tif", lambda k: shades(k).astype(np.float32) / 255, "shares from 0 to 1"),
     "floats to 255": ("tif", lambda k: shades(k).astype(np.float32), ""),
     "12 bits, coloured": (
@@ -363,5 +365,9 @@ def test_no_command_writes_over_its_input(tmp_path, capsys):
         )
     assert (tmp_path / "t.csv").read_text() == text and command
     assert (tmp_path / "thesis.csv").read_text() == "two years of work"
+    phrases = tmp_path / "mine.csv"
+    phrases.write_text("action_unit,phrase\n4,frowning\n")
+    words = ["describe", "--table", path, "--phrases", str(phrases), "--out", str(phrases)]
+    assert main([*words, "--force"]) == 2 and "is or holds the input" in capsys.readouterr().err
     words = ["describe", "--table", path, "--out", str(tmp_path / "thesis.csv"), "--force"]
     assert main(words) == 0 and main(words[:-1]) == 0  # ours now

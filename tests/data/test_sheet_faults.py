@@ -72,6 +72,7 @@ def test_a_comment_does_not_choose_the_delimiter(tmp_path):
         datetime.datetime(2026, 2, 1),
         datetime.date(2026, 7, 4),
         datetime.time(2, 1),
+        datetime.timedelta(hours=30),
         "1-Feb",
         "Feb-01",
         "01.02.2026",
@@ -216,6 +217,13 @@ def test_descriptors_and_the_column_of_frame_rates(tmp_path):
     assert outcome[5] == "dropped" and reason[5] == "fps '0' is not a number of frames per second"
 
 
+def test_a_row_without_a_split_among_others_is_said(tmp_path):
+    rows = [[*row(c=c), split] for c, split in [("a", "Train"), ("b", "test A"), ("d", None)]]
+    reading, outcome, reason = read(book(tmp_path / "a.xlsx", [[*HEAD, "Split"], *rows]), "dfme")
+    assert reading.table["split"].tolist() == ["train", "test_a", ""]
+    assert outcome[4] == "repaired" and "no split given: where it decides" in reason[4]
+
+
 def test_people_in_two_spellings_become_one(tmp_path):
     rows = [row(c=c, s=s) for c, s in [("a", "1"), ("b", "01"), ("d", "sub 01"), ("e", "１")]]
     table = read(book(tmp_path / "a.xlsx", [HEAD, *rows]))[0].table
@@ -263,7 +271,9 @@ def test_empty_cells_far_away_with_a_format_are_harmless(tmp_path):
     assert len(sheet.rows) == 2 and len(sheet.rows[0]) == len(HEAD)
 
 
-@pytest.mark.parametrize("part", ["xl/sharedStrings.xml", "xl/worksheets/sheet1.xml", "xl/x.xml"])
+@pytest.mark.parametrize(
+    "part", ["xl/sharedStrings.xml", "xl/worksheets/sheet1.xml", "xl/x.xml", "xl/sheets/one.bin"]
+)
 def test_what_unpacks_to_very_much_is_not_unpacked(tmp_path, part):
     book(tmp_path / "a.xlsx", [HEAD, ROW])
     with zipfile.ZipFile(tmp_path / "a.xlsx", "a", zipfile.ZIP_DEFLATED) as archive:

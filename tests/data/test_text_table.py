@@ -1,12 +1,13 @@
 """Tables in text files are read rightly or refused in one line, whatever a program made of them."""
 
 import codecs
+import csv
 import os
 
 import pandas as pd
 import pytest
 
-from merclip_lib.data.table import COLUMNS, read_table
+from merclip_lib.data.table import COLUMNS, check_table, read_table, write_table
 from merclip_lib.data.text_table import read_text_table
 
 ROWS = [
@@ -105,6 +106,11 @@ def test_a_limit_is_named_and_can_be_lifted(tmp_path, monkeypatch):
         read_text_table(tmp_path / "t.csv")
     monkeypatch.setenv("MERCLIP_MAX_ROWS", "3")
     assert read_text_table(tmp_path / "t.csv").rows == ROWS
+    monkeypatch.setenv("MERCLIP_MAX_ROWS", "1e6")
+    assert read_text_table(tmp_path / "t.csv").rows == ROWS
+    monkeypatch.setenv("MERCLIP_MAX_ROWS", "many")
+    with pytest.raises(ValueError, match="MERCLIP_MAX_ROWS is 'many' in the environment"):
+        read_text_table(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +123,8 @@ def test_a_limit_is_named_and_can_be_lifted(tmp_path, monkeypatch):
         (("dfme", "５"), ("dfme", "5")),
         (("dfme", "Ann"), ("dfme", "ann ")),
         (("casme2", "01"), ("CASME2", "01")),
+        (("casme2", "1"), ("casme2", "1.0")),
+        (("casme3", "sub02.0"), ("casme3", "2")),
     ],
 )
 def test_one_person_in_two_spellings_is_refused(tmp_path, first, second):
@@ -128,8 +136,25 @@ def test_one_person_in_two_spellings_is_refused(tmp_path, first, second):
 
 
 def test_two_persons_with_like_names_stay_two(tmp_path):
-    subjects = ["1", "10", "11", "0", "1-2", "12", "p1", "a1", "a-1"]
+    subjects = ["1", "10", "11", "0", "1-2", "12", "p1", "a1", "a-1", "1.5", "1.0.2"]
     table = pd.DataFrame([ROWS[1]] * len(subjects), columns=COLUMNS)
     table = table.assign(subject=subjects, clip_id=[f"c{k}" for k in range(len(subjects))])
     table.to_csv(tmp_path / "t.csv", index=False)
     assert read_table(tmp_path / "t.csv")["subject"].nunique() == len(subjects)
+
+
+def test_line_breaks_in_cells(tmp_path):
+    """In what says whose clip it is they are refused; in a note they come back as read."""
+    table = pd.DataFrame([ROWS[1]], columns=COLUMNS)
+    for name in ("clip_id", "subject", "emotion", "action_units", "frames"):
+        for sign in "\r\n":
+            broken = table.assign(**{name: f"4{sign}4"})
+            with pytest.raises(ValueError, match=f"row 2: {name} '4.*4' has a line break"):
+                check_table(broken)
+    (tmp_path / "t.csv").write_text(text(ROWS[:2]))
+    noted = read_table(tmp_path / "t.csv").assign(note="a\nb", split="01", label="1.0")
+    noted.to_csv(tmp_path / "t.csv", index=False, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
+    raw = (tmp_path / "t.csv").read_bytes().replace(b"a\nb", b"a\rb")
+    (tmp_path / "t.csv").write_bytes(raw)
+    write_table(read_table(tmp_path / "t.csv"), tmp_path / "again.csv")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "again.csv"), noted)

@@ -71,6 +71,14 @@ def test_the_page_stands_alone_and_says_what_was_predicted(run, capsys):
         assert gif.n_frames == 4 and gif.size == (600, 200)
 
 
+def test_a_run_of_other_code_is_stamped(run, monkeypatch):
+    assert "were changed since" not in clip_page(run, "SynthME/s1/anger").read_text()
+    monkeypatch.setattr("merclip_lib.protocol.plan.loaded_code", lambda: "of last year")
+    assert "code, weights or words were changed since" in (
+        clip_page(run, "SynthME/s1/anger").read_text()
+    )
+
+
 def test_what_the_pictures_show(run, store, monkeypatch):
     drawn = {}
 

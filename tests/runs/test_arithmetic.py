@@ -132,7 +132,12 @@ def test_a_run_is_not_finished_where_its_products_would_be_rounded(store, tmp_pa
     run = tiny_runs.run(FAST, store, tmp_path, executor="serial")
     shutil.rmtree(run.folder / "group2")
     record = json.loads((run.folder / "run.json").read_text())
-    (run.folder / "run.json").write_text(json.dumps({**record, "arithmetic": "onednn"}))
-    with pytest.raises(ValueError, match="'onednn' products, which this processor rounds"):
-        tiny_runs.run(FAST, store, tmp_path, executor="serial")
+    for name, why in (("onednn", "rounds to bfloat16"), ("of 0.9", "has not")):
+        (run.folder / "run.json").write_text(json.dumps({**record, "arithmetic": name}))
+        with pytest.raises(ValueError, match=f"{name!r} products, which this processor {why}"):
+            tiny_runs.run(FAST, store, tmp_path, executor="serial")
     assert not (run.folder / "group2").exists()
+    (run.folder / "run.json").unlink()  # then a fold says how, if it can
+    (run.folder / "group1" / "environment.json").write_text("half a wor")
+    with pytest.raises(ValueError, match="group1/environment.json cannot be read"):
+        tiny_runs.run(FAST, store, tmp_path, executor="serial")

@@ -226,7 +226,7 @@ def test_clean_removes_leftovers_and_nothing_else(finished, runs_dir, capsys):
         (folder / part).mkdir(exist_ok=True)
     (folder / ".run.json.12.part").write_text("half")
     (folder / "group2" / "predictions.csv").write_text("")
-    empty = runs_dir / "empty"
+    empty = runs_dir / f"{0:012x}"
     empty.mkdir()
     shutil.copy(folder / "run.json", empty)
     bad = [folder / ".group7.part", folder / ".run.json.12.part", folder / "group2", empty]
@@ -246,16 +246,16 @@ def test_clean_removes_leftovers_and_nothing_else(finished, runs_dir, capsys):
     "name", ["run.json", "group1/seconds.json", "group1/environment.json", "group1/predictions.csv"]
 )
 def test_one_damaged_run_hides_no_other(finished, runs_dir, capsys, name, content):
-    bad = runs_dir / "bad"
+    bad = runs_dir / "bad0bad0bad0"
     shutil.copytree(runs_dir / finished.hash, bad)
     (bad / name).write_text(content)
     arguments = ["--runs-dir", str(runs_dir)]
     assert main(["runs", "list", *arguments]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert "2/2" in lines[finished.hash] and "bad" in lines
+    assert "2/2" in lines[finished.hash] and bad.name in lines
     if name.endswith(("run.json", "seconds.json")) and content != "1e999":
-        assert "damaged: " in lines["bad"] and name in lines["bad"]
-    code = main(["runs", "show", "bad", *arguments])
+        assert "damaged: " in lines[bad.name] and name in lines[bad.name]
+    code = main(["runs", "show", "bad0", *arguments])
     said = capsys.readouterr()
     assert code == (2 if name == "run.json" else 0) and "fault of merclip" not in said.err
     if "environment" not in name and content != "1e999":

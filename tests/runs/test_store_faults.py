@@ -12,6 +12,7 @@ from merclip_lib.config import Config
 from merclip_lib.runs import store as run_store
 from merclip_lib.runs.overview import list_runs, remove_leftover
 
+BAD = "bad0bad0bad0"
 ROWS = "clip_id,subject,truth,prediction,p_anger,p_fear\nc{0},{0},anger,fear,0.4,0.6\n"
 
 
@@ -36,12 +37,12 @@ def make_run(folder, folds=("1", "2"), done=("1", "2")):
 @pytest.mark.parametrize("name", ["run.json", "1/seconds.json", "1/environment.json"])
 @pytest.mark.parametrize("content", ["null", "[]", "{", '"x"', "{}", "\0"])
 def test_a_damaged_file_is_named_and_the_others_are_shown(tmp_path, capsys, name, content):
-    for run in ("broken", "sound"):
+    for run in (BAD, "sound"):
         make_run(tmp_path / run)
-    (tmp_path / "broken" / name).write_text(content)
+    (tmp_path / BAD / name).write_text(content)
     runs = list_runs(tmp_path).set_index("run")
     assert runs.loc["sound", "seconds"] == 3 and runs.loc["sound", "folds"] == "2/2"
-    code = main(["runs", "show", "broken", "--runs-dir", str(tmp_path)])
+    code = main(["runs", "show", BAD, "--runs-dir", str(tmp_path)])
     told = capsys.readouterr()
     if (name, content) == ("1/environment.json", "{}"):
         assert code == 0
@@ -51,9 +52,19 @@ def test_a_damaged_file_is_named_and_the_others_are_shown(tmp_path, capsys, name
     else:  # the rest of the run is shown beside what is damaged
         assert code == 0 and name in told.out
     if "environment" not in name:
-        assert name in runs.loc["broken", "differs"]
+        assert name in runs.loc[BAD, "differs"]
     assert main(["runs", "list", "--runs-dir", str(tmp_path)]) == 0
     assert main(["runs", "clean", "--runs-dir", str(tmp_path)]) == 0
+
+
+def test_clean_leaves_what_other_programs_keep_under_such_names(tmp_path, capsys):
+    files = ["tool/run.json", "tool/.film.mp4.part", "tool/.a.damaged", ".notes.removed"]
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"mine": 1}')
+    assert main(["runs", "clean", "--yes", "--runs-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "nothing to remove\n"
+    assert all((tmp_path / name).is_file() for name in files)
 
 
 def test_a_folder_removed_meanwhile_is_told(tmp_path):
@@ -97,9 +108,9 @@ def test_a_record_that_was_changed_names_nothing_outside_its_run(tmp_path, capsy
     notes = tmp_path / "notes"
     notes.mkdir()
     (notes / "thesis.tex").write_text("mine")
-    path = make_run(tmp_path / "runs" / "broken") / "run.json"
+    path = make_run(tmp_path / "runs" / "0123456789ab") / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
-    for words in (["show", "broken"], ["list"], ["clean", "--yes"]):
+    for words in (["show", "0123"], ["list"], ["clean", "--yes"]):
         main(["runs", *words, "--runs-dir", str(tmp_path / "runs")])
         told = capsys.readouterr()
         assert "run.json" in told.err + told.out and told.err.count("\n") == (words[0] == "show")

@@ -220,11 +220,20 @@ def test_ids_stay_text_and_a_byte_order_mark_is_no_column(tmp_path):
     assert table.subject.tolist() == ["1", "02"] and table.index.tolist() == [2, 3]
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t", ","])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_file_as_spreadsheet_programs_save_it(tmp_path, delimiter, encoding):
+    text = GOOD.replace(",", delimiter).replace("\n", "\r\n")
+    (tmp_path / "p.csv").write_bytes(text.encode(encoding))
+    table = read_file(tmp_path / "p.csv")
+    assert table.subject.tolist() == ["01", "02"] and table.prediction.tolist() == ["a", "a"]
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "no column clip_id, subject, truth, prediction"),
-        (GOOD.replace(",", ";"), "separated by commas"),
+        ("", "is empty; write or copy it again"),
+        ("k1,01,a,a\nk2,02,b,a\n", "no column clip_id, subject, truth, prediction; needed are"),
         ("clip_id,subject,truth,prediction\n", "no predictions below"),
         (GOOD.replace("subject", "truth", 1), "no column subject"),
         (GOOD.replace("k2,02,b,a", "k2,02,b"), "row 3: not as many cells"),
@@ -251,8 +260,8 @@ def test_ids_stay_text_and_a_byte_order_mark_is_no_column(tmp_path):
             "row 3: database 'CASME II' is 'casme2' in a row before",
         ),
         ("clip_id,subject,truth,prediction,p_a,p_a\nk1,1,a,a,1,1\n", "two columns have one name"),
-        (b"clip_id,subject,truth,prediction\n\xff\xfe,1,a,a\n", "not a CSV in UTF-8"),
-        ('clip_id,subject,truth,prediction\n"k1"x,1,a,a\n', "not a CSV in UTF-8"),
+        (b"clip_id,subject,truth,prediction\n\xff\xfe,1,a,a\n", "not Unicode .UTF-8.; save it as"),
+        ('clip_id,subject,truth,prediction\n"k1"x,1,a,a\n', "row 2: .*look for a quotation mark"),
     ],
 )
 def test_a_bad_file_is_one_clear_line(tmp_path, capsys, text, message):
@@ -313,11 +322,19 @@ def test_clip_names_as_classes_and_a_file_without_end_are_refused(tmp_path):
         predictions_file.score_file(path)
     with pytest.raises(ValueError, match="p.csv: 99 classes .as given."):
         predictions_file.score_file(path, [f"k{k}" for k in range(99)])
-    path.write_text(GOOD + "k3,1,a,a\n" * predictions_file.MOST_ROWS)
-    with pytest.raises(ValueError, match="p.csv: more than 15,000 rows"):
+    path.write_text(GOOD + "k3,1,a,a\n" * 15_000)
+    with pytest.raises(ValueError, match="p.csv: 15,003 rows, the limit is 15,000"):
         predictions_file.score_file(path)
     path.write_text(GOOD + "".join(f"k{k},p{k},a,a\n" for k in range(3000)))
     with pytest.raises(ValueError, match="p.csv: 3,00. different .*`subject`.* column of some"):
+        predictions_file.score_file(path)
+
+
+def test_a_file_of_many_columns_is_not_read_into_memory(tmp_path):
+    path = tmp_path / "p.csv"
+    features = "," + ",".join(["0.123456"] * 1000)
+    path.write_text("".join(line + features + "\n" for line in [*GOOD.splitlines()] * 400))
+    with pytest.raises(ValueError, match=r"p.csv: \d+,\d+,\d+ bytes, the limit is 8,000,000"):
         predictions_file.score_file(path)
 
 

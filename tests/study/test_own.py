@@ -100,6 +100,30 @@ def test_an_own_training_is_made_once(design, tmp_path):
     assert made == ["full", "no_mix", "full"]
 
 
+@pytest.mark.parametrize(
+    ("key", "first", "then"),
+    [
+        ("phrases", "action_unit,phrase\n4,frowning\n", "action_unit,phrase\n4,frowning hard\n"),
+        ("templates", "a face, {}\n", "a person, {}\n"),
+        ("weights", "the start", "another one"),
+        ("text_weights", "the tower", "another one"),
+    ],
+)
+def test_a_file_of_another_content_is_another_training(design, tmp_path, key, first, then):
+    made, file = [], tmp_path / "mine.txt"
+
+    def train(trial, populations):
+        made.append(getattr(trial.config, key))
+        return study_stand_in.train(trial, populations)
+
+    place = study_stand_in.place(tmp_path, train)
+    for content, trainings in ((first, 1), (first, 1), (then, 2), (first, 2)):
+        file.write_text(content)
+        entry = {key: str(file), "use_text": True}
+        train_here(own_trials(design, [], entry, HERE), place)
+        assert made == [str(file)] * trainings
+
+
 def test_references_are_scored_once_on_the_people_of_the_primary_family(tmp_path, monkeypatch):
     study_stand_in.install(monkeypatch.setattr)
     study = read_study(write_design(tmp_path))

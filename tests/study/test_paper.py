@@ -170,6 +170,23 @@ def test_captions_need_no_escape():
     assert not [name for name in ARTEFACTS if set(ARTEFACTS[name]["shows"]) & set("&%$#_{}~^")]
 
 
+def test_the_folder_of_a_task_is_ours_or_nothing_runs(root, capsys):
+    folder, one = root / "paper" / "synthme-7", {"synthme-7": ""}
+    folder.mkdir(parents=True)
+    (folder / "words.csv").write_text("two years of work")
+    for tasks in (one, {"synthme-2": "", **one}):  # said before the first of them runs
+        with pytest.raises(ValueError, match="synthme-7: holds something else, which stays"):
+            make_artefacts(tasks, root / "paper", ["words"], root=root)
+    assert (folder / "words.csv").read_text() == "two years of work"
+    assert len(list(folder.iterdir())) == len(list(folder.parent.iterdir())) == 1
+    (folder / "words.csv").unlink()
+    assert make_artefacts(one, root / "paper", ["words"], root=root) == []
+    assert "synthme-7: 07_tiny.ipynb begins" in capsys.readouterr().out
+    (folder / "notes.txt").write_text("what I saw")  # beside ours it is left alone
+    assert make_artefacts(one, root / "paper", ["words"], root=root) == []
+    assert (folder / "notes.txt").read_text() == "what I saw"
+
+
 def test_latex_leaves_empty_what_is_not_known_and_escapes_the_rest():
     latex = as_latex(pd.DataFrame({"p_holm": [0.12345, None], "of": ["a & b", "50 %"]}), "Words")
     assert r"p\_holm & of \\" in latex and r"0.123 & a \& b \\" in latex and r" & 50 \% \\" in latex

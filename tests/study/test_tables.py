@@ -21,7 +21,7 @@ from merclip_lib.study.archive import (
 )
 from merclip_lib.study.blocks import plan_blocks, run_block
 from merclip_lib.study.design import read_study
-from merclip_lib.study.tables import read_results, score_archive, write_tables
+from merclip_lib.study.tables import COLUMNS, read_results, score_archive, write_tables
 
 R = 5
 ENTRIES = {
@@ -95,6 +95,17 @@ def tables(done):
         "when.csv",
     ]
     return {file.stem: pd.read_csv(file) for file in files}
+
+
+def test_another_file_of_such_a_name_stays(tmp_path):
+    (tmp_path / "when.csv").write_text("two years of work")
+    empty = {name: pd.DataFrame(columns=COLUMNS[name]) for name in COLUMNS}
+    with pytest.raises(ValueError, match="when.csv: holds something else, which stays"):
+        write_tables(empty, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["when.csv"]
+    (tmp_path / "when.csv").unlink()
+    for _ in range(2):  # ours are replaced
+        assert len(write_tables(empty, tmp_path)) == len(list(tmp_path.iterdir())) == len(COLUMNS)
 
 
 def uf1(done, entry: str, start: str = "tiny") -> np.ndarray:

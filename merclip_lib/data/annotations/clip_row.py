@@ -24,7 +24,7 @@ _MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _DATE = re.compile(  # what spreadsheet programs make of 2-1, 4/7, 1:20 and 1E5
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}( .*)?|[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{4}|"
     rf"[0-9]{{1,2}}[-. ]{_MONTH}|{_MONTH}[-. ][0-9]{{2,4}}|"
-    r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}.*)?|[0-9.]+e\+[0-9]+",
+    r"([0-9]+ days?, )?[0-9]{1,2}:[0-9]{2}(:[0-9]{2}.*)?|[0-9.]+e\+[0-9]+",
     re.IGNORECASE,
 )
 _FPS = re.compile(r"([0-9]+(?:[.,][0-9]+)?)\s*(?:fps|hz)?", re.IGNORECASE)
@@ -81,6 +81,7 @@ def clip_row(values: dict[str, str], release: Release, root: DataRoot | None) ->
     }
     if "split" in values:
         row["split"] = split_named(values["split"]) or values["split"]
+        repairs += ["no split given: where it decides, the clip is held out"] * (not row["split"])
     return row, "; ".join(repairs)
 
 

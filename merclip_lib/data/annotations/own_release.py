@@ -22,9 +22,10 @@ from merclip_lib.data.annotations.releases import (
     RELEASES,
     Release,
 )
-from merclip_lib.data.annotations.sheets import normalise
+from merclip_lib.data.annotations.sheets import with_headings
 from merclip_lib.files import did_you_mean
 
+MAPPINGS = ("columns", "emotions")
 START: dict[str, Any] = {"fps": None, "pictures": "{subject}/{clip}", "columns": {}, "emotions": {}}
 
 
@@ -44,7 +45,8 @@ def own_values(file: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
             kept = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise ValueError(f"{file}: cannot be read ({error}); delete it and name all") from None
-        if not isinstance(kept, dict) or not {"columns", "emotions"} <= kept.keys() <= START.keys():
+        sound = isinstance(kept, dict) and {*MAPPINGS} <= kept.keys() <= START.keys()
+        if not sound or not all(isinstance(kept[key], dict | None) for key in MAPPINGS):
             raise ValueError(f"{file}: has other keys than {', '.join(START)}; mend or delete it")
     elif not changes.get("columns"):
         raise ValueError(
@@ -52,8 +54,8 @@ def own_values(file: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
             "the headings once, such as --columns subject=Person clip=Video emotion=Label --fps 100"
         )
     values = START | kept | {key: value for key, value in changes.items() if value is not None}
-    for key in ("columns", "emotions"):
-        values[key] = kept.get(key, {}) | dict(changes.get(key, {}))
+    for key in MAPPINGS:
+        values[key] = (kept.get(key) or {}) | dict(changes.get(key, {}))
     return values
 
 
@@ -63,29 +65,21 @@ def own_release(file: Path, values: Mapping[str, Any]) -> Release:
     Raises:
         ValueError: for a value that cannot be right.
     """
-    fps, pictures, headings = values["fps"], values["pictures"], dict(OWN_HEADINGS)
+    fps, pictures = values["fps"], str(values["pictures"])
     if isinstance(fps, bool) or not isinstance(fps, int | float) or not fps > 0:
         raise ValueError(f"{file}: fps is {fps}; give the frames per second, such as --fps 100")
     try:
-        str(pictures).format(subject="1", clip="a", emotion="fear")
+        pictures.format(subject="1", clip="a", emotion="fear")
     except (ValueError, LookupError, AttributeError):
         hint = f"write such as {START['pictures']!r}"
         raise ValueError(f"{file}: pictures is {pictures!r}; {hint}") from None
-    for name, heading in values["columns"].items():
-        if name not in headings:
-            raise ValueError(f"{file}: columns names {name!r}{did_you_mean(name, headings)}")
-        headings[name] = normalise(heading)
-        if not headings[name]:
-            raise ValueError(f"{file}: columns gives {name} the heading {heading!r}: no letters")
-    named = {name: headings[name] for name in values["columns"]}
-    if len(set(named.values())) < len(named):
-        raise ValueError(f"{file}: columns gives two fields the same heading; each has its own")
     emotions = {str(a).lower(): str(b).lower() for a, b in values["emotions"].items()}
     for theirs, ours in emotions.items():
         if EMOTIONS.get(ours, ours) not in KNOWN_EMOTIONS:
             hint = did_you_mean(ours, KNOWN_EMOTIONS)
             raise ValueError(f"{file}: emotions makes {theirs!r} {ours!r}, which is unknown{hint}")
-    return Release(_name(file), fps, "", pictures, {"other": "others"} | emotions, headings)
+    release = Release(_name(file), fps, "", pictures, {"other": "others"} | emotions, OWN_HEADINGS)
+    return with_headings(release, values["columns"], f"{file}: columns")
 
 
 def _name(file: Path) -> str:

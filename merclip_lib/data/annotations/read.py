@@ -8,7 +8,7 @@ Next step: `report.describe_table` and `tasks.compare_totals`.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +22,7 @@ from merclip_lib.data.annotations.sheets import (
     find_fields,
     normalise,
     read_sheets,
+    with_headings,
 )
 from merclip_lib.data.frames.find import DataRoot, picture_span
 from merclip_lib.data.table import COLUMNS, check_table
@@ -80,7 +81,7 @@ def read_annotations(
             missing heading, or a file without a usable row.
     """
     release = dataset if isinstance(dataset, Release) else _release(dataset)
-    release, path = _with_headings(release, columns or {}), Path(path)
+    release, path = with_headings(release, columns or {}, "columns="), Path(path)
     sheets = read_sheets(path)
     fields = find_fields(sheets, release, path)
     if release.dataset in RELEASES:
@@ -151,23 +152,10 @@ def _release(dataset: str) -> Release:
     return RELEASES[dataset]
 
 
-def _with_headings(release: Release, columns: Mapping[str, str]) -> Release:
-    """The release with the given headings in place of those it accepts."""
-    headings = dict(release.headings)
-    for name, heading in columns.items():
-        if name not in headings:
-            raise ValueError(f"columns= names {name!r}; fields are {', '.join(headings)}")
-        headings[name] = normalise(heading)
-        if not headings[name]:
-            raise ValueError(f"columns= gives {name} the heading {heading!r}, which has no letters")
-    return replace(release, headings=headings)
-
-
 def _notes(path: Path, fields: Fields, sheets: list[Sheet]) -> list[str]:
     """How the file was read."""
-    header = f"header in row {fields.header + 1}"
-    if fields.header < 0:
-        header = "no header, columns taken in the official order"
+    header = "no header, columns taken in the official order"
+    header = header if fields.header < 0 else f"header in row {fields.header + 1}"
     notes = [f"{path.name}, sheet {fields.sheet.name!r}: {header}", *fields.notes]
     if fields.sheet.encoding in ENCODINGS:
         notes.append(f"read as {fields.sheet.encoding}, as it is not Unicode: check the names")

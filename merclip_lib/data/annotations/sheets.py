@@ -8,7 +8,7 @@ import io
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from openpyxl.worksheet._read_only import ReadOnlyWorksheet
 from merclip_lib.data.annotations.releases import Release
 from merclip_lib.data.limits import check_limit
 from merclip_lib.data.text_table import OLE, ZIP, read_bytes, read_text_table
+from merclip_lib.files import did_you_mean
 
 _ROWS = 2**20  # of a spreadsheet program; a file may say that its row has a higher number
 HEADER_ROWS = 40  # SAMM has a dozen lines of text above its header
@@ -104,7 +105,7 @@ def _workbook(path: Path) -> list[Sheet]:
     try:
         content = io.BytesIO(read_bytes(path))
         with zipfile.ZipFile(content) as archive:
-            parts = [p for p in archive.infolist() if p.filename.endswith((".xml", ".rels"))]
+            parts = [p for p in archive.infolist() if not p.filename.startswith("xl/media/")]
             check_limit("unpacked_bytes", sum(part.file_size for part in parts), str(path))
             book = openpyxl.load_workbook(content, read_only=True, data_only=True)
             texts = {s.title: archive.read(s._worksheet_path).decode() for s in book.worksheets}
@@ -217,6 +218,29 @@ def find_fields(sheets: list[Sheet], release: Release, path: Path) -> Fields:
         f"say which it is with columns={{{lacking[0]!r}: 'heading in the file'}} "
         f"(--columns {lacking[0]}=HEADING)"
     )
+
+
+def with_headings(release: Release, columns: Mapping[str, str], where: str) -> Release:
+    """The release with the given headings in place of those it accepts.
+
+    Args:
+        release: of a set.
+        columns: heading by field.
+        where: they are given, for messages.
+
+    Raises:
+        ValueError: for an unknown field, and for headings that name no column or one twice.
+    """
+    headings = dict(release.headings)
+    for name, heading in columns.items():
+        if name not in headings:
+            raise ValueError(f"{where} names {name!r}{did_you_mean(name, headings)}")
+        headings[name] = normalise(heading)
+        if not headings[name]:
+            raise ValueError(f"{where} gives {name} the heading {heading!r}, which has no letters")
+    if len({headings[name] for name in columns}) < len(columns):
+        raise ValueError(f"{where} gives two fields the same heading; each has its own")
+    return replace(release, headings=headings)
 
 
 def _required(release: Release) -> list[str]:

@@ -15,7 +15,7 @@ from merclip_lib.data.frames.find import ChosenFrames
 from merclip_lib.data.frames.video import frames_at
 from merclip_lib.data.limits import check_limit, check_size
 
-_DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits that cameras and programs store
+_DEPTHS = range(8, 34, 2)  # bits that cameras and programs store
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM")
 SHARES = 0  # in the place of a number of bits: floats from 0 to 1
 ONE_SHADE = 2  # of 255: a clip that differs by no more shows nothing
@@ -163,11 +163,8 @@ def read_pictures(chosen: ChosenFrames) -> Pictures:
     if len(shapes) > 1:
         sizes = " and ".join(f"{wide} x {high}" for high, wide in sorted(shapes)[:2])
         raise ValueError(f"frames differ in size ({sizes} pixels); copy them again")
-    note = ""
-    if bits != 8:
-        kind = "shares from 0 to 1" if bits == SHARES else f"values of {bits} bits"
-        note = f"pictures with {kind}, scaled to 8 bits"
-    return Pictures(pictures, note)
+    kind = "shares from 0 to 1" if bits == SHARES else f"values of {bits} bits"
+    return Pictures(pictures, "" if bits == 8 else f"pictures with {kind}, scaled to 8 bits")
 
 
 def crop_pictures(pictures: list[np.ndarray], settings: PictureSettings) -> tuple[np.ndarray, str]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from merclip_lib.data.frames.video import count_frames
 from merclip_lib.data.limits import check_limit
+from merclip_lib.data.table import person_key, plain
 
 PICTURES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 VIDEOS = (".avi", ".mp4", ".mov", ".mkv", ".m4v", ".wmv", ".webm", ".mpg", ".mpeg")
@@ -107,11 +108,11 @@ class DataRoot:
 
     def _search(self, names: tuple[str, ...]) -> list[Path]:
         """The paths whose last folders have these names; spelt exactly so, if there are such."""
-        names = names[:-1] if len(names) > 1 and _plain(names[-1]) == "color" else names
-        wanted = [_folder_key(name) for name in names[:-1]]
+        names = names[:-1] if len(names) > 1 and plain(names[-1]) == "color" else names
+        wanted = [person_key(name) for name in names[:-1]]
         ending, below_subject = [], []
-        for path in self._by_name.get(_plain(names[-1]), []):
-            above = [_folder_key(part) for part in path.relative_to(self.root).parts[:-1]]
+        for path in self._by_name.get(plain(names[-1]), []):
+            above = [person_key(part) for part in path.relative_to(self.root).parts[:-1]]
             if above[len(above) - len(wanted) :] == wanted:
                 ending.append(path)
             elif wanted and wanted[0] in above:
@@ -128,27 +129,15 @@ class DataRoot:
             ours = (n for n in inner if n[0] != "." and n.lower() not in _LEFT_BY_PROGRAMS)
             inner[:] = sorted(ours)  # and so the order in which they are walked
             for name in inner:
-                by_name[_plain(name)].append(Path(folder, name))
+                by_name[plain(name)].append(Path(folder, name))
                 if os.path.islink(Path(folder, name)):
                     self._links.append(name)
             for name in sorted(files):
                 path = Path(folder, name)
                 if path.suffix.lower() in VIDEOS and name[0] != "." and path.is_file():
                     for key in (name, path.stem):
-                        by_name[_plain(key)].append(path)
+                        by_name[plain(key)].append(path)
         return by_name
-
-
-def _plain(name: str) -> str:
-    """A name without case, blanks around and forms of its signs: names from two systems agree."""
-    return unicodedata.normalize("NFKC", name).casefold().strip()
-
-
-def _folder_key(name: str) -> str:
-    """How the folders above a clip are compared: `sub01`, `s1`, `spNO.1` and `1` are the same."""
-    name = _plain(name)
-    number = re.fullmatch(r"(?:subject|sub|spno\.?|s)?_?0*([0-9]+)", name)
-    return number[1] if number else name
 
 
 def _folder_of_frames(path: Path, where: str, frames: str) -> Path:
@@ -253,8 +242,8 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
 
     Where frame numbers in file names cover at least half of onset..offset, they are used, and
     the nearest frame stands in for a missing one (CAS(ME)^3 has such gaps). Where none lies there,
-    or as many pictures as frames are there under other numbers, the folder is the clip. Frames of
-    a video count from 1.
+    or as many pictures as frames are there under other numbers (or all of them counted anew from 0
+    or 1), the folder is the clip. Frames of a video count from 1.
 
     Args:
         path: a folder of pictures, or a video, as `DataRoot.find` returns it.
@@ -277,7 +266,8 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
     names = tuple(stray.name for stray in strays)
     inside = [k for k, number in enumerate(numbers) if onset <= number <= offset]
     span = offset - onset + 1
-    if 2 * len(inside) >= span:
+    recounted = count == span and sorted(numbers) in ([*range(span)], [*range(1, span + 1)])
+    if 2 * len(inside) >= span and not (recounted and len(inside) < span):
         numbering, missing = "number", span - len(inside)
         inside.sort(key=numbers.__getitem__)
         times, first, last = [numbers[k] for k in inside], onset, offset

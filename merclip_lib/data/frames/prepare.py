@@ -18,16 +18,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from merclip_lib.data.frames import align
 from merclip_lib.data.frames.decode import ONE_SHADE, PictureSettings, crop_pictures, read_pictures
 from merclip_lib.data.frames.find import ChosenFrames, DataRoot, choose_frames, stray_note
 from merclip_lib.data.store import STORE, ClipStore, open_store, read_meta, write_store
 from merclip_lib.files import output_place, remove, replacing, writing
+from merclip_lib.progress import track
 from merclip_lib.workers import pool
 
-FORMAT = 3  # raise it when the same files would give other bytes
+FORMAT = 4  # raise it when the same files would give other bytes
+STILL = "nothing moves: all its frames are the same"
 LISTED = 20  # clips named in a message; the rest are counted
 Chosen = dict[str, ChosenFrames]  # clip id -> its frames
 
@@ -43,9 +44,10 @@ def prepare(
     """Decode every clip of a table once into a store.
 
     The store's meta holds the settings, `dropped` and `notes` as pairs of clip and reason,
-    `numbering` (how many clips were cut by frame number, how many by position), and a hash that
-    changes with any setting, the table, and the names and sizes of the files. A store with the
-    same hash is opened as it is: to decode files of the same names and sizes again, delete it.
+    `numbering` (how many clips were cut by frame number, how many by position), `hash`, which
+    changes with any setting, the table and the pixels, and `source`, which changes with the names,
+    sizes and times of the files instead of the pixels: of the same source a store is opened as it
+    is.
 
     Args:
         table: the clip table; its `frames` are looked for below `root`.
@@ -67,7 +69,7 @@ def prepare(
     root = Path(root).resolve()
     folder = output_place(folder, STORE, root=root)
     chosen, problems = _choose(table, root, settings.length)
-    source = _hash(settings, table, root, chosen)
+    source = _hash(settings, table, _about_files(chosen, root))
     meta = read_meta(folder)
     if meta.get("source") == source and (skip_bad or not meta["dropped"]):
         return open_store(folder)
@@ -83,17 +85,17 @@ def prepare(
     readable = table[~table["clip_id"].isin(list(problems))].reset_index(drop=True)
     chosen = {name: chosen[name] for name in readable["clip_id"]}
     numbering = [frames.numbering for frames in chosen.values()]
-    notes, faces = _told(waiting, chosen)
+    notes, facts = _told(waiting, chosen)
     meta = asdict(settings) | {
         "name": "+".join(sorted(set(readable["dataset"]))),
         "synthetic": False,
         "source": source,
-        "hash": _hash(settings, readable, root, chosen),
+        "hash": _hash(settings, readable, facts["pixels"]),
         "frames": settings.length,
         "dropped": [list(pair) for pair in problems.items()],
         "notes": notes,
         "numbering": {how: numbering.count(how) for how in ("number", "position")},
-        "advice": align.advice(faces, settings.align),
+        "advice": align.advice(facts["face"], settings.align),
     }
     shape = (settings.length, settings.size, settings.size, 3)
     store = write_store(folder, readable, _decoded(waiting, chosen), meta, shape)
@@ -115,23 +117,24 @@ def _choose(table: pd.DataFrame, root: Path, length: int) -> tuple[Chosen, dict[
                     raise ValueError(f"{where}: {file.name} links out of the data root; copy it")
             chosen[row["clip_id"]] = frames
         except (ValueError, OSError) as problem:
-            reason = str(problem)
-            reason = reason if where in reason else f"{where}: {reason}"
-            problems[row["clip_id"]] = _one_line(reason)
+            reason = str(problem).removeprefix(f"{where}: ")
+            problems[row["clip_id"]] = _one_line(f"{where}: {reason}")
     return chosen, problems
 
 
-def _hash(settings: PictureSettings, table: pd.DataFrame, root: Path, chosen: Chosen) -> str:
-    """12 hex digits of the settings, the table, and each file's name and size."""
-    content = hashlib.sha256(f"{FORMAT} {asdict(settings)}".encode())
-    content.update(table.to_csv(index=False).encode())
+def _hash(settings: PictureSettings, table: pd.DataFrame, further: Iterable[str]) -> str:
+    """12 hex digits of the settings, the table, and what is known of the clips besides."""
+    what = [f"{FORMAT} {asdict(settings)}", table.to_csv(index=False), *further]
+    return hashlib.sha256("\n".join(what).encode()).hexdigest()[:12]
+
+
+def _about_files(chosen: Chosen, root: Path) -> Iterator[str]:
+    """How each clip is read, and each file's name, size and time."""
     for name, frames in chosen.items():
-        reader = "PyAV" if frames.positions else ""
-        content.update(f"{name} {frames.positions} {frames.numbering}{reader}".encode())
+        yield f"{name} {frames.positions} {frames.numbering}"
         for path in frames.files:
-            size = path.stat().st_size
-            content.update(f"{path.relative_to(root).as_posix()} {size}\n".encode())
-    return content.hexdigest()[:12]
+            about = path.stat()
+            yield f"{path.relative_to(root).as_posix()} {about.st_size} {about.st_mtime_ns}"
 
 
 def _decode(
@@ -147,9 +150,7 @@ def _decode(
             reasons: Iterable[str] = map(_store_clip, *arguments)
         else:
             reasons = stack.enter_context(pool(workers)).map(_store_clip, *arguments)
-        done, total = len(chosen) - len(todo), len(chosen)
-        bar = tqdm(reasons, "clips", total, initial=done, unit="clip", disable=None)
-        pairs = zip(todo, bar, strict=True)
+        pairs = zip(todo, track(reasons, "clips decoded", len(todo)), strict=True)
         return {name: f"clip {name}: {_one_line(reason)}" for name, reason in pairs if reason}
 
 
@@ -174,8 +175,9 @@ def _store_clip(file: Path, chosen: ChosenFrames, settings: PictureSettings) -> 
     except ValueError as problem:
         return str(problem)
     with replacing(file) as temporary, open(temporary, "wb") as out:
-        note = "; ".join(filter(None, [depth, note]))
-        np.savez(out, clip=clip, note=note, face=align.face_size(pictures[0]))
+        told = "; ".join(filter(None, [depth, note, STILL * bool((clip == clip[0]).all())]))
+        face, pixels = align.face_size(pictures[0]), hashlib.sha256(clip.tobytes()).hexdigest()
+        np.savez(out, clip=clip, note=told, face=face, pixels=pixels)
     return ""
 
 
@@ -186,16 +188,20 @@ def _decoded(waiting: Path, names: Iterable[str]) -> Iterator[tuple[np.ndarray, 
             yield stored["clip"], None
 
 
-def _told(waiting: Path, chosen: Chosen) -> tuple[list[list[str]], list[float]]:
-    """Pairs of clip and what is worth knowing of it, and all sizes as `align.face_size`."""
-    notes, faces = [], []
+def _told(waiting: Path, chosen: Chosen) -> tuple[list[list[str]], dict[str, list]]:
+    """Pairs of clip and what is worth knowing of it; `face` (see `align`) and `pixels` of each."""
+    notes, facts, first = [], dict[str, list](face=[], pixels=[]), dict[str, str]()
     for name, frames in chosen.items():
         with np.load(_file(waiting, name)) as stored:
-            text, size = str(stored["note"]), float(stored["face"])
+            text = str(stored["note"])
+            for fact, values in facts.items():
+                values.append(stored[fact].item())
+        other = first.setdefault(facts["pixels"][-1], name)
+        again = f"the same pictures as clip {other}" if other != name else ""
         missing = f"{frames.missing} frames missing, the nearest taken" if frames.missing else ""
-        notes += [[name, note] for note in (missing, stray_note(frames.strays), text) if note]
-        faces.append(size)
-    return notes, faces
+        told = filter(None, [missing, again, stray_note(frames.strays), text])
+        notes += [[name, note] for note in told]
+    return notes, facts
 
 
 def prepare_report(meta: dict) -> str:
