@@ -210,6 +210,8 @@ def test_rollout_hears_of_the_global_blocks_and_of_the_class(model, video):
     dec.attn.out_proj.weight.data.copy_(kept)
     assert not np.allclose(found, without)
     np.testing.assert_allclose(found, attention_rollout(model, video, classes), 1e-4, 1e-6)
+    left = [m for m in model.modules() if m._forward_hooks or m._forward_pre_hooks]
+    assert not left, "what listened to the layers is gone"
 
 
 def test_rollout_of_a_linear_head_reads_the_clip_token_alone(video):

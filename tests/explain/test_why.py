@@ -40,7 +40,7 @@ def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     plain = tiny_runs.make_store(folder / "plain")
     units = ["4+7", "12", "L1+2", "9", "15", "20", "25"] * 3
-    table = plain.table.assign(action_units=units, onset=10, apex=13, offset=17)
+    table = plain.table.assign(action_units=units, onset=10, apex=16, offset=17)
     generator = np.random.default_rng(0)
     motion = np.zeros((8, 8, 8, 2), np.float16)
     motion[4:, :4] = 0.02
@@ -68,7 +68,7 @@ def test_the_page_stands_alone_and_says_what_was_predicted(run, capsys):
     assert "has never seen this person" in text and "true motion" in text
     assert not re.findall(r"(?:src|href)=.(?!data:)", text) and "$" not in text
     with Image.open(reel) as gif:
-        assert gif.n_frames == 4 and gif.size == (600, 200)
+        assert gif.n_frames == 4 and gif.size == (600, 200) and gif.info["duration"] == 120
 
 
 def test_a_run_of_other_code_is_stamped(run, monkeypatch):
@@ -97,7 +97,7 @@ def test_what_the_pictures_show(run, store, monkeypatch):
     onset, apex, labels = drawn["montage"][:3]
     rows = [view.clip.name, *view.nearest.index]
     assert np.array_equal(onset, store.frames[rows][:, 0])
-    assert np.array_equal(apex, store.frames[rows][:, 3])  # 3 of 7 steps after the onset
+    assert np.array_equal(apex, store.frames[rows][:, 6])  # 6 of 7 steps after the onset
     assert labels[0].startswith("this clip\n") and len(labels) == 6
     for p in view.scores:  # bars are as long as the probabilities
         assert f"width:{16 * p:.2f}em" in text
