@@ -153,7 +153,8 @@ def write_video(path: Path, frames: np.ndarray, fps: float) -> None:
         with av.open(str(temporary), "w", format="mp4") as container:
             stream = container.add_stream("libx264", Fraction(fps).limit_denominator(1000))
             stream.width, stream.height, stream.pix_fmt = wide, high, "yuv420p"
-            stream.options = {"crf": "16"}
+            # without mbtree, with which the same frames are not the same bytes each time
+            stream.options = {"crf": "16", "x264-params": "mbtree=0"}
             for frame in frames:
                 picture = np.ascontiguousarray(frame[:high, :wide])
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))

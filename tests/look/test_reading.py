@@ -13,7 +13,7 @@ from merclip_lib.look import network, page, photo
 from merclip_lib.look.explorer import Explorer
 from merclip_lib.look.reading import Reader
 from merclip_lib.look.video import Footage, write_video
-from merclip_lib.synthme.populations import EXAMPLE
+from merclip_lib.synthme.populations import EXAMPLE, FPS
 
 astronaut = pytest.importorskip("skimage.data").astronaut
 
@@ -33,6 +33,16 @@ def moved(portrait):
     given = ["--units", "4+R12", "--intensity", "0.5", "--out", str(out)]
     assert main(["synth", "--face", str(portrait), *given]) == 0
     return out
+
+
+def test_the_same_frames_are_the_same_bytes_of_video(moved, tmp_path):
+    frames = np.stack(
+        [np.asarray(Image.open(path)) for path in sorted((moved / "frames").iterdir())]
+    )
+    for name in "ab":
+        write_video(tmp_path / name, frames, FPS)
+    wanted = (moved / "moved.mp4").read_bytes()
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == wanted
 
 
 def test_a_photograph_moves_where_its_units_pull():
