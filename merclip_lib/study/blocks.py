@@ -225,11 +225,7 @@ def run_block(study: Study, number: int, place: Workplace) -> Path:
     if target.is_file():
         return target
     _train(jobs, place)
-    made_by = {
-        "design": study.hash,
-        "code": loaded_code(),
-        "commit": _commit(study.path.parent),
-    }
+    made_by = {"design": study.hash, "code": loaded_code(), "commit": _commit(study.path.parent)}
     rows = []
     for job in jobs:
         table = read_predictions(job.file)

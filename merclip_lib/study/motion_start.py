@@ -180,11 +180,7 @@ def warmup_cosine(step: int, settings: MotionSettings) -> float:
 
 @torch.no_grad()
 def motion_error(
-    model: MotionReader,
-    store: ClipStore,
-    rows: np.ndarray,
-    settings: MotionSettings,
-    scale: float,
+    model: MotionReader, store: ClipStore, rows: np.ndarray, settings: MotionSettings, scale: float
 ) -> float:
     """Mean squared error over clips in units of the training clips' variance."""
     model.eval()

@@ -9,13 +9,7 @@ import pandas as pd
 from merclip_lib.data.table import COLUMNS
 from merclip_lib.synthme.annotator import annotate
 from merclip_lib.synthme.person import Unit, draw_person, show
-from merclip_lib.synthme.populations import (
-    FPS,
-    MOST_CLIPS,
-    PRESETS,
-    Population,
-    generator,
-)
+from merclip_lib.synthme.populations import FPS, MOST_CLIPS, PRESETS, Population, generator
 
 SPREAD = 0.75  # standard deviation of the logarithm of a person's number of clips
 STRONG = (0.15, 1.0)  # intensities of "any-units"

@@ -140,10 +140,7 @@ def clip_sentences(table: pd.DataFrame, style: str, phrases: Phrases = PAIRS) ->
 
 
 def bank_of_clips(
-    tower: nn.Module,
-    said: ClipSentences,
-    rows: np.ndarray,
-    templates: Sequence[str] = TEMPLATES,
+    tower: nn.Module, said: ClipSentences, rows: np.ndarray, templates: Sequence[str] = TEMPLATES
 ) -> TextBank:
     """Encode each distinct description once.
 
