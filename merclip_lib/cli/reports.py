@@ -112,7 +112,7 @@ def _test(given: Namespace) -> int:
     from merclip_lib.study.checkout import root_with
     from merclip_lib.workers import ENVIRONMENT, environment
 
-    options = ["-n", "3", "--dist", "worksteal", *(["-m", ""] if given.all else [])]
+    options = ["-n", "2", "--dist", "worksteal", *(["-m", ""] if given.all else [])]
     command = [sys.executable, "-m", "pytest", *options, *given.rest]
     with environment(ENVIRONMENT):
         return subprocess.call(command, cwd=root_with("tests"))

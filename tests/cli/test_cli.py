@@ -126,7 +126,7 @@ def test_test_command_passes_arguments_and_exit_code_through():
     assert merclip("describe", "4", "--banana").returncode == 2
 
 
-def test_tests_run_in_three_processes_and_all_of_them_if_wanted(monkeypatch):
+def test_tests_run_in_two_processes_and_all_of_them_if_wanted(monkeypatch):
     called = []
     monkeypatch.setattr("subprocess.call", lambda command, cwd: called.append(command) or 0)
     assert main(["test", "tests/text"]) == main(["test", "--all", "-x"]) == 0
