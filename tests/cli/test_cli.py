@@ -131,7 +131,7 @@ def test_tests_run_in_two_processes_and_all_of_them_if_wanted(monkeypatch):
     monkeypatch.setattr("subprocess.call", lambda command, cwd: called.append(command) or 0)
     assert main(["test", "tests/text"]) == main(["test", "--all", "-x"]) == 0
     usual, every = (command[3:] for command in called)
-    assert usual == ["-n", "3", "--dist", "worksteal", "tests/text"]
+    assert usual == ["-n", "2", "--dist", "worksteal", "tests/text"]
     assert every[-3:] == ["-m", "", "-x"]
 
 
