@@ -208,8 +208,9 @@ def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int
         totals = {"clips": part.get("clips"), "subjects": 1}
     elif config.held_out == "database":
         totals = {**totals, "subjects": len(task_named(config.task).databases)}
-    clips, folds = clips or totals.get("clips"), folds or config.folds or totals.get("subjects")
-    if not clips or not folds:
+    clips = totals.get("clips") if clips is None else clips
+    folds = (config.folds or totals.get("subjects")) if folds is None else folds
+    if None in (clips, folds):
         raise ValueError(f"no card says how many clips {config.task} has; give --clips and --folds")
     return clips, folds
 

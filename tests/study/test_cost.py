@@ -108,6 +108,7 @@ def test_the_command(capsys):
     text = capsys.readouterr().out
     assert text.startswith("synthme-5, merclip-tiny, 8 frames, 160 clips\n94 folds, ")
     assert "at the measured 12 clips/s" in text and "twice the subjects" in text
-    for wrong in (["--set", "epochs"], ["--set", "epoch=3"], ["--clips-per-second", "-1"]):
+    none = ["--clips", "0", "--clips-per-second", "2"]
+    for wrong in (["--set", "epochs"], ["--set", "epoch=3"], ["--clips-per-second", "-1"], none):
         assert main(["cost", "synthme-5", *wrong]) == 2
     assert "must be above 0" in capsys.readouterr().err
