@@ -55,8 +55,8 @@ def _recipe(given: Namespace) -> None:
         print(json.dumps(RECIPES) if given.json else "\n".join(RECIPES))
         return
     config = recipe(given.name, given.protocol)
-    as_json = json.dumps(as_dict(given.name, config), indent=1)
-    print(as_json if given.json else as_text(given.name, config))
+    report = as_dict(given.name, config) if given.json else as_text(given.name, config)
+    print(json.dumps(report, indent=1) if given.json else report)
 
 
 def _runs(given: Namespace) -> None:
