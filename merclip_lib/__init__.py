@@ -4,7 +4,7 @@ Rooms, named after the steps of the method; read them from the top:
 
     config, recipes     every hyper-parameter; the values of each task
     text                an annotation such as `4+7+L10`, its sentence, its embedding
-    augment             LocalStaticFaceMix, flip, jitter
+    augment             LocalStaticFaceMix, crop, flip, jitter
     model               the network: `plain` as the paper draws it, and its fast equal
     data, synthme       clip tables and stores; the faces that we draw
     weights             weights files, ours and published ones

@@ -2,9 +2,9 @@
 
 LocalStaticFaceMix (paper section on augmentation) blends one region of each clip with the first
 frame of another clip: a new identity, no new motion. The flip exchanges left and right, so the
-sentence must follow. Photometric jitter is the same for all frames of a clip, or it would look
-like motion. Mixup and CutMix, which bring in another clip's motion and so its label, are there
-for comparison.
+sentence must follow. Photometric jitter and the place of a random crop are the same for all frames
+of a clip, or they would look like motion. Mixup and CutMix, which bring in another clip's motion
+and so its label, are there for comparison.
 """
 
 from dataclasses import dataclass
@@ -214,6 +214,24 @@ def own_share(
         pasted = video[0, 0, 0, pair.rows, pair.columns].numel() / video[0, 0, 0].numel()
         share[pair.clip] = 1 - pasted if alpha is None else alpha
     return other, share
+
+
+def random_crop(video: torch.Tensor, side: int, generator: torch.Generator) -> torch.Tensor:
+    """Cut a square of `side` pixels out of each clip (N, T, 3, H, W), at a place that is drawn.
+
+    One place per clip, the same for all its frames, or the face would seem to jump.
+    """
+    height, width = video.shape[-2:]
+    tops = torch.randint(height - side + 1, (len(video),), generator=generator).tolist()
+    lefts = torch.randint(width - side + 1, (len(video),), generator=generator).tolist()
+    places = zip(video, tops, lefts, strict=True)
+    return torch.stack([clip[..., y : y + side, x : x + side] for clip, y, x in places])
+
+
+def centre_crop(video: torch.Tensor, side: int) -> torch.Tensor:
+    """Cut the square of `side` pixels out of the middle of pictures (..., H, W): in testing."""
+    top, left = ((length - side) // 2 for length in video.shape[-2:])
+    return video[..., top : top + side, left : left + side]
 
 
 def flip(video: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:

@@ -141,6 +141,9 @@ class Method:
     frames: Count = 8  # T, frames sampled from each clip
     short_clips: Literal["repeat", "modulo"] = "repeat"  # fewer than T: last frame, or anew
     normalisation: Literal["clip", "imagenet"] = "clip"  # mean and std that the weights expect
+    # side of the square that the network sees, as a share of the stored clip's; the place is drawn
+    # in training, else it is the centre (one released configuration: 224 of 256 pixels)
+    crop: Annotated[float, Range(0, 1, "(]"), Neutral(1.0)] = 1.0
     # network
     size: Literal["merclip-tiny", "ViT-B-16", "ViT-L-14"] = "merclip-tiny"
     weights: FileName = ""  # a weights file; empty = the ones that come with the library
@@ -358,6 +361,11 @@ def size_of(method: Method) -> ModelSize:
     if not method.temporal:
         size = dataclasses.replace(size, temporal_downsample=False, lmhra=0, global_layers=())
     return size
+
+
+def stored_side(method: Method) -> int:
+    """Pixels of both sides of a stored clip, out of which `crop` cuts what the network sees."""
+    return round(SIZES[method.size].resolution / method.crop)
 
 
 def config_hash(config: Config, **also: str) -> str:

@@ -87,6 +87,32 @@ def test_draws_follow_the_probability_and_reach_everything():
 
 
 @settings(max_examples=20, deadline=None)
+@given(seeds, st.integers(1, 6), sides, sides)
+def test_a_crop_lies_at_one_place_in_all_frames_of_a_clip(seed, side, height, width):
+    side = min(side, height, width)
+    places = torch.arange(height * width).view(height, width)
+    video = places.expand(5, 4, 3, height, width)
+    cut = augment.random_crop(video, side, torch.Generator().manual_seed(seed))
+    again = augment.random_crop(video, side, torch.Generator().manual_seed(seed))
+    assert cut.shape == (5, 4, 3, side, side) and torch.equal(cut, again)
+    for clip in cut:
+        top, left = divmod(int(clip[0, 0, 0, 0]), width)
+        wanted = places[top : top + side, left : left + side]
+        assert torch.equal(clip, wanted.expand_as(clip))
+
+
+def test_a_random_crop_reaches_every_place_and_a_centre_crop_one():
+    places = torch.arange(42).view(6, 7)
+    generator = torch.Generator().manual_seed(0)
+    cut = augment.random_crop(places.expand(500, 1, 1, 6, 7), 4, generator)
+    assert {divmod(corner, 7) for corner in cut[:, 0, 0, 0, 0].tolist()} == {
+        (top, left) for top in range(3) for left in range(4)
+    }
+    assert torch.equal(augment.centre_crop(places, 4), places[1:5, 1:5])
+    assert torch.equal(augment.centre_crop(places, 6), places[:, :6])
+
+
+@settings(max_examples=20, deadline=None)
 @given(seeds, st.lists(st.booleans(), min_size=3, max_size=3))
 def test_flip_mirrors_the_chosen_clips_and_back(seed, flipped):
     video, flipped = clips(seed), torch.tensor(flipped)

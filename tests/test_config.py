@@ -57,6 +57,7 @@ def test_wrong_type_is_refused(key, value):
         ({"drop_path": 1.0}, r"drop_path is 1.0; it must lie in \[0, 1\)"),
         ({"accumulate": 4, "batch_size": 2}, "a batch has 2 clips"),
         ({"seed": -1}, "seed is -1; it must be at least 0"),
+        ({"crop": 0.0}, r"crop is 0.0; it must lie in \(0, 1\]"),
         ({"align_start": 1.0, "align_end": 2.0}, "would be negative"),
         ({"held_out": "clip"}, "needs folds"),
         ({"held_out": "split", "folds": 4}, "its own folds"),

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from merclip_lib.__main__ import main
-from merclip_lib.config import REFERENCE, Config, config_from
+from merclip_lib.config import REFERENCE, Config, config_from, stored_side
 from merclip_lib.data.tasks import TASKS
 from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.recipes import (
@@ -55,34 +55,36 @@ def test_what_all_recipes_of_the_paper_share():
         assert found.held_out == ("split" if found.task == "dfme-7" else "subject")
 
 
-# file: stochastic depth local / global, flip, colour jitter, balanced sampler, lr, lambda's start
+# file: stochastic depth local / global, flip, colour jitter, balanced sampler, lr, lambda's start,
+# pixels of the pictures of which 224 are cut out
 PUBLISHED = """
-dfme_ccac        0   0    no   yes  shuffle   5e-5    2
-casme2           0   0    0.5  yes  balanced  5e-5    2
-casme2_3cls      0.2 0.4  0.5  yes  shuffle   5e-5    2
-casme2_dfme-pre  0.2 0.4  no   yes  shuffle   3e-5    2
-casme2_ori       0.2 0.4  no   yes  shuffle   5e-5    2
-casme3           0.2 0.4  no   yes  balanced  5e-5    2
-samm             0.2 0.4  no   no   shuffle   7e-5    2
-samm_3cls        0.2 0.4  no   yes  balanced  7e-5    2
-samm_dfme-pre    0.2 0.4  no   no   shuffle   7e-5    1.5
-samm_ori         0.2 0.4  no   no   shuffle   2.5e-5  2
+dfme_ccac        0   0    no   yes  shuffle   5e-5    2             224
+casme2           0   0    0.5  yes  balanced  5e-5    2             224
+casme2_3cls      0.2 0.4  0.5  yes  shuffle   5e-5    2             224
+casme2_dfme-pre  0.2 0.4  no   yes  shuffle   3e-5    2             224
+casme2_ori       0.2 0.4  no   yes  shuffle   5e-5    2             224
+casme3           0.2 0.4  no   yes  balanced  5e-5    2             224
+samm             0.2 0.4  no   no   shuffle   7e-5    2             256
+samm_3cls        0.2 0.4  no   yes  balanced  7e-5    2             224
+samm_dfme-pre    0.2 0.4  no   no   shuffle   7e-5    1.5           224
+samm_ori         0.2 0.4  no   no   shuffle   2.5e-5  2             224
 """
 
 
 @pytest.mark.parametrize("line", PUBLISHED.split("\n")[1:-1], ids=lambda line: line.split()[0])
 @pytest.mark.parametrize("protocol", ["honest", "reference"])
 def test_a_recipe_follows_the_released_configuration_under_either_protocol(line, protocol):
-    file, depth, far_depth, flip, jitter, sampler, lr, start = line.split()
+    file, depth, far_depth, flip, jitter, sampler, lr, start, side = line.split()
     found = recipe(file, protocol)
     assert (found.drop_path, found.global_drop_path) == (float(depth), float(far_depth))
     assert found.flip_probability == (0 if flip == "no" else float(flip))
     assert (found.jitter > 0) == (jitter == "yes")
     assert found.class_balanced == (sampler == "balanced")
     assert (found.lr, found.align_start) == (float(lr), float(start))
+    assert stored_side(found) == int(side)
     said = sources(file, found)
-    for key in ("drop_path", "flip_probability", "jitter", "class_balanced", "lr", "align_start"):
-        assert said[key] == file
+    for key in ("drop_path", "flip_probability", "jitter", "class_balanced", "lr", "crop"):
+        assert said[key] == said["align_start"] == file
 
 
 def test_a_task_names_the_configuration_that_it_follows():
@@ -102,7 +104,7 @@ def test_a_task_names_the_configuration_that_it_follows():
 
 def test_what_is_no_setting_is_told():
     text = recipe_report.as_text("samm", recipe("samm"))
-    assert "short_side        256" in text and "context 77" in text and "epoch 50" in text
+    assert "context 77" in text and "epoch 50" in text
     assert "context 32" in recipe_report.as_text("casme2_ori", recipe("casme2_ori"))
     assert recipe_report.as_dict("synthme-7", recipe("synthme-7"))["not_settings"] == {}
 

@@ -16,6 +16,7 @@ import pandas as pd
 import torch.nn.functional as F
 
 from merclip_lib import figures
+from merclip_lib.augment import centre_crop
 from merclip_lib.data.store import ClipStore, open_store
 from merclip_lib.explain import pointing
 from merclip_lib.explain.embeddings import embed, similarity
@@ -109,7 +110,7 @@ def clip_view(run: Run, plan: RunPlan, clip_id: str) -> ClipView:
     z = embed(model, dataset, config=cpu)[0]
     cosine = similarity(z, embed(model, plan.dataset(fold.train), config=cpu)[0])[0]
     order = np.argsort(-cosine)[:NEAREST]
-    if plan.store.motion is not None:
+    if plan.store.motion is not None and run.config.crop == 1:  # known for whole pictures
         rows = plan.table.index[[position]]
         maps["true motion"] = pointing.true_motion(plan.store, rows, run.config.frames)[0]
     scores = known.loc[name, [f"p_{emotion}" for emotion in plan.classes]]
@@ -117,7 +118,7 @@ def clip_view(run: Run, plan: RunPlan, clip_id: str) -> ClipView:
         plan.table.iloc[position],
         fold,
         scores.set_axis(plan.classes).astype(float),
-        dataset[0]["video"].numpy(),
+        centre_crop(dataset[0]["video"].movedim(3, 1), plan.size.resolution).movedim(1, 3).numpy(),
         maps,
         _sentences(plan, position, z),
         plan.table.iloc[fold.train[order]].assign(cosine=cosine[order]),

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from merclip_lib.augment import centre_crop
+from merclip_lib.config import stored_side
 from merclip_lib.data.dataset import uniform_sample
 from merclip_lib.data.frames.decode import crop_centre
 from merclip_lib.explain.embeddings import similarity
@@ -37,7 +39,7 @@ class Reading:
             with the unit's sentence less that of the still clip: what the movement did.
         emotions: name -> probability, most probable first.
         relevance: (t, g, g), how much the movement of each patch moved the answer.
-        pictures: (t, H, W, 3), the frames at the network's time positions.
+        pictures: (t, H, W, 3), what the network sees of the frames at its time positions.
     """
 
     sentences: pd.DataFrame
@@ -65,8 +67,9 @@ class Reader:
         """Frames (T, H, W, 3) uint8, onset to offset, as the network sees them: normalised."""
         config = self.network.config
         chosen = frames[uniform_sample(len(frames), config.frames, short=config.short_clips)]
-        clip = torch.from_numpy(np.stack([crop_centre(f, self.size.resolution) for f in chosen]))
-        return normalise(clip[None], *NORMALISATIONS[config.normalisation]).transpose(1, 2)
+        clip = torch.from_numpy(np.stack([crop_centre(f, stored_side(config)) for f in chosen]))
+        video = normalise(clip[None], *NORMALISATIONS[config.normalisation]).transpose(1, 2)
+        return centre_crop(video, self.size.resolution)
 
     @torch.no_grad()
     def scores(self, frames: np.ndarray) -> tuple[pd.Series, pd.Series]:
@@ -93,10 +96,12 @@ class Reader:
         phrases = [describe(unit) for unit in self.units]
         units = pd.DataFrame({"unit": self.units, "phrase": phrases, "score": scores.to_numpy()})
         at = uniform_sample(len(frames), config.frames, short=config.short_clips)
+        pictures = torch.from_numpy(frames[at[:: len(at) // self.size.times]]).movedim(3, 1)
+        seen = centre_crop(pictures, round(config.crop * frames.shape[1]))
         return Reading(
             nearest.nlargest(NEAREST, "cosine").reset_index(drop=True),
             units.sort_values("score", ascending=False, ignore_index=True),
             emotions.sort_values(ascending=False).to_dict(),
             np.abs(motion_relevance(self.network.model, video)[0]),
-            frames[at[:: len(at) // self.size.times]],
+            seen.movedim(1, 3).numpy(),
         )

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from merclip_lib.config import Config, ModelSize, config_hash, size_of, stamp
+from merclip_lib.config import Config, ModelSize, config_hash, size_of, stamp, stored_side
 from merclip_lib.data.dataset import ClipDataset, Sampling
 from merclip_lib.data.prompts import Prompts, own_prompts, read_prompts
 from merclip_lib.data.store import ClipStore
@@ -229,12 +229,12 @@ class RunPlan:
 
     def check(self) -> None:
         """Raise ValueError for what would stop a fold later, before any training."""
-        pixels = self.store.frames.shape[2:4]
-        if pixels != (self.size.resolution, self.size.resolution):
+        pixels, side = self.store.frames.shape[2:4], stored_side(self.config)
+        if pixels != (side, side):
+            crop = f" with crop {self.config.crop:g}" if self.config.crop < 1 else ""
             raise ValueError(
                 f"{self.store.folder}: clips of {pixels[0]} x {pixels[1]} pixels, but "
-                f"{self.config.size} wants {self.size.resolution}; prepare the set with "
-                f"--size {self.size.resolution}"
+                f"{self.config.size}{crop} wants {side}; prepare the set with --size {side}"
             )
         for fold in self.folds:
             if self.config.selection == "inner_validation":

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from merclip_lib import augment
-from merclip_lib.config import Config, Method, Optimisation
+from merclip_lib.config import SIZES, Config, Method, Optimisation
 from merclip_lib.data.dataset import ClipDataset
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -56,14 +56,21 @@ def prepare_batch(clips: list[dict], config: Config) -> Batch:
 
 
 def gather(dataset: ClipDataset, items: Tensor, config: Config | None = None) -> Batch:
-    """`prepare_batch` of the given positions; without `config` CLIP's normalisation, on the CPU."""
-    return prepare_batch([dataset[int(i)] for i in items], config or Config())
+    """Clips at the given positions, as in testing: the centre where there is a crop.
+
+    Without `config` CLIP's normalisation, on the CPU.
+    """
+    config = config or Config()
+    batch = prepare_batch([dataset[int(i)] for i in items], config)
+    if config.crop == 1:
+        return batch
+    return batch._replace(video=augment.centre_crop(batch.video, SIZES[config.size].resolution))
 
 
 def augment_batch(
     video: Tensor, subjects: Tensor, method: Method, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Flip, jitter and LocalStaticFaceMix of one batch (paper, augmentation).
+    """Crop, flip, jitter and LocalStaticFaceMix of one batch (paper, augmentation).
 
     Args:
         video: (N, T, 3, H, W), normalised.
@@ -74,6 +81,8 @@ def augment_batch(
     Returns:
         The video, and (N,) bool: which clips were flipped, so that their sentences can follow.
     """
+    if method.crop < 1:
+        video = augment.random_crop(video, SIZES[method.size].resolution, generator)
     flipped = torch.rand(len(video), generator=generator) < method.flip_probability
     video = augment.flip(video, flipped)
     video = augment.photometric_jitter(video, method.jitter, generator)

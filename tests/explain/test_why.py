@@ -103,6 +103,18 @@ def test_what_the_pictures_show(run, store, monkeypatch):
         assert f"width:{16 * p:.2f}em" in text
 
 
+def test_a_network_with_a_crop_is_shown_what_it_saw(tmp_path, monkeypatch):
+    monkeypatch.setattr(tiny_runs, "SHAPE", (4, 80, 80, 3))
+    larger = tiny_runs.make_store(tmp_path / "set")
+    config = dataclasses.replace(CONFIG, crop=0.8, use_text=False)
+    run = tiny_runs.run(config, larger, tmp_path / "runs", keep_network=True, executor="serial")
+    plan = RunPlan(config, larger)
+    view = clip_view(run, plan, "SynthME/s1/anger")
+    whole = plan.dataset(np.flatnonzero(plan.table["clip_id"] == "SynthME/s1/anger"))[0]["video"]
+    assert np.array_equal(view.frames, whole[:, 8:72, 8:72])
+    assert view.maps["relevance"].shape == (2, 8, 8)
+
+
 def test_what_the_view_holds(run, store):
     plan = RunPlan(CONFIG, store)
     view = clip_view(run, plan, "SynthME/s1/anger")

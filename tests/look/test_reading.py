@@ -1,6 +1,7 @@
 """A photograph that moves, the network that reads, and the page: the whole way."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from merclip_lib.__main__ import main
 from merclip_lib.data.store import open_store
 from merclip_lib.look import network, page, photo
 from merclip_lib.look.explorer import Explorer
+from merclip_lib.look.face import Aligned
 from merclip_lib.look.reading import Reader
 from merclip_lib.look.video import Footage, write_video
 from merclip_lib.synthme.populations import EXAMPLE, FPS
@@ -174,6 +176,18 @@ def test_the_network_that_comes_with_us_has_seen_drawn_people_but_none_of_the_ex
     assert loaded.drawn_only and len(loaded.people) == 176
     assert not any(EXAMPLE.name in person for person in loaded.people)
     assert not loaded.model.training
+
+
+def test_a_network_with_a_crop_reads_the_centre_and_shows_it():
+    loaded = network.load_network()
+    cropped = replace(loaded, config=replace(loaded.config, crop=0.5))
+    frames = np.stack([astronaut()[:256, 128:384]] * 12)
+    whole, centre = Reader(loaded), Reader(cropped)
+    part = frames[:, 64:192, 64:192]
+    np.testing.assert_allclose(centre.video_of(frames), whole.video_of(part), atol=0.1)
+    aligned = Aligned(frames, np.arange(12) / 30, np.zeros((2, 2)), None, 1.0, ())
+    shown = centre.read(aligned, None).pictures
+    assert np.array_equal(shown, part[:: 12 // len(shown)][: len(shown)])
 
 
 def test_the_explorer_says_shows_and_reads():

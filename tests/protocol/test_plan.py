@@ -52,6 +52,19 @@ def test_units_take_the_place_of_sentences(store):
     assert data.units.of(rows, torch.zeros(7, dtype=torch.bool)).sum(1).min() > 0
 
 
+def test_a_crop_trains_on_larger_clips(store, tmp_path, monkeypatch):
+    cropped = plan(store, crop=0.8)
+    with pytest.raises(ValueError, match="64 x 64 .* with crop 0.8 wants 80; .* --size 80"):
+        cropped.check()
+    monkeypatch.setattr(tiny_runs, "SHAPE", (2, 80, 80, 3))
+    larger = tiny_runs.make_store(tmp_path / "set", action_units=WRITTEN * 3)
+    with pytest.raises(ValueError, match="80 x 80 pixels, but merclip-tiny wants 64; .*--size 64"):
+        plan(larger).check()
+    config = dataclasses.replace(tiny_runs.FAST, epochs=1, crop=0.8)
+    runs = [tiny_runs.run(config, larger, tmp_path / k, executor="serial") for k in "ab"]
+    assert runs[0].predictions.equals(runs[1].predictions)
+
+
 def test_emotions_are_hidden_from_training_alone(store):
     part = plan(store, label_share=1 / 3)
     positions = np.arange(21)

@@ -1,6 +1,7 @@
 """Losses, schedule, batches and the training loop."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -283,6 +284,27 @@ def test_augmented_batch_follows_its_generator():
     assert torch.equal(found, video.flip(-1)) and flips.all()
     mixed, _ = augmented(1, replace(off, mix=True, mix_probability=1.0))
     assert all((a != b).any() for a, b in zip(mixed, video, strict=True))
+
+
+def test_a_crop_is_drawn_in_training_and_the_centre_in_testing():
+    config = replace(QUICK, mix=False, jitter=0.0, flip_probability=0.0, crop=0.8)
+    whole = np.random.default_rng(0).integers(0, 256, (12, 6, 80, 80, 3), dtype=np.uint8)
+    dataset = ClipDataset(SimpleNamespace(frames=whole), np.arange(12), LABELS, Sampling(4))
+    centre, everything = (
+        gather(dataset, torch.arange(12), replace(config, crop=share)).video for share in (0.8, 1.0)
+    )
+    assert everything.shape == (12, 4, 3, 80, 80) and centre.shape == (12, 4, 3, 64, 64)
+    assert torch.equal(centre, everything[..., 8:72, 8:72])
+    generator = torch.Generator().manual_seed(0)
+    drawn, _ = augment_batch(everything, torch.arange(12), config, generator)
+    assert drawn.shape == centre.shape and not torch.equal(drawn, centre)
+
+
+def test_without_a_crop_nothing_is_drawn_for_it():
+    video, generator = noise(6, 4, 3, 16, 16), torch.Generator().manual_seed(0)
+    _, flips = augment_batch(video, torch.arange(6), QUICK, generator)
+    coins = torch.rand(6, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(flips, coins < QUICK.flip_probability)
 
 
 def test_sentence_follows_the_flip():
