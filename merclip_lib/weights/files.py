@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+from os.path import expanduser  # that of pathlib fails where there is no such user
 from pathlib import Path
 
 import torch
@@ -53,7 +54,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     Raises:
         ValueError: the file is absent, damaged, or holds no state dict.
     """
-    path = Path(path).expanduser()
+    path = Path(expanduser(path))
     try:
         if not path.is_file():  # a pipe would be waited for
             raise FileNotFoundError(errno.ENOENT, "not there, or no file")

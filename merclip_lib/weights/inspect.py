@@ -1,5 +1,6 @@
 """What a weights file holds, and what would become of it when loaded."""
 
+from os.path import expanduser  # that of pathlib fails where there is no such user
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ def inspect_file(path: Path, size: str = "") -> dict:
     Raises:
         ValueError: the file cannot be read or loaded.
     """
-    path = path.expanduser()
+    path = Path(expanduser(path))
     state, header = read_weights(path)
     checkpoint, checksum = key_layouts.recognise(state, str(path)), published.sha256(path)
     sizes = sizes_in(checkpoint, str(path))

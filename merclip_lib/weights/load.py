@@ -5,6 +5,7 @@ Published layouts (`key_layouts`) are brought to our names, shapes that may diff
 """
 
 from collections.abc import Mapping
+from os.path import expanduser  # that of pathlib fails where there is no such user
 from pathlib import Path
 from typing import NamedTuple
 
@@ -188,5 +189,5 @@ def named_file(weights: str, size: str) -> Path:
         ValueError: the name is unknown, or its download fails.
     """
     if not published.is_name(weights):
-        return Path(weights).expanduser()
+        return Path(expanduser(weights))
     return bundled(weights) if weights in bundled_names() else published.fetch(weights, size)

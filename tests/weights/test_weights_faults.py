@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ import torch
 from safetensors.torch import save_file
 
 from merclip_lib.__main__ import main
+from merclip_lib.config import Config
 from merclip_lib.weights.files import read_weights
 from merclip_lib.weights.inspect import inspect_file
 from merclip_lib.weights.key_layouts import recognise, unwrap
-from merclip_lib.weights.load import bundled, named_file
+from merclip_lib.weights.load import build_model, bundled, named_file
 
 NAMES = ("conv1.weight", "class_embedding", "positional_embedding", "ln_pre.weight")
 
@@ -149,6 +151,12 @@ def test_what_is_no_file(tmp_path, monkeypatch, capsys):
     for name in ("x" * 5000, "x" * 5000 + ".pt", "a" * 300 + "/b.pt"):
         assert main(["weights", "inspect", name, "--size", "merclip-tiny"]) == 2
         assert len(capsys.readouterr().err) < 400
+    assert main(["weights", "inspect", "~nosuchuser/x"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(ValueError, match="^~nosuchuser/x: no such weights file"):
+        inspect_file(Path("~nosuchuser/x"))
+    with pytest.raises(ValueError, match="^~nosuchuser/x: no such weights file"):
+        build_model(Config(weights="~nosuchuser/x"), 3)
     monkeypatch.setenv("HOME", str(tmp_path))
     save_file(state(), tmp_path / "mine.safetensors")
     assert set(read_weights(named_file("~/mine.safetensors", "merclip-tiny"))[0]) == set(NAMES)
