@@ -6,6 +6,7 @@ Decoding a video costs far more than looking at it. A clip store is a folder mad
 (N, T, G, G, 2) float16: the true displacement of each patch. Reading a batch is a slice.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class ClipStore:
         motion: (N, T, G, G, 2) float16, displacement (x, y) of each patch since the onset as a
             fraction of the picture, or None.
         meta: what the set is; its `hash` is a part of every run's.
+        version: tells these clips from others that take their place in the folder; "" = unknown.
     """
 
     folder: Path
@@ -40,13 +42,18 @@ class ClipStore:
     frames: np.ndarray
     motion: np.ndarray | None
     meta: dict
+    version: str = ""
 
     def __len__(self) -> int:
         return len(self.table)
 
     def __reduce__(self):
         """A pickled store carries no frames: it maps them again, as in the workers that read."""
-        return _map_again, (self.folder, self.table, self.meta)
+        return _map_again, (self.folder, self.table, self.meta, self.version)
+
+    def check_unchanged(self) -> None:
+        """Raise ValueError when the folder holds other clips than when it was opened."""
+        _check_version(self.folder, self.version)
 
 
 def write_store(
@@ -112,7 +119,8 @@ def open_store(folder: str | Path) -> ClipStore:
                 f"{folder}: no clip store here ({name} is missing); "
                 "draw SynthME with `merclip synth`, or name the folder of a prepared set"
             )
-    return _map_again(folder, read_table(folder / "table.csv"), read_meta(folder))
+    version = _version(folder)
+    return _map_again(folder, read_table(folder / "table.csv"), read_meta(folder), version)
 
 
 def read_meta(folder: Path) -> dict:
@@ -129,8 +137,24 @@ def read_meta(folder: Path) -> dict:
     return meta
 
 
-def _map_again(folder: Path, table: pd.DataFrame, meta: dict) -> ClipStore:
-    """The store with its arrays memory-mapped; ValueError where they do not fit the table."""
+def _version(folder: Path) -> str:
+    """A digest of the table and of meta.json, which knows the pixels; not of the pixels again."""
+    files = [folder / name for name in ("table.csv", META)]
+    content = b"".join(file.read_bytes() for file in files if file.is_file())
+    return hashlib.sha256(content).hexdigest()
+
+
+def _check_version(folder: Path, version: str) -> None:
+    if version and version != _version(folder):
+        raise ValueError(
+            f"{folder}: its clips or their table were replaced after they had been opened; "
+            "start again, with what is there now"
+        )
+
+
+def _map_again(folder: Path, table: pd.DataFrame, meta: dict, version: str) -> ClipStore:
+    """The store with its arrays memory-mapped; ValueError where they are not those of the table."""
+    _check_version(folder, version)
     motion_file = folder / "motion.npy"
     frames = _open_array(folder / "clips.npy")
     motion = _open_array(motion_file) if motion_file.is_file() else None
@@ -141,7 +165,7 @@ def _map_again(folder: Path, table: pd.DataFrame, meta: dict) -> ClipStore:
         if array is not None and len(array) != len(table):
             what = f"{name} holds {len(array)} clips but table.csv {len(table)} rows"
             raise _broken(folder, what)
-    return ClipStore(folder, table, frames, motion, meta)
+    return ClipStore(folder, table, frames, motion, meta, version)
 
 
 def _open_array(path: Path) -> np.ndarray:

@@ -207,7 +207,14 @@ class RunPlan:
         return model
 
     def dataset(self, positions: np.ndarray, training: bool = False) -> ClipDataset:
-        """The clips at these positions of the table; in training some emotions may be hidden."""
+        """The clips at these positions of the table; in training some emotions may be hidden.
+
+        A run asks for them at the start of each fold and after each epoch.
+
+        Raises:
+            ValueError: the store was replaced since the run began.
+        """
+        self.store.check_unchanged()
         rows, config = self.table.index.to_numpy()[positions], self.config
         sampling = Sampling(config.frames, training, config.seed, config.short_clips)
         labels = self.labels[positions]

@@ -1,6 +1,7 @@
 """The clip store and the sampling of frames."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -224,6 +225,27 @@ def test_a_pickled_store_maps_its_frames_again(tmp_path):
     np.testing.assert_array_equal(again.motion, made.motion)
     pd.testing.assert_frame_equal(again.table, made.table)
     assert again.meta == made.meta and isinstance(again.frames, np.memmap)
+
+
+@pytest.mark.parametrize("what", ["clips", "table", "all"])
+def test_a_store_that_was_replaced_is_noticed(tmp_path, what):
+    opened = write_store(tmp_path / "set", table(), items(), {"hash": "a"}, SHAPE, MOTION)
+    write_store(tmp_path / "set", table(), items(), {"hash": "a"}, SHAPE, MOTION)
+    opened.check_unchanged()  # the same clips once more
+    assert len(pickle.loads(pickle.dumps(opened))) == 5
+    if what == "clips":
+        write_store(tmp_path / "set", table(4), items(4), {"hash": "b"}, SHAPE, MOTION)
+    elif what == "table":
+        text = (tmp_path / "set" / "table.csv").read_text()
+        (tmp_path / "set" / "table.csv").write_text(text.replace("s1", "s2"))
+    else:
+        shutil.rmtree(tmp_path / "set")
+    with pytest.raises(ValueError, match="set: its clips or their table were replaced"):
+        opened.check_unchanged()
+    with pytest.raises(ValueError, match="set: its clips or their table were replaced"):
+        pickle.loads(pickle.dumps(opened))
+    if what != "all":
+        open_store(tmp_path / "set").check_unchanged()
 
 
 def test_no_other_folder_is_replaced(tmp_path):

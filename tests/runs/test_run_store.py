@@ -97,6 +97,28 @@ def test_a_full_disk_at_the_last_step_costs_no_epoch(store, finished, tmp_path, 
     assert run.predictions.equals(finished.predictions)
 
 
+@pytest.mark.parametrize("when", ["fold", "epoch"])
+def test_clips_that_are_replaced_under_a_run_stop_it(tmp_path, monkeypatch, when):
+    """At the next fold or epoch, before anything is trained on a mixture of two stores."""
+    opened, predict = tiny_runs.make_store(tmp_path / "set"), loop.predict
+
+    def replace(*_):
+        tiny_runs.make_store(tmp_path / "set", dataset="other")
+
+    def predict_and_replace(*arguments, **options):
+        replace()
+        return predict(*arguments, **options)
+
+    if when == "epoch":
+        monkeypatch.setattr(one_fold, "predict", predict_and_replace)
+    config = dataclasses.replace(FAST, epochs=2)
+    with pytest.raises(ValueError, match="set: its clips or their table were replaced") as error:
+        tiny_runs.run(config, opened, tmp_path / "runs", executor="serial", progress=replace)
+    assert "\n" not in str(error.value)
+    done = list((tmp_path / "runs").glob("*/*/predictions.csv"))
+    assert [path.parent.name for path in done] == (["group1"] if when == "fold" else [])
+
+
 def test_a_folder_that_is_a_file(store, tmp_path):
     (tmp_path / "runs").write_text("")
     with pytest.raises(ValueError, match="runs.*cannot be written.*make the folder writable"):
