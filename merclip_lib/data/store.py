@@ -6,6 +6,7 @@ Decoding a video costs far more than looking at it. A clip store is a folder mad
 (N, T, G, G, 2) float16: the true displacement of each patch. Reading a batch is a slice.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable
@@ -53,7 +54,11 @@ class ClipStore:
 
     def check_unchanged(self) -> None:
         """Raise ValueError when the folder holds other clips than when it was opened."""
-        _check_version(self.folder, self.version)
+        if self.version and self.version != _version(self.folder):
+            raise ValueError(
+                f"{self.folder}: its clips or their table were replaced after they had been "
+                "opened; start again, with what is there now"
+            )
 
 
 def write_store(
@@ -120,7 +125,7 @@ def open_store(folder: str | Path) -> ClipStore:
                 "draw SynthME with `merclip synth`, or name the folder of a prepared set"
             )
     version = _version(folder)
-    return _map_again(folder, read_table(folder / "table.csv"), read_meta(folder), version)
+    return _map(folder, read_table(folder / "table.csv"), read_meta(folder), version)
 
 
 def read_meta(folder: Path) -> dict:
@@ -144,17 +149,15 @@ def _version(folder: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _check_version(folder: Path, version: str) -> None:
-    if version and version != _version(folder):
-        raise ValueError(
-            f"{folder}: its clips or their table were replaced after they had been opened; "
-            "start again, with what is there now"
-        )
-
-
 def _map_again(folder: Path, table: pd.DataFrame, meta: dict, version: str) -> ClipStore:
-    """The store with its arrays memory-mapped; ValueError where they are not those of the table."""
-    _check_version(folder, version)
+    """A store that was pickled; what cannot be mapped any more refuses in `check_unchanged`."""
+    with contextlib.suppress(ValueError):  # which here would end the worker, and say nothing
+        return _map(folder, table, meta, version)
+    return ClipStore(folder, table, np.empty(0), None, meta, "replaced")
+
+
+def _map(folder: Path, table: pd.DataFrame, meta: dict, version: str) -> ClipStore:
+    """The store with its arrays memory-mapped; ValueError where they do not fit the table."""
     motion_file = folder / "motion.npy"
     frames = _open_array(folder / "clips.npy")
     motion = _open_array(motion_file) if motion_file.is_file() else None

@@ -9,7 +9,6 @@ import contextlib
 import logging
 import multiprocessing
 import os
-import pickle
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
@@ -151,33 +150,11 @@ def in_one_thread(function: Callable[..., Result], *arguments: object) -> Result
         torch.set_num_threads(threads)
 
 
-class _Sent:
-    """A job on its way: it is read where it is called, so that what cannot be read fails alone.
-
-    (A pool that reads it itself loses the worker, and says nothing of the reason.)
-    """
-
-    def __init__(self, job: object):
-        self.job = job
-
-    def __getstate__(self) -> bytes:
-        return pickle.dumps(self.job)
-
-    def __setstate__(self, job: bytes) -> None:
-        self.job = job
-
-
-def _receive(function: Callable, sent: _Sent) -> object:
-    return in_one_thread(function, pickle.loads(sent.job))
-
-
 def _processes(function: Callable, jobs: Sequence, workers: int, gpus: float) -> Done:
     count = multiprocessing.get_context("spawn").Value("i", 0)
     visible = _visible_gpus() if gpus else []
     with pool(workers, _take_gpu, (count, visible)) as processes:
-        futures = {
-            processes.submit(_receive, function, _Sent(job)): k for k, job in enumerate(jobs)
-        }
+        futures = {processes.submit(in_one_thread, function, job): k for k, job in enumerate(jobs)}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -206,8 +183,8 @@ def _ray(function: Callable, jobs: Sequence, workers: int, address: str, gpus: f
     import ray
 
     with _ray_session(ray, workers, address):
-        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=LOST_WORKERS)(_receive)
-        waiting = {remote.remote(function, _Sent(job)): k for k, job in enumerate(jobs)}
+        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=LOST_WORKERS)(in_one_thread)
+        waiting = {remote.remote(function, job): k for k, job in enumerate(jobs)}
         try:
             while waiting:
                 (ready, *_), _ = ray.wait(list(waiting))

@@ -243,7 +243,7 @@ def test_a_store_that_was_replaced_is_noticed(tmp_path, what):
     with pytest.raises(ValueError, match="set: its clips or their table were replaced"):
         opened.check_unchanged()
     with pytest.raises(ValueError, match="set: its clips or their table were replaced"):
-        pickle.loads(pickle.dumps(opened))
+        pickle.loads(pickle.dumps(opened)).check_unchanged()
     if what != "all":
         open_store(tmp_path / "set").check_unchanged()
 

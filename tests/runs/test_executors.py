@@ -53,13 +53,6 @@ def test_an_error_in_a_job_comes_through():
             list(run_jobs(tiny_runs.square, [-2], Execution(executor)))
 
 
-def test_a_job_that_cannot_be_read_is_an_error_of_the_job(tmp_path):
-    opened = tiny_runs.make_store(tmp_path / "set")
-    tiny_runs.make_store(tmp_path / "set", subjects=2, dataset="other")
-    with pytest.raises(ValueError, match="set: its clips or their table were replaced"):
-        list(run_jobs(len, [opened], Execution()))
-
-
 def test_a_killed_worker_is_named():
     with pytest.raises(RuntimeError, match="killed.*start again with fewer workers"):
         list(run_jobs(tiny_runs.end_at_once, [0], Execution()))

@@ -14,7 +14,10 @@ import tiny_runs
 from merclip_lib.__main__ import main
 from merclip_lib.files import write_text
 from merclip_lib.protocol import one_fold
+from merclip_lib.protocol.loso import FoldJob, begin_run, run_fold
+from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.runs import store as run_store
+from merclip_lib.runs.executors import Execution, run_jobs
 from merclip_lib.runs.overview import list_runs
 from merclip_lib.training import loop
 
@@ -117,6 +120,16 @@ def test_clips_that_are_replaced_under_a_run_stop_it(tmp_path, monkeypatch, when
     assert "\n" not in str(error.value)
     done = list((tmp_path / "runs").glob("*/*/predictions.csv"))
     assert [path.parent.name for path in done] == (["group1"] if when == "fold" else [])
+
+
+def test_clips_that_are_replaced_before_a_worker_opens_them_stop_it(tmp_path):
+    opened = tiny_runs.make_store(tmp_path / "set")
+    plan = RunPlan(FAST, opened)
+    begin_run(plan, tmp_path / plan.hash)
+    tiny_runs.make_store(tmp_path / "set", subjects=2, dataset="other")
+    jobs = [FoldJob(plan, plan.folds[0], tmp_path / plan.hash)]
+    with pytest.raises(ValueError, match="set: its clips or their table were replaced"):
+        list(run_jobs(run_fold, jobs, Execution()))
 
 
 def test_a_folder_that_is_a_file(store, tmp_path):
