@@ -7,7 +7,6 @@ of a clip, or they would look like motion. Mixup and CutMix, which bring in anot
 and so its label, are there for comparison.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -35,8 +34,7 @@ def region_slices(region: str, height: int, width: int) -> tuple[slice, slice]:
     return slices[region]
 
 
-@dataclass(frozen=True)
-class MixDraw:
+class MixDraw(NamedTuple):
     """Clip `clip` of the batch receives the static first frame of clip `face` in `region`."""
 
     clip: int
@@ -216,22 +214,25 @@ def own_share(
     return other, share
 
 
-def random_crop(video: torch.Tensor, side: int, generator: torch.Generator) -> torch.Tensor:
-    """Cut a square of `side` pixels out of each clip (N, T, 3, H, W), at a place that is drawn.
+def random_crop(video: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
+    """Cut a square out of each clip (N, T, 3, H, H), `share` as wide, at a place that is drawn.
 
     One place per clip, the same for all its frames, or the face would seem to jump.
     """
-    height, width = video.shape[-2:]
-    tops = torch.randint(height - side + 1, (len(video),), generator=generator).tolist()
-    lefts = torch.randint(width - side + 1, (len(video),), generator=generator).tolist()
-    places = zip(video, tops, lefts, strict=True)
-    return torch.stack([clip[..., y : y + side, x : x + side] for clip, y, x in places])
+    side = round(share * video.shape[-1])
+    spare = video.shape[-1] - side  # pixels that are left out, in rows and in columns
+    places = torch.randint(spare + 1, (len(video), 2), generator=generator).tolist()
+    cut = [
+        clip[..., y : y + side, x : x + side] for clip, (y, x) in zip(video, places, strict=True)
+    ]
+    return torch.stack(cut)
 
 
-def centre_crop(video: torch.Tensor, side: int) -> torch.Tensor:
-    """Cut the square of `side` pixels out of the middle of pictures (..., H, W): in testing."""
-    top, left = ((length - side) // 2 for length in video.shape[-2:])
-    return video[..., top : top + side, left : left + side]
+def centre_crop(video: torch.Tensor, share: float) -> torch.Tensor:
+    """Cut the square in the middle out of pictures (..., H, H), `share` as wide (in testing)."""
+    side = round(share * video.shape[-1])
+    first = (video.shape[-1] - side) // 2
+    return video[..., first : first + side, first : first + side]
 
 
 def flip(video: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from merclip_lib import augment
 from merclip_lib.augment import REGIONS, MixDraw
+from merclip_lib.config import SIZES, Config, stored_side
 
 seeds = st.integers(0, 2**31)
 sides = st.integers(4, 13)
@@ -87,29 +88,37 @@ def test_draws_follow_the_probability_and_reach_everything():
 
 
 @settings(max_examples=20, deadline=None)
-@given(seeds, st.integers(1, 6), sides, sides)
-def test_a_crop_lies_at_one_place_in_all_frames_of_a_clip(seed, side, height, width):
-    side = min(side, height, width)
-    places = torch.arange(height * width).view(height, width)
-    video = places.expand(5, 4, 3, height, width)
-    cut = augment.random_crop(video, side, torch.Generator().manual_seed(seed))
-    again = augment.random_crop(video, side, torch.Generator().manual_seed(seed))
+@given(seeds, st.floats(0.2, 1), sides)
+def test_a_crop_lies_at_one_place_in_all_frames_of_a_clip(seed, share, whole):
+    side = round(share * whole)
+    places = torch.arange(whole * whole).view(whole, whole)
+    video = places.expand(5, 4, 3, whole, whole)
+    cut = augment.random_crop(video, share, torch.Generator().manual_seed(seed))
+    again = augment.random_crop(video, share, torch.Generator().manual_seed(seed))
     assert cut.shape == (5, 4, 3, side, side) and torch.equal(cut, again)
     for clip in cut:
-        top, left = divmod(int(clip[0, 0, 0, 0]), width)
+        top, left = divmod(int(clip[0, 0, 0, 0]), whole)
         wanted = places[top : top + side, left : left + side]
         assert torch.equal(clip, wanted.expand_as(clip))
 
 
 def test_a_random_crop_reaches_every_place_and_a_centre_crop_one():
-    places = torch.arange(42).view(6, 7)
+    places = torch.arange(49).view(7, 7)
     generator = torch.Generator().manual_seed(0)
-    cut = augment.random_crop(places.expand(500, 1, 1, 6, 7), 4, generator)
+    cut = augment.random_crop(places.expand(500, 1, 1, 7, 7), 4 / 7, generator)
     assert {divmod(corner, 7) for corner in cut[:, 0, 0, 0, 0].tolist()} == {
-        (top, left) for top in range(3) for left in range(4)
+        (top, left) for top in range(4) for left in range(4)
     }
-    assert torch.equal(augment.centre_crop(places, 4), places[1:5, 1:5])
-    assert torch.equal(augment.centre_crop(places, 6), places[:, :6])
+    assert torch.equal(augment.centre_crop(places, 4 / 7), places[1:5, 1:5])
+    assert torch.equal(augment.centre_crop(places, 1.0), places)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("crop", [1.0, 0.875, 0.8, 0.5, 1 / 3, 0.999])
+def test_what_is_cut_out_of_a_stored_clip_is_what_the_network_wants(size, crop):
+    side = stored_side(Config(size=size, crop=crop))
+    cut = augment.centre_crop(torch.empty(1, side, side), crop)
+    assert cut.shape[1:] == (SIZES[size].resolution, SIZES[size].resolution)
 
 
 @settings(max_examples=20, deadline=None)

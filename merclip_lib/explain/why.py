@@ -118,7 +118,7 @@ def clip_view(run: Run, plan: RunPlan, clip_id: str) -> ClipView:
         plan.table.iloc[position],
         fold,
         scores.set_axis(plan.classes).astype(float),
-        centre_crop(dataset[0]["video"].movedim(3, 1), plan.size.resolution).movedim(1, 3).numpy(),
+        centre_crop(dataset[0]["video"].movedim(3, 1), run.config.crop).movedim(1, 3).numpy(),
         maps,
         _sentences(plan, position, z),
         plan.table.iloc[fold.train[order]].assign(cosine=cosine[order]),

@@ -69,7 +69,7 @@ class Reader:
         chosen = frames[uniform_sample(len(frames), config.frames, short=config.short_clips)]
         clip = torch.from_numpy(np.stack([crop_centre(f, stored_side(config)) for f in chosen]))
         video = normalise(clip[None], *NORMALISATIONS[config.normalisation]).transpose(1, 2)
-        return centre_crop(video, self.size.resolution)
+        return centre_crop(video, config.crop)
 
     @torch.no_grad()
     def scores(self, frames: np.ndarray) -> tuple[pd.Series, pd.Series]:
@@ -97,11 +97,10 @@ class Reader:
         units = pd.DataFrame({"unit": self.units, "phrase": phrases, "score": scores.to_numpy()})
         at = uniform_sample(len(frames), config.frames, short=config.short_clips)
         pictures = torch.from_numpy(frames[at[:: len(at) // self.size.times]]).movedim(3, 1)
-        seen = centre_crop(pictures, round(config.crop * frames.shape[1]))
         return Reading(
             nearest.nlargest(NEAREST, "cosine").reset_index(drop=True),
             units.sort_values("score", ascending=False, ignore_index=True),
             emotions.sort_values(ascending=False).to_dict(),
             np.abs(motion_relevance(self.network.model, video)[0]),
-            seen.movedim(1, 3).numpy(),
+            centre_crop(pictures, config.crop).movedim(1, 3).numpy(),
         )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from merclip_lib import augment
-from merclip_lib.config import SIZES, Config, Method, Optimisation
+from merclip_lib.config import Config, Method, Optimisation
 from merclip_lib.data.dataset import ClipDataset
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -62,9 +62,7 @@ def gather(dataset: ClipDataset, items: Tensor, config: Config | None = None) ->
     """
     config = config or Config()
     batch = prepare_batch([dataset[int(i)] for i in items], config)
-    if config.crop == 1:
-        return batch
-    return batch._replace(video=augment.centre_crop(batch.video, SIZES[config.size].resolution))
+    return batch._replace(video=augment.centre_crop(batch.video, config.crop))
 
 
 def augment_batch(
@@ -82,7 +80,7 @@ def augment_batch(
         The video, and (N,) bool: which clips were flipped, so that their sentences can follow.
     """
     if method.crop < 1:
-        video = augment.random_crop(video, SIZES[method.size].resolution, generator)
+        video = augment.random_crop(video, method.crop, generator)
     flipped = torch.rand(len(video), generator=generator) < method.flip_probability
     video = augment.flip(video, flipped)
     video = augment.photometric_jitter(video, method.jitter, generator)
