@@ -19,81 +19,6 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 from merclip_lib.files import did_you_mean
 
 
-@dataclass(frozen=True)
-class ModelSize:
-    """Sizes of the video encoder, the text tower and the Emotion Inference Module.
-
-    Lengths are in pixels, tokens, channels or frames. The defaults are the paper's (CLIP
-    ViT-B/16 armed with UniFormerV2 blocks, paper section on the video encoder).
-    """
-
-    resolution: int = 224  # pixels, both sides
-    patch: int = 16  # pixels
-    frames: int = 16  # T
-    width: int = 768  # D
-    layers: int = 12
-    heads: int = 12
-    embed_dim: int = 512  # E, shared with the text tower
-    token_dim: int = 512  # C, width of the inference tokens
-    temporal_downsample: bool = True  # stem halves time: T' = T/2
-    lmhra: int = 2  # local temporal modules in each block: 0, 1 or 2
-    lmhra_reduction: float = 1.5
-    global_layers: tuple[int, ...] = tuple(range(4, 12))
-    mlp_dropout: float = 0.5  # in the global blocks
-    drop_path: float = 0.0  # stochastic depth of the local blocks at the last layer
-    global_drop_path: float = 0.0
-    drop_path_unit: str = "clip"  # what is dropped at once, see `model.plain.DropPath`
-    text_width: int = 512
-    text_layers: int = 12
-    text_heads: int = 8
-    context_length: int = 77
-    vocabulary: int = 49408
-    eim_layers: int = 2
-    eim_heads: int = 4
-    eim_dropout: float = 0.1
-
-    @property
-    def times(self) -> int:
-        """T': time positions after the stem."""
-        return (self.frames + 1) // 2 if self.temporal_downsample else self.frames
-
-    @property
-    def grid(self) -> int:
-        """Patches along one side of a frame."""
-        return self.resolution // self.patch
-
-
-SIZES = {
-    "merclip-tiny": ModelSize(
-        resolution=64,
-        patch=8,
-        frames=8,
-        width=96,
-        layers=4,
-        heads=4,
-        embed_dim=64,
-        token_dim=64,
-        global_layers=(2, 3),
-        mlp_dropout=0.1,
-        text_width=64,
-        text_layers=3,
-        text_heads=4,
-    ),
-    "ViT-B-16": ModelSize(),
-    "ViT-L-14": ModelSize(
-        patch=14,
-        width=1024,
-        layers=24,
-        heads=16,
-        embed_dim=768,
-        token_dim=768,
-        global_layers=tuple(range(16, 24)),
-        text_width=768,
-        text_heads=12,
-    ),
-}
-
-
 class Range(NamedTuple):
     """The numbers a field may have: from `low` to `high`; an open end is itself left out."""
 
@@ -281,8 +206,7 @@ def config_from(values: dict[str, Any]) -> Config:
     if config.device == "auto":
         import torch  # takes seconds to import
 
-        device: Any = "cuda" if torch.cuda.is_available() else "cpu"
-        config = dataclasses.replace(config, device=device)
+        config = dataclasses.replace(config, device="cuda" if torch.cuda.is_available() else "cpu")
     _check_together(config)
     if config.protocol == "reference":
         config = dataclasses.replace(config, **REFERENCE)
@@ -348,26 +272,6 @@ def _check_together(config: Config) -> None:
         raise ValueError(f'held_out="{config.held_out}" makes its own folds; leave folds at 0')
 
 
-def size_of(method: Method) -> ModelSize:
-    """The network's sizes under this method (frames, temporal modules on or off)."""
-    size = dataclasses.replace(
-        SIZES[method.size],
-        frames=method.frames,
-        eim_layers=method.eim_layers,
-        drop_path=method.drop_path,
-        global_drop_path=method.global_drop_path,
-        drop_path_unit=method.drop_path_unit,
-    )
-    if not method.temporal:
-        size = dataclasses.replace(size, temporal_downsample=False, lmhra=0, global_layers=())
-    return size
-
-
-def stored_side(method: Method) -> int:
-    """Pixels of both sides of a stored clip, out of which `crop` cuts what the network sees."""
-    return round(SIZES[method.size].resolution / method.crop)
-
-
 def config_hash(config: Config, **also: str) -> str:
     """12 hex digits naming the run; `also` adds what lies outside (data hash, weights hash).
 
@@ -394,3 +298,98 @@ def stamp(protocol: Protocol) -> str:
     if protocol.held_out == "clip":
         reservations.append("people in both training and test")
     return "; ".join(reservations)
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """Sizes of the video encoder, the text tower and the Emotion Inference Module.
+
+    Lengths are in pixels, tokens, channels or frames. The defaults are the paper's (CLIP
+    ViT-B/16 armed with UniFormerV2 blocks, paper section on the video encoder).
+    """
+
+    resolution: int = 224  # pixels, both sides
+    patch: int = 16  # pixels
+    frames: int = 16  # T
+    width: int = 768  # D
+    layers: int = 12
+    heads: int = 12
+    embed_dim: int = 512  # E, shared with the text tower
+    token_dim: int = 512  # C, width of the inference tokens
+    temporal_downsample: bool = True  # stem halves time: T' = T/2
+    lmhra: int = 2  # local temporal modules in each block: 0, 1 or 2
+    lmhra_reduction: float = 1.5
+    global_layers: tuple[int, ...] = tuple(range(4, 12))
+    mlp_dropout: float = 0.5  # in the global blocks
+    drop_path: float = 0.0  # stochastic depth of the local blocks at the last layer
+    global_drop_path: float = 0.0
+    drop_path_unit: str = "clip"  # what is dropped at once, see `model.plain.DropPath`
+    text_width: int = 512
+    text_layers: int = 12
+    text_heads: int = 8
+    context_length: int = 77
+    vocabulary: int = 49408
+    eim_layers: int = 2
+    eim_heads: int = 4
+    eim_dropout: float = 0.1
+
+    @property
+    def times(self) -> int:
+        """T': time positions after the stem."""
+        return (self.frames + 1) // 2 if self.temporal_downsample else self.frames
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side of a frame."""
+        return self.resolution // self.patch
+
+
+SIZES = {
+    "merclip-tiny": ModelSize(
+        resolution=64,
+        patch=8,
+        frames=8,
+        width=96,
+        layers=4,
+        heads=4,
+        embed_dim=64,
+        token_dim=64,
+        global_layers=(2, 3),
+        mlp_dropout=0.1,
+        text_width=64,
+        text_layers=3,
+        text_heads=4,
+    ),
+    "ViT-B-16": ModelSize(),
+    "ViT-L-14": ModelSize(
+        patch=14,
+        width=1024,
+        layers=24,
+        heads=16,
+        embed_dim=768,
+        token_dim=768,
+        global_layers=tuple(range(16, 24)),
+        text_width=768,
+        text_heads=12,
+    ),
+}
+
+
+def size_of(method: Method) -> ModelSize:
+    """The network's sizes under this method (frames, temporal modules on or off)."""
+    size = dataclasses.replace(
+        SIZES[method.size],
+        frames=method.frames,
+        eim_layers=method.eim_layers,
+        drop_path=method.drop_path,
+        global_drop_path=method.global_drop_path,
+        drop_path_unit=method.drop_path_unit,
+    )
+    if not method.temporal:
+        size = dataclasses.replace(size, temporal_downsample=False, lmhra=0, global_layers=())
+    return size
+
+
+def stored_side(method: Method) -> int:
+    """Pixels of both sides of a stored clip, out of which `crop` cuts what the network sees."""
+    return round(SIZES[method.size].resolution / method.crop)
