@@ -124,27 +124,24 @@ def adapt(
         target = current[name]
         if target.is_floating_point():
             check_values(name, state[name], source)
-        tensor = state[name].to(target.dtype)
+        tensor, outcome = state[name].to(target.dtype), "resized"
         if tensor.shape == target.shape:
-            report.loaded.append(name)
+            outcome = "loaded"
         elif name == "conv1.weight" and _is_flat(tensor, target):
-            tensor = _inflate(tensor, target.shape[2])
-            report.inflated.append(name)
+            tensor, outcome = _inflate(tensor, target.shape[2]), "inflated"
         elif name == "conv1.weight" and tensor.ndim == 5 and target.shape[2] == 1:
             tensor = tensor.sum(2, keepdim=True)
-            report.resized.append(name)
         elif name == "positional_embedding" and _of_sentences(current, tensor, target):
-            report.resized.append(name)
             report.notes.append(_length_note(len(tensor), len(target)))
             tensor = resize_sentence(tensor, len(target))
         elif name == "positional_embedding" and _of_grids(tensor, target):
             tensor = resize_positions(tensor, len(target))
-            report.resized.append(name)
         else:
             raise ValueError(
                 f"{source}: {name} has shape {tuple(tensor.shape)}, the network wants "
                 f"{tuple(target.shape)}; choose the `size` that these weights were made for"
             )
+        getattr(report, outcome).append(name)
         adapted[name] = tensor
     return adapted, report
 

@@ -45,15 +45,12 @@ _OLD_NORM = [
     ("transformer.proj.0.", "vision", "transformer.norm."),
     ("transformer.proj.", "other", "transformer.proj."),
 ]
-_PLACES = {
+_PLACES = {  # of the other layouts: _IMAGE_AT_ROOT
     "MER-CLIP": [*_ENCODERS, ("cls_head.", "head", "")],
-    "video encoder": _IMAGE_AT_ROOT,
     # `text.` stands in open_clip's files with two towers.
     "CLIP": [("visual.", "vision", ""), ("text.", "text", ""), *_TEXT_AT_ROOT],
-    "image tower": _IMAGE_AT_ROOT,
     "text tower": [*_ENCODERS, *_TEXT_AT_ROOT],
     "UniFormerV2": [*_OLD_NORM, *_IMAGE_AT_ROOT],
-    "UniFormerV2 (OpenMMLab)": _IMAGE_AT_ROOT,
     "ViCLIP": _ENCODERS,
 }
 
@@ -191,7 +188,7 @@ def _without_prefix(state: Mapping[str, Tensor], source: str) -> tuple[str, Mapp
 
 def _place(layout: str, name: str) -> tuple[str, str]:
     """Part (`vision`, `text`, `head` or `other`) and our name of one tensor."""
-    for stem, part, our_stem in _PLACES[layout]:
+    for stem, part, our_stem in _PLACES.get(layout, _IMAGE_AT_ROOT):
         if name.startswith(stem):
             return part, our_stem + name.removeprefix(stem)
     return "other", name

@@ -14,18 +14,26 @@ _COMPARED = {
     "text": ("text_width", "text_layers", "embed_dim", "vocabulary"),
 }
 
-# Numbers of dimensions of the tensors by which sizes are told.
-_DIMENSIONS = {
-    "conv1.weight": (4, 5),
-    "positional_embedding": (2,),
-    "token_embedding.weight": (2,),
-    "text_projection": (2,),
-    "proj": (2,),
-    "to_cls_decoder.weight": (2,),
-    "fc_cls.weight": (2,),
-    "transformer.resblocks.0.lmhra1.pos_embed.1.weight": (5,),
-    "temporal_positional_embedding": (3,),
+# By part of a checkpoint: the tensors by which sizes are told, how many dimensions they have, and
+# the axis along which a size lies.
+_LMHRA = "transformer.resblocks.0.lmhra1.pos_embed.1.weight"
+_TOLD_BY: dict[str, dict[str, tuple[tuple[int, ...], dict[str, int]]]] = {
+    "vision": {
+        "conv1.weight": ((4, 5), {"width": 0, "patch": -1}),  # (D, 3, p, p) or (D, 3, taps, p, p)
+        "positional_embedding": ((2,), {}),
+        "proj": ((2,), {"embed_dim": 1}),
+        "to_cls_decoder.weight": ((2,), {"token_dim": 0}),
+        "temporal_positional_embedding": ((3,), {"frames": 1}),
+        _LMHRA: ((5,), {}),
+    },
+    "text": {
+        "token_embedding.weight": ((2,), {"vocabulary": 0, "width": 1}),
+        "positional_embedding": ((2,), {"context_length": 0}),
+        "text_projection": ((2,), {"embed_dim": 1}),
+    },
+    "head": {"fc_cls.weight": ((2,), {"classes": 0, "width": 1})},
 }
+_OPTIONAL = {"proj", "to_cls_decoder.weight", "temporal_positional_embedding", _LMHRA}
 
 
 def sizes_in(checkpoint: Checkpoint, source: str = "") -> dict[str, dict[str, float]]:
@@ -42,51 +50,37 @@ def sizes_in(checkpoint: Checkpoint, source: str = "") -> dict[str, dict[str, fl
     Raises:
         ValueError: a tensor has a shape from which no size can be told.
     """
-    for part in (checkpoint.vision, checkpoint.text, checkpoint.head):
-        for name, numbers in _DIMENSIONS.items():
-            if name in part and (part[name].ndim not in numbers or not part[name].numel()):
-                raise ValueError(
-                    f"{source}: {name} has shape {tuple(part[name].shape)}, not "
-                    f"{' or '.join(map(str, numbers))} dimensions; the file holds another network"
-                )
-    sizes, text, head = {}, checkpoint.text, checkpoint.head
-    if {"conv1.weight", "positional_embedding"} <= checkpoint.vision.keys():
-        sizes["vision"] = _vision_sizes(checkpoint.vision)
-    if {"token_embedding.weight", "positional_embedding", "text_projection"} <= text.keys():
-        vocabulary, width = text["token_embedding.weight"].shape
-        sizes["text"] = {
-            "width": width,
-            "layers": _blocks(text, "transformer.resblocks"),
-            "embed_dim": text["text_projection"].shape[1],
-            "context_length": len(text["positional_embedding"]),
-            "vocabulary": vocabulary,
-        }
-    if "fc_cls.weight" in head:
-        classes, width = head["fc_cls.weight"].shape
-        sizes["head"] = {"width": width, "layers": _blocks(head, "blocks"), "classes": classes}
+    sizes: dict[str, dict[str, float]] = {}
+    for part, told_by in _TOLD_BY.items():
+        state, sizes_here = getattr(checkpoint, part), dict[str, float]()
+        for name, (dimensions, axes) in told_by.items():
+            if name not in state:
+                continue
+            shape = tuple(state[name].shape)
+            if len(shape) not in dimensions or 0 in shape:
+                wanted = f"{' or '.join(map(str, dimensions))} dimensions"
+                other = "the file holds another network"
+                raise ValueError(f"{source}: {name} has shape {shape}, not {wanted}; {other}")
+            sizes_here |= {size: shape[axis] for size, axis in axes.items()}
+        if told_by.keys() - _OPTIONAL <= state.keys():
+            blocks = "blocks" if part == "head" else "transformer.resblocks"
+            sizes[part] = sizes_here | {"layers": _blocks(state, blocks)}
+    if "vision" in sizes:
+        sizes["vision"] |= _more_of_vision(checkpoint.vision)
     return sizes
 
 
-def _vision_sizes(vision: Mapping[str, Tensor]) -> dict[str, float]:
-    kernel = vision["conv1.weight"].shape  # (D, 3, p, p) or (D, 3, taps, p, p)
-    grid = math.isqrt(len(vision["positional_embedding"]) - 1)
+def _more_of_vision(vision: Mapping[str, Tensor]) -> dict[str, float]:
+    """What takes more than one axis to tell."""
+    kernel = vision["conv1.weight"].shape
     sizes: dict[str, float] = {
-        "width": kernel[0],
-        "layers": _blocks(vision, "transformer.resblocks"),
-        "patch": kernel[-1],
-        "resolution": grid * kernel[-1],
+        "resolution": math.isqrt(len(vision["positional_embedding"]) - 1) * kernel[-1],
         "time taps": kernel[2] if len(kernel) == 5 else 1,
         "global blocks": _blocks(vision, "transformer.dec"),
     }
-    if "proj" in vision:
-        sizes["embed_dim"] = vision["proj"].shape[1]
-    if "to_cls_decoder.weight" in vision:
-        sizes["token_dim"] = vision["to_cls_decoder.weight"].shape[0]
-    reduce = vision.get("transformer.resblocks.0.lmhra1.pos_embed.1.weight")
-    if reduce is not None:
-        sizes["lmhra_reduction"] = round(reduce.shape[1] / reduce.shape[0], 3)
-    if "temporal_positional_embedding" in vision:
-        sizes["frames"] = vision["temporal_positional_embedding"].shape[1]
+    if _LMHRA in vision:
+        reduced, width = vision[_LMHRA].shape[:2]
+        sizes["lmhra_reduction"] = round(width / reduced, 3)
     return sizes
 
 
