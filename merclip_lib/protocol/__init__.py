@@ -12,12 +12,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "folds": ["make_folds"],
         "plan": ["RunPlan"],
         "loso": ["cross_validate"],
-        "frozen_heads": [
-            "HeadSettings",
-            "cross_validate_heads",
-            "encode_clips",
-            "fold_probabilities",
-            "pool_patches",
-        ],
+        "frozen_heads": (
+            "HeadSettings cross_validate_heads encode_clips fold_probabilities pool_patches"
+        ).split(),
     },
 )

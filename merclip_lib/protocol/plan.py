@@ -25,14 +25,7 @@ from merclip_lib.data.tasks import apply_task, task_named
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.protocol.folds import Fold, inner_validation, make_folds
 from merclip_lib.runs.code import loaded_code
-from merclip_lib.text.bank import (
-    ClipSentences,
-    TextBank,
-    bank_of_clips,
-    clip_sentences,
-    random_bank,
-    shuffled_bank,
-)
+from merclip_lib.text import bank
 from merclip_lib.text.unit_labels import unit_labels
 from merclip_lib.training.loop import TrainingData
 from merclip_lib.training.memory import memory_bytes
@@ -143,12 +136,12 @@ class RunPlan:
         return read_prompts(self.config.phrases, self.config.templates)
 
     @cached_property
-    def sentences(self) -> ClipSentences:
+    def sentences(self) -> bank.ClipSentences:
         """What is said of each clip. Raises ValueError for an annotation that cannot be read."""
-        return clip_sentences(self.table, self.config.description, self.prompts.phrases)
+        return bank.clip_sentences(self.table, self.config.description, self.prompts.phrases)
 
     @cached_property
-    def text(self) -> TextBank | None:
+    def text(self) -> bank.TextBank | None:
         """The sentences of the clips, encoded; None without the alignment.
 
         Raises:
@@ -158,7 +151,7 @@ class RunPlan:
             return None
         tower = load_text_tower(self.config)
         rows = self.table.index.to_numpy()
-        text = bank_of_clips(tower, self.sentences, rows, self.templates)
+        text = bank.bank_of_clips(tower, self.sentences, rows, self.templates)
         if text.embeddings.shape[-1] != self.size.embed_dim:
             raise ValueError(
                 f"{text_file(self.config)}: its sentences have {text.embeddings.shape[-1]} "
@@ -166,8 +159,10 @@ class RunPlan:
                 "tower of that width as `text_weights`"
             )
         if self.config.align_with == "shuffled":
-            return shuffled_bank(text, rows, self.config.seed)
-        return random_bank(text, self.config.seed) if self.config.align_with == "random" else text
+            return bank.shuffled_bank(text, rows, self.config.seed)
+        if self.config.align_with == "random":
+            return bank.random_bank(text, self.config.seed)
+        return text
 
     @property
     def templates(self) -> tuple[str, ...]:

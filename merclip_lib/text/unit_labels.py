@@ -49,9 +49,8 @@ def _present(annotation: object) -> Tensor:
     present = torch.zeros(len(NUMBERS), 2)
     for unit in parse(annotation):
         if unit.number in NAMES:
-            present[NUMBERS.index(unit.number)] += torch.tensor(
-                [unit.side != "right", unit.side != "left"]
-            )
+            sides = torch.tensor([unit.side != "right", unit.side != "left"])
+            present[NUMBERS.index(unit.number)] += sides
     return present.clamp(max=1).flatten()
 
 

@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
-from merclip_lib.config import Config, config_hash
-from merclip_lib.data.dataset import ClipDataset
+from merclip_lib.config import config_hash
 from merclip_lib.files import replacing, writing
 
 if TYPE_CHECKING:
@@ -35,8 +34,11 @@ def resume(training: Training, path: Path) -> None:
     Raises:
         ValueError: the folder cannot be written; this is seen before hours are spent.
     """
-    prepare(path)
-    state = load(path, _key_of(training))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            probe.write(b"probe")
+    state = load(path, key_of(training))
     if state is None:
         return
     training.model.load_state_dict(state["model"])
@@ -52,7 +54,7 @@ def save(training: Training, path: Path) -> None:
         ValueError: see `write_state`.
     """
     state = {
-        "key": _key_of(training),
+        "key": key_of(training),
         "model": training.model.state_dict(),
         "optimiser": training.optimiser.state_dict(),
         "random": random_states(training.generator),
@@ -62,16 +64,13 @@ def save(training: Training, path: Path) -> None:
     write_state(path, state)
 
 
-def _key_of(training: Training) -> str:
-    return training_key(training.config, training.data.clips, training.model)
-
-
-def training_key(config: Config, dataset: ClipDataset, model: nn.Module) -> str:
+def key_of(training: Training) -> str:
     """12 hex digits of what a state belongs to: the configuration, the clips, the network."""
-    shapes = [(name, tuple(tensor.shape)) for name, tensor in model.state_dict().items()]
-    clips = [dataset.rows.tolist(), dataset.labels.tolist()]
-    digest = hashlib.sha256(repr((shapes, clips)).encode()).hexdigest()
-    return config_hash(config, training=digest)
+    state, clips = training.model.state_dict(), training.data.clips
+    shapes = [(name, tuple(tensor.shape)) for name, tensor in state.items()]
+    positions = [clips.rows.tolist(), clips.labels.tolist()]
+    digest = hashlib.sha256(repr((shapes, positions)).encode()).hexdigest()
+    return config_hash(training.config, training=digest)
 
 
 def random_states(generator: torch.Generator) -> dict[str, Tensor]:
@@ -88,14 +87,6 @@ def set_random_states(states: dict[str, Tensor], generator: torch.Generator) -> 
     torch.set_rng_state(states["torch"])
     if "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"])
-
-
-def prepare(path: Path) -> None:
-    """Make the folder and see that it can be written. Raises ValueError as `write_state`."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent) as probe:
-            probe.write(b"probe")
 
 
 def write_state(path: Path, state: dict) -> None:

@@ -114,6 +114,7 @@ def gradient(
         whole = Output(*(_of_all(part, own, len(video)) for part in zip(*seen, strict=True)))
         result = losses(whole)
         result.total.backward()  # reaches the outputs, and the scale of the alignment itself
+        slopes = {k: part.grad for k, part in enumerate(whole) if part.grad is not None}
         torch.manual_seed(seed)
         for k, piece in enumerate(pieces):
             later = sum(map(len, pieces[k + 1 :]))
@@ -123,16 +124,9 @@ def gradient(
             ):
                 output = seen[0] if in_one else forward(network, video[piece], config)
                 share = 0 if idle else world  # DistributedDataParallel divides by their number
-                reached = [k for k in range(len(output)) if whole[k].grad is not None]
-                torch.autograd.backward(
-                    [output[k] for k in reached], [share * _grad(whole[k])[piece] for k in reached]
-                )
+                slopes_here = [share * slope[piece] for slope in slopes.values()]
+                torch.autograd.backward([output[k] for k in slopes], slopes_here)
     return whole, result
-
-
-def _grad(x: Tensor) -> Tensor:
-    assert x.grad is not None
-    return x.grad
 
 
 def _summed_later(network: nn.Module, later: int) -> contextlib.AbstractContextManager:
