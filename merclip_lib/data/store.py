@@ -144,9 +144,8 @@ def read_meta(folder: Path) -> dict:
 
 def _version(folder: Path) -> str:
     """A digest of the table and of meta.json, which knows the pixels; not of the pixels again."""
-    files = [folder / name for name in ("table.csv", META)]
-    content = b"".join(file.read_bytes() for file in files if file.is_file())
-    return hashlib.sha256(content).hexdigest()
+    files = filter(Path.is_file, (folder / "table.csv", folder / META))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _map_again(folder: Path, table: pd.DataFrame, meta: dict, version: str) -> ClipStore:

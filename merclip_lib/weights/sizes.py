@@ -14,10 +14,9 @@ _COMPARED = {
     "text": ("text_width", "text_layers", "embed_dim", "vocabulary"),
 }
 
-# By part of a checkpoint: the tensors by which sizes are told, how many dimensions they have, and
-# the axis along which a size lies.
 _LMHRA = "transformer.resblocks.0.lmhra1.pos_embed.1.weight"
-_TOLD_BY: dict[str, dict[str, tuple[tuple[int, ...], dict[str, int]]]] = {
+_Shape = tuple[tuple[int, ...], dict[str, int]]  # how many dimensions; axis of each size
+_TOLD_BY: dict[str, dict[str, _Shape]] = {  # by part of a checkpoint, and by name
     "vision": {
         "conv1.weight": ((4, 5), {"width": 0, "patch": -1}),  # (D, 3, p, p) or (D, 3, taps, p, p)
         "positional_embedding": ((2,), {}),
