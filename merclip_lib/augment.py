@@ -63,15 +63,17 @@ def draw_mixes(
         own: the face is the clip's own (an ablation: less motion, no other identity).
     """
     draws = []
-    count = len(subjects)
-    coins = torch.rand(count, generator=generator)
-    for i in range(count):
-        if coins[i] >= probability or count == 1:
-            continue
+    for i in _chosen(len(subjects), probability, generator):
         face = _another(subjects, i, generator)
         drawn = REGIONS[int(torch.randint(len(REGIONS), (1,), generator=generator))]
         draws.append(MixDraw(i, i if own else face, region or drawn))
     return draws
+
+
+def _chosen(count: int, probability: float, generator: torch.Generator) -> list[int]:
+    """Which clips of a batch are mixed; a clip that is alone is not."""
+    coins = torch.rand(count, generator=generator)
+    return [i for i in range(count) if coins[i] < probability and count > 1]
 
 
 def _another(subjects: torch.Tensor, i: int, generator: torch.Generator) -> int:
@@ -144,8 +146,7 @@ def draw_pairs(
 
     Clips are chosen as `draw_mixes` does, so that the methods differ in the mixing alone.
     """
-    coins = torch.rand(len(subjects), generator=generator)
-    chosen = [i for i in range(len(subjects)) if coins[i] < probability and len(subjects) > 1]
+    chosen = _chosen(len(subjects), probability, generator)
     return [PairDraw(i, _another(subjects, i, generator)) for i in chosen]
 
 
