@@ -35,15 +35,25 @@ class InjectedError(ValueError):
 
 CALLED_FROM = Path.cwd()  # before `setup` leaves it
 
+# on paper (the print of JupyterLab, HTML of nbconvert) long lines and wide tables are not cut
+PRINT_STYLE = """<style>@media print {
+  .jp-Notebook pre, .jp-RenderedText pre {
+    white-space: pre-wrap !important; overflow-wrap: anywhere; font-size: 7.5pt !important; }
+  .jp-OutputArea-output, .jp-RenderedHTMLCommon { overflow: visible !important; }
+  .jp-Notebook table { font-size: 7pt !important; max-width: 100%; }
+  .jp-Notebook td, .jp-Notebook th { padding: 2px 4px !important; overflow-wrap: anywhere; }
+  .jp-Notebook img { max-width: 100%; break-inside: avoid; }
+}</style>"""
+
 
 def setup() -> None:
     """Prepare the kernel of a notebook.
 
-    Figures appear in the page, tables show whole sentences with words at the left, tqdm does not
-    ask for a widget, and relative paths start in notebooks/, wherever papermill was called (in a
-    notebook that stands alone: where it is). A parameter that papermill injects and the notebook
-    does not know stops it, and an error that the library explains is one line, without its
-    traceback.
+    Figures appear in the page, tables show whole sentences with words at the left, nothing is cut
+    where the page is printed, tqdm does not ask for a widget, and relative paths start in
+    notebooks/, wherever papermill was called (in a notebook that stands alone: where it is). A
+    parameter that papermill injects and the notebook does not know stops it, and an error that the
+    library explains is one line, without its traceback.
     """
     import pandas as pd
 
@@ -54,6 +64,7 @@ def setup() -> None:
         shell.input_transformers_post.append(_check_injected)
         shell.set_custom_exc((ValueError, RuntimeError, OSError, MemoryError), _show)
         shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, _as_html)
+        shell.display_pub.publish({"text/html": PRINT_STYLE, "text/plain": ""})
     pd.set_option("display.max_colwidth", None)
     if NOTEBOOKS.is_dir():
         os.chdir(NOTEBOOKS)
