@@ -5,10 +5,10 @@ import logging
 import os
 import sys
 
-from merclip_lib.cli import data, look, reports, start, study
+from merclip_lib.cli import data, reports, start, study
 from merclip_lib.cli.options import add_options, read_commands
 
-COMMANDS = start.COMMANDS | data.COMMANDS | look.COMMANDS | study.COMMANDS | reports.COMMANDS
+COMMANDS = start.COMMANDS | data.COMMANDS | study.COMMANDS | reports.COMMANDS
 STOPPED = "stopped; start the same command again: what is finished stays, and it goes on from there"
 
 

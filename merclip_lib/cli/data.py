@@ -9,6 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from merclip_lib.cli.options import Commands, given_of, pairs
+from merclip_lib.files import output_place, write_csv, write_text
 from merclip_lib.text.sentences import describe
 
 
@@ -31,7 +32,6 @@ def _describe(given: Namespace) -> None:
         return
     from merclip_lib.data.annotations.report import SENTENCES, sentences_of, unsaid_text
     from merclip_lib.data.table import read_table
-    from merclip_lib.files import output_place, write_csv
 
     inputs = [Path(name) for name in (given.table, given.phrases) if name]
     place = output_place(given.out, SENTENCES, inputs, force=given.force)
@@ -48,7 +48,6 @@ def _manifest(given: Namespace) -> None:
     from merclip_lib.data.annotations.releases import RELEASES
     from merclip_lib.data.annotations.report import manifest_report
     from merclip_lib.data.table import TABLE, write_table
-    from merclip_lib.files import output_place, write_text
 
     file, known = given.out.with_name(f"{given.dataset}.release.yaml"), given.dataset in RELEASES
     inputs = [*given.annotations, file]
@@ -84,7 +83,6 @@ def _task(given: Namespace) -> None:
 
     from merclip_lib.data.annotations.report import task_report
     from merclip_lib.data.table import TABLE, check_table, read_table, write_table
-    from merclip_lib.files import output_place
 
     if given.out:
         place = output_place(given.out, TABLE, given.table, force=given.force)
@@ -121,7 +119,6 @@ def _prepare(given: Namespace) -> None:
     from merclip_lib.data.frames.prepare import prepare, prepare_report
     from merclip_lib.data.store import STORE
     from merclip_lib.data.table import read_table
-    from merclip_lib.files import output_place
 
     output_place(given.out, STORE, [given.table], given.data_root)
     settings = PictureSettings(**given_of(given, *PictureSettings.__dataclass_fields__))

@@ -48,10 +48,10 @@ def given_of(given: Namespace, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(given, name)) is not None}
 
 
-def yaml_value(text: str) -> Any:
-    """A value as YAML reads it, with the care of a grid: 010 and 1:30 are refused."""
+def settings_of(words: list[str], option: str, form: str) -> dict[str, Any]:
+    """As `pairs`, values as YAML reads them with the care of a grid: 010 and 1:30 are refused."""
     import yaml
 
     from merclip_lib.study.grids import UniqueKeys
 
-    return yaml.load(text, UniqueKeys)
+    return {key: yaml.load(text, UniqueKeys) for key, text in pairs(words, option, form).items()}
