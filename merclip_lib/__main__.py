@@ -8,7 +8,8 @@ import sys
 from merclip_lib.cli import data, reports, start, study
 from merclip_lib.cli.options import add_options, read_commands
 
-COMMANDS = start.COMMANDS | data.COMMANDS | study.COMMANDS | reports.COMMANDS
+FUNCTIONS = (*start.COMMANDS, *data.COMMANDS, *study.COMMANDS, *reports.COMMANDS)
+COMMANDS = {function.__name__.removeprefix("_"): function for function in FUNCTIONS}
 STOPPED = "stopped; start the same command again: what is finished stays, and it goes on from there"
 
 
@@ -60,11 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     """All commands with their arguments."""
     debug = argparse.ArgumentParser(add_help=False)
     debug.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser = argparse.ArgumentParser(
-        prog="merclip",
-        description="MER-CLIP: micro-expressions and sentences about action units",
-        parents=[debug],
-    )
+    what = "MER-CLIP: micro-expressions and sentences about action units"
+    parser = argparse.ArgumentParser(prog="merclip", description=what, parents=[debug])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, told in read_commands().items():
         text = told["help"]

@@ -7,7 +7,7 @@ nothing of them stays in an executed notebook.
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 FILE = "MERCLIP_PROGRESS"
@@ -30,32 +30,34 @@ class Progress(contextlib.AbstractContextManager):
         what: is done, such as "folds".
         total: number of steps.
         done: of them, done before.
+        tell: receives a line per step instead.
     """
 
-    def __init__(self, what: str, total: int, done: int = 0):
+    def __init__(
+        self, what: str, total: int, done: int = 0, tell: Callable[[str], object] | None = None
+    ):
         from tqdm.auto import tqdm
 
-        self.bar = None if os.environ.get(FILE) else tqdm(total=total, initial=done, desc=what)
+        self.tell = tell or (say if os.environ.get(FILE) else None)
+        self.bar = tqdm(total=total, initial=done, desc=what, disable=self.tell is not None)
 
     def step(self, line: str, done: int | None = None) -> None:
         """One more step is done, or `done` in all; `line` says which."""
-        if self.bar is None:
-            say(line)
-        else:
-            self.bar.update(1 if done is None else done - self.bar.n)
-            self.bar.set_postfix_str(line)
+        if self.tell:
+            self.tell(line)
+        self.bar.update(1 if done is None else done - self.bar.n)
+        self.bar.set_postfix_str(line)
 
     def __exit__(self, *error: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        self.bar.close()
 
 
 def track(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
     """The items, counted as they come; with lines in a file, only that they are awaited."""
     with Progress(what, total) as bar:
-        if bar.bar is None:
-            say(f"waiting for {total} {what}")
+        if bar.tell:
+            bar.tell(f"waiting for {total} {what}")
         for item in items:
             yield item
-            if bar.bar is not None:
+            if not bar.tell:
                 bar.step("")

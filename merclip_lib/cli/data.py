@@ -154,10 +154,4 @@ def _synth(given: Namespace) -> None:
     print(f"{people.name}: {len(store.table)} clips of {people.people} people in {folder}")
 
 
-COMMANDS: Commands = {
-    "describe": _describe,
-    "manifest": _manifest,
-    "task": _task,
-    "prepare": _prepare,
-    "synth": _synth,
-}
+COMMANDS: Commands = _describe, _manifest, _task, _prepare, _synth

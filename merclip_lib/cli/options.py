@@ -9,8 +9,8 @@ from typing import Any
 
 # A shell leaves `--out=~/store` as it is, and a folder called ~ is a trap for its owner.
 TYPES = {"path": lambda text: Path(expanduser(text)), "int": int, "float": float}
-# What a command does, by its name: it returns an exit code, or nothing where all is well.
-Commands = dict[str, Callable[[Namespace], int | None]]
+# What commands do, `_name` the command of this name: an exit code, or nothing where all is well.
+Commands = tuple[Callable[[Namespace], int | None], ...]
 
 
 def read_commands() -> dict[str, Any]:

@@ -116,12 +116,4 @@ def _test(given: Namespace) -> int:
         return subprocess.call(command, cwd=root_with("tests"))
 
 
-COMMANDS: Commands = {
-    "score": _score,
-    "weights": _weights,
-    "recipe": _recipe,
-    "runs": _runs,
-    "why": _why,
-    "cost": _cost,
-    "test": _test,
-}
+COMMANDS: Commands = _score, _weights, _recipe, _runs, _why, _cost, _test

@@ -180,4 +180,4 @@ FACTS: dict[str, Callable[[], str]] = {
     "data": _data,
 } | {package: lambda package=package: _extra(package) for package in EXTRAS}
 
-COMMANDS: Commands = {"demo": _demo, "look": _look, "doctor": _doctor}
+COMMANDS: Commands = _demo, _look, _doctor

@@ -71,13 +71,19 @@ def _study(given: Namespace) -> None:
 
 
 def _figures(given: Namespace) -> int:
-    from merclip_lib.study.paper import ARTEFACTS, make_artefacts
+    from merclip_lib.study.paper import ARTEFACTS
+
+    if given.paper:
+        return _figure(given)
+    for name, artefact in ARTEFACTS.items():
+        print(f"{name:<14}{artefact['shows']} ({artefact['notebook']}: {artefact['call']})")
+    return 0
+
+
+def _figure(given: Namespace) -> int:
+    from merclip_lib.study.paper import make_artefacts
 
     names = [given.name] if "name" in given else []
-    if not names and not given.paper:
-        for name, artefact in ARTEFACTS.items():
-            print(f"{name:<14}{artefact['shows']} ({artefact['notebook']}: {artefact['call']})")
-        return 0
     stores = pairs(given.store or [f"{Config().task}="], "--store", "samm-5=stores/samm")
     settings = settings_of(given.set, "--set", "epochs=6")
     missing = make_artefacts(stores, given.out, names, settings)
@@ -115,11 +121,4 @@ def _pretrain(given: Namespace) -> None:
     print(f"weights: {given.out}")
 
 
-COMMANDS: Commands = {
-    "run": _run,
-    "sweep": _sweep,
-    "figures": _figures,
-    "figure": _figures,
-    "pretrain": _pretrain,
-    "study": _study,
-}
+COMMANDS: Commands = _run, _sweep, _figures, _figure, _pretrain, _study

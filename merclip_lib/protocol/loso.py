@@ -6,7 +6,6 @@ prediction carries its clip id. Folds run side by side, in several processes or 
 machines; where they are kept, and how an interrupted run resumes, is in `runs.store`.
 """
 
-import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -55,10 +54,8 @@ def run_fold(job: FoldJob) -> bool:
     """Train one fold into the run store; False when another process is doing so, or did."""
     plan, fold = job.plan, job.fold
     if plan.code != loaded_code():
-        raise ValueError(
-            f"{job.folder}: another version of the code is at work here than where the run began; "
-            "start again, with the same version everywhere"
-        )
+        why = "another version of the code is at work here than where the run began"
+        raise ValueError(f"{job.folder}: {why}; start again, with the same version everywhere")
     with run_store.hold(job.folder, fold.name) as mine:
         if not mine or run_store.is_done(job.folder, fold.name, job.keep_network):
             return False
@@ -121,24 +118,15 @@ def cross_validate(
         execution = replace(execution, workers=workers)
     begin_run(plan, folder, bool(waiting()))
     gpus, others = gpu_share(execution, plan.config.device), list[str]()
-    with contextlib.ExitStack() as stack:
-        bar = None
-        if progress is None and waiting():
-            bar = Progress("folds", len(folds), len(folds) - len(waiting()))
-            stack.enter_context(bar)
+    with Progress("folds", len(folds), len(folds) - len(waiting()), progress) as bar:
         while waiting():
             free = [fold for fold in waiting() if not run_store.is_held(folder, fold.name)]
-            jobs = [
-                FoldJob(plan, fold, folder.resolve(), execution.data_workers, keep_network)
-                for fold in free
-            ]
+            how = folder.resolve(), execution.data_workers, keep_network
+            jobs = [FoldJob(plan, fold, *how) for fold in free]
             for k, mine in run_jobs(run_fold, jobs, execution, gpus):
-                done = len(folds) - len(waiting())
-                line = f"fold {done}/{len(folds)}: {free[k].name} of {folder.name}"
-                if mine and bar is not None:
-                    bar.step(line, done)
-                elif mine and progress is not None:
-                    progress(line)
+                if mine:
+                    done = len(folds) - len(waiting())
+                    bar.step(f"fold {done}/{len(folds)}: {free[k].name} of {folder.name}", done)
             if not free:
                 busy = [f"{fold.name} {run_store.holder(folder, fold.name)}" for fold in waiting()]
                 if busy != others:
@@ -160,10 +148,8 @@ def begin_run(plan: RunPlan, folder: Path, trains: bool = True) -> None:
         try:
             run_store.read_record(folder)
         except ValueError:
-            how = of_begun_run(folder) or choose(plan.config)
-            write_text(
-                folder / "run.json", json.dumps(plan.record() | {"arithmetic": how}, indent=1)
-            )
+            record = plan.record() | {"arithmetic": of_begun_run(folder) or choose(plan.config)}
+            write_text(folder / "run.json", json.dumps(record, indent=1))
         if trains:
             plan.write_start(folder)
 
@@ -171,9 +157,8 @@ def begin_run(plan: RunPlan, folder: Path, trains: bool = True) -> None:
 def _check_there(folder: Path) -> None:
     """ValueError when somebody deleted the folder of the run, else it would be half a run."""
     if not (folder / "run.json").is_file():
-        raise ValueError(
-            f"{folder}: was deleted while it was at work; start again, all of it is trained anew"
-        )
+        remedy = "start again, all of it is trained anew"
+        raise ValueError(f"{folder}: was deleted while it was at work; {remedy}")
 
 
 def collect(folder: Path, folds: list[Fold]) -> None:

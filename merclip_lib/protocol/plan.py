@@ -131,10 +131,8 @@ class RunPlan:
     def data_hash(self) -> str:
         """Which clips these are. Raises ValueError when the store does not say."""
         if "hash" not in self.store.meta:
-            raise ValueError(
-                f"{self.store.folder}: meta.json has no hash that says which clips these are; "
-                "delete the folder and prepare it again"
-            )
+            why = f"{self.store.folder}: meta.json has no hash that says which clips these are"
+            raise ValueError(f"{why}; delete the folder and prepare it again")
         return self.store.meta["hash"]
 
     @cached_property
@@ -159,12 +157,10 @@ class RunPlan:
         tower = load_text_tower(self.config)
         rows = self.table.index.to_numpy()
         text = bank_of_clips(tower, self.sentences, rows, self.templates)
-        if text.embeddings.shape[-1] != self.size.embed_dim:
-            raise ValueError(
-                f"{text_file(self.config)}: its sentences have {text.embeddings.shape[-1]} "
-                f"numbers, the clips of {self.config.size} {self.size.embed_dim}; name a text "
-                "tower of that width as `text_weights`"
-            )
+        if (width := text.embeddings.shape[-1]) != self.size.embed_dim:
+            here = f"{text_file(self.config)}: its sentences have {width} numbers, the clips of "
+            here += f"{self.config.size} {self.size.embed_dim}"
+            raise ValueError(f"{here}; name a text tower of that width as `text_weights`")
         if self.config.align_with == "shuffled":
             return shuffled_bank(text, rows, self.config.seed)
         return random_bank(text, self.config.seed) if self.config.align_with == "random" else text
@@ -229,20 +225,17 @@ class RunPlan:
 
     def check(self) -> None:
         """Raise ValueError for what would stop a fold later, before any training."""
-        pixels = self.store.frames.shape[2:4]
-        if pixels != (self.size.resolution, self.size.resolution):
-            raise ValueError(
-                f"{self.store.folder}: clips of {pixels[0]} x {pixels[1]} pixels, but "
-                f"{self.config.size} wants {self.size.resolution}; prepare the set with "
-                f"--size {self.size.resolution}"
-            )
+        (height, width), side = self.store.frames.shape[2:4], self.size.resolution
+        if not height == width == side:
+            here = f"{self.store.folder}: clips of {height} x {width} pixels"
+            wanted = f"{self.config.size} wants {side}; prepare the set with --size {side}"
+            raise ValueError(f"{here}, but {wanted}")
         for fold in self.folds:
             if self.config.selection == "inner_validation":
                 inner_validation(self.people, fold.train, self.config.seed)
         if self.config.init_from:
-            check_people(
-                self.config, {who for fold in self.folds for who in self.people[fold.test]}
-            )
+            held_out = {who for fold in self.folds for who in self.people[fold.test]}
+            check_people(self.config, held_out)
         _ = self.start, self.text  # the weights are there and of this size, annotations are read
         if RunPlan(self.config, self.store).contents != self.contents:
             raise ValueError("the weights were replaced while the run was planned; start again")

@@ -109,9 +109,8 @@ def find_run(runs_dir: str | Path, name: str) -> Path:
     paths = Path(runs_dir).glob("*/run.json")
     folders = [path.parent for path in paths if path.parent.name.startswith(name)]
     if len(folders) != 1:
-        raise ValueError(
-            f"{len(folders)} runs in {runs_dir} begin with {name!r}; `merclip runs list` names them"
-        )
+        many = f"{len(folders)} runs in {runs_dir} begin with {name!r}"
+        raise ValueError(f"{many}; `merclip runs list` names them")
     return folders[0]
 
 

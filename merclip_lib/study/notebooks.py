@@ -19,7 +19,7 @@ import yaml
 
 from merclip_lib.config import Config
 from merclip_lib.files import did_you_mean, write_text
-from merclip_lib.progress import say as report
+from merclip_lib.progress import say
 from merclip_lib.runs.executors import GIB, Execution, run_jobs, workers_for
 from merclip_lib.study.checkout import root_with
 from merclip_lib.study.progress import Clock, progress_file
@@ -68,8 +68,8 @@ def run(
     if in_place and profile != "standard":
         raise ValueError("--in-place is for the standard profile: it rewrites the notebooks")
     root = Path(root or root_with("notebooks"))
-    numbered = sorted(root.glob("notebooks/[0-9][0-9]_*.ipynb"))
-    paths = [path for path in numbered if path.name.startswith(only)]
+    paths = sorted(root.glob("notebooks/[0-9][0-9]_*.ipynb"))
+    paths = [path for path in paths if path.name.startswith(only)]
     if not paths:
         raise ValueError(f"no numbered notebook in {root / 'notebooks'} begins with {only!r}")
     output = root / "runs" / "notebooks" / profile
@@ -84,27 +84,27 @@ def run(
     workers = min(SIDE_BY_SIDE, workers_for(len(jobs), Execution(), "cpu", MEMORY))
     shares = SHARES.get(profile, SHARES["quick"])
     weights = {path.stem: shares.get(path.stem, 10.0) for path in paths}
-    say = Clock(weights, output / "seconds.json", workers)
+    clock = Clock(weights, output / "seconds.json", workers)
     execution = Execution("processes" if workers > 1 else "serial", workers)
-    with progress_file(output, say):
+    with progress_file(output, clock):
         if workers > 1:  # none is to find it half drawn by another
             draw_population(EXAMPLE, runs / "synthme")
         for k, seconds in run_jobs(_timed, jobs, execution):
             if in_place:
                 write_clean(output / paths[k].name, paths[k])
-            say.finish(paths[k].stem, seconds)
+            clock.finish(paths[k].stem, seconds)
     for name in ("results.csv", "parts.csv"):
         if (figures / name).is_file():
             table = pd.read_csv(figures / name).round(3)
-            say(f"\n{name}\n{table.to_string(index=False)}")
-    say(f"\nnotebooks: {root / 'notebooks' if in_place else output}\nfigures:   {figures}")
+            clock(f"\n{name}\n{table.to_string(index=False)}")
+    clock(f"\nnotebooks: {root / 'notebooks' if in_place else output}\nfigures:   {figures}")
     return output
 
 
 def _timed(job: tuple[Path, Path, dict[str, Any]]) -> float:
     """The seconds that `execute` takes with these arguments."""
     began = time.monotonic()
-    report(f"{job[0].name} begins")
+    say(f"{job[0].name} begins")
     execute(*job)
     return time.monotonic() - began
 
@@ -124,11 +124,11 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
     if not entries:
         raise ValueError(f"{name} has no parameters: tag one cell `parameters`")
     defaults = {}
-    for key, entry in entries.items():
+    for key, default in ((key, entry["default"]) for key, entry in entries.items()):
         try:
-            defaults[key] = ast.literal_eval(entry["default"])
+            defaults[key] = ast.literal_eval(default)
         except (ValueError, SyntaxError):
-            unread = f"{name}: the default of parameter {key!r} is {entry['default']!r}"
+            unread = f"{name}: the default of parameter {key!r} is {default!r}"
             raise ValueError(f"{unread}; write a plain literal") from None
     return defaults
 
@@ -232,12 +232,12 @@ def write_clean(executed: Path, target: Path) -> None:
     notebook.metadata.update(kernelspec=kernel, language_info={"name": "python"})
     cells = notebook.cells
     notebook.cells = [c for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
-    executed_cells = [cell for cell in notebook.cells if cell.get("execution_count")]
-    for number, cell in enumerate(executed_cells, 1):  # the injected cell had counted
-        for counted in (cell, *cell.outputs):
-            if "execution_count" in counted:
-                counted.execution_count = number
-    added = ("papermill", "execution", "ExecuteTime")
+    added, number = ("papermill", "execution", "ExecuteTime"), 0
     for cell in notebook.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k not in added and v != []}
+        if cell.get("execution_count"):
+            number += 1  # the injected cell had counted
+            for counted in (cell, *cell.outputs):
+                if "execution_count" in counted:
+                    counted.execution_count = number
     write_text(target, nbformat.writes(notebook) + "\n")

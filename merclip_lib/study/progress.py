@@ -40,7 +40,10 @@ class Clock:
 
     def finish(self, name: str, seconds: float = 0.0, outcome: str = "finished") -> None:
         """A job has ended: what became of it, time spent, and an estimate of the time left."""
-        self.remember(name, seconds)
+        if self.file and seconds >= self.seconds.get(name, 0.0) / 4:  # else its runs were there
+            self.seconds[name] = round(seconds, 1)
+            with contextlib.suppress(ValueError):  # an estimate is not worth an error
+                write_text(self.file, json.dumps(self.seconds, indent=1))
         self.done[name] = seconds
         self(f"[{len(self.done)}/{len(self.weights)}] {name}: {outcome}")
         now = time.monotonic()
@@ -50,20 +53,12 @@ class Clock:
         """Seconds until the last job ends: all work shared, and none sooner than its own rest."""
         taken = sum(self.done.values()) or self.workers * (now - self.began)
         pace = taken / sum(self.weights[name] for name in self.done)  # seconds of a weight of 1
-        rest = [0.0] + [
+        rest = [
             max(pace * weight - (now - self.starts.get(name, now)), 0.0)
             for name, weight in self.weights.items()
             if name not in self.done
         ]
-        return max(sum(rest) / self.workers, *rest)
-
-    def remember(self, name: str, seconds: float) -> None:
-        """Keep the seconds of a job; not those of one that found its runs in the store."""
-        if self.file is None or seconds < self.seconds.get(name, 0.0) / 4:
-            return
-        self.seconds[name] = round(seconds, 1)
-        with contextlib.suppress(ValueError):  # an estimate is not worth an error
-            write_text(self.file, json.dumps(self.seconds, indent=1))
+        return max([sum(rest) / self.workers, *rest])
 
     def inner_line(self, line: str) -> None:
         """A line such as "fold 3/12 ..." that a notebook wrote while it works."""

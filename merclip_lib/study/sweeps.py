@@ -7,7 +7,7 @@ executors that folds use.
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ class Job:
     store_dir: str
 
 
+COPIES = Path("notebooks", "sweep")  # where, in the run store, executed copies go
 WHOLE_GRID = Selection()
 SIDE_BY_SIDE = Execution("processes")
 
@@ -111,7 +112,7 @@ def sweep(
     for job in todo:
         say(f"  {notebooks.papermill_command(job.notebook, job.output, job.parameters)}")
     failures = []
-    with progress_file(_output(runs_dir), say):
+    with progress_file(runs_dir / COPIES, say):
         for k, failure in executors.run_jobs(run_job, todo, execution, gpus):
             if failure:
                 failures.append(f"{todo[k].name}: {failure}")
@@ -146,7 +147,7 @@ def plan_jobs(grid: Path, runs_dir: Path, selection: Selection) -> list[Job]:
     for entry in content["entries"]:
         for seed in content["seeds"] if selection.seeds is None else selection.seeds:
             name = f"{entry['name']}-seed{seed}"
-            output = _output(runs_dir) / name
+            output = runs_dir / COPIES / name
             parameters = {
                 **files_from(folder, content["base"]),
                 **selection.overrides,
@@ -157,7 +158,7 @@ def plan_jobs(grid: Path, runs_dir: Path, selection: Selection) -> list[Job]:
             }
             try:
                 filled = notebooks.check_parameters(notebook, parameters)
-                known = [field.name for field in fields(Config) if field.name in filled]
+                known = [key for key in Config.__dataclass_fields__ if key in filled]
                 config = config_from({key: filled[key] for key in known})
             except ValueError as error:
                 raise ValueError(f"{grid}, entry {entry['name']!r}: {error}") from None
@@ -241,15 +242,9 @@ def results_text(table: pd.DataFrame) -> str:
     return head + table.round(3).to_string(index=False, na_rep="")
 
 
-def _output(runs_dir: Path) -> Path:
-    """Where the executed copies of a sweep go."""
-    return runs_dir / "notebooks" / "sweep"
-
-
 def _notebook_of(grid: Path, name: str) -> Path:
     """The notebook of a grid: beside it, or in the copy of the repository."""
     places = [grid.resolve().parent / name, (find_root() or Path.cwd()) / "notebooks" / name]
-    for path in places:
-        if path.is_file():
-            return path
+    if there := [path for path in places if path.is_file()]:
+        return there[0]
     raise ValueError(f"{grid}: no notebook {places[0]}, nor {places[1]}; put the grid beside it")
