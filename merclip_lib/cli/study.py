@@ -32,14 +32,12 @@ def _sweep(given: Namespace) -> int:
 
 def _study(given: Namespace) -> None:
     from merclip_lib.runs.executors import Execution
-    from merclip_lib.study import blocks, design, notebooks
-    from merclip_lib.study.answers import write_readme
-    from merclip_lib.study.checkout import default_runs, root_with
+    from merclip_lib.study import answers, blocks, checkout, design, notebooks, tables
     from merclip_lib.study.progress import Clock, progress_file
     from merclip_lib.study.reference_lines import write_references
-    from merclip_lib.study.tables import score_archive, write_tables
 
-    folder, runs = root_with("notebooks") / "notebooks", given.runs_dir or default_runs()
+    folder = checkout.root_with("notebooks") / "notebooks"
+    runs = given.runs_dir or checkout.default_runs()
     figures = given.figures_dir or folder.parent / "figures"
     path = given.design or folder / "design.yaml"
     if not path.is_file():  # a pipe would be waited for
@@ -58,9 +56,10 @@ def _study(given: Namespace) -> None:
     elif given.action == "references":
         print(write_references(study, place, figures))
     elif given.action == "readme":
-        print(write_readme(folder.parent / "README.md", figures))
+        print(answers.write_readme(folder.parent / "README.md", figures))
     elif given.action == "score":
-        print(*write_tables(score_archive(study, place.archive), figures), sep="\n")
+        scored = tables.score_archive(study, place.archive)
+        print(*tables.write_tables(scored, figures), sep="\n")
     else:
         blocks.check_block(study, given.block)
         parameters = {"block": given.block, "device": given.device, "workers": given.workers}
@@ -92,9 +91,7 @@ def _figure(given: Namespace) -> int:
 
 
 def _pretrain(given: Namespace) -> None:
-    from merclip_lib.study.checkout import default_runs
-    from merclip_lib.study.dfme_start import make_dfme_start
-    from merclip_lib.study.motion_start import CARD, MotionSettings, pretrain
+    from merclip_lib.study import checkout, dfme_start, motion_start
     from merclip_lib.synthme.draw import draw_population
     from merclip_lib.synthme.populations import STARTS
     from merclip_lib.weights.files import WEIGHTS
@@ -103,21 +100,21 @@ def _pretrain(given: Namespace) -> None:
     if given.out.suffix != ".safetensors":
         raise ValueError(f"{given.out}: name the weights to write something.safetensors")
     output_place(given.out, WEIGHTS, force=given.force)
-    output_place(given.out.with_suffix(".json"), CARD, force=given.force)
+    output_place(given.out.with_suffix(".json"), motion_start.CARD, force=given.force)
     if given.part == "text" and (given.frames or given.temporal is not None):
         raise ValueError("--part text takes --steps, --seed and --out alone: it sees no pictures")
 
     def drawn(name: str):
-        return draw_population(STARTS[name], default_runs() / "starts" / name)
+        return draw_population(STARTS[name], checkout.default_runs() / "starts" / name)
 
     if given.part == "text":
         make_text_tower(given.out, TextSettings(**given_of(given, "steps", "seed")))
     elif given.part == "motion":
-        settings = MotionSettings(**given_of(given, "steps", "seed", "frames", "temporal"))
-        pretrain(drawn("motion"), settings, given.out)
+        options = given_of(given, "steps", "seed", "frames", "temporal")
+        motion_start.pretrain(drawn("motion"), motion_start.MotionSettings(**options), given.out)
     else:
         changes = given_of(given, "seed", "use_text", "use_eim", "mix", "device")
-        make_dfme_start(drawn("dfme"), drawn("dfme-fresh"), given.out, **changes)
+        dfme_start.make_dfme_start(drawn("dfme"), drawn("dfme-fresh"), given.out, **changes)
     print(f"weights: {given.out}")
 
 

@@ -66,9 +66,8 @@ def run_fold(job: FoldJob) -> bool:
             write_text(part / "environment.json", json.dumps(run_store.environment(), indent=1))
         if (part / "checkpoint.pt.damaged").exists():
             say(f"{part / 'checkpoint.pt'} was damaged: {fold.name} was trained anew")
-        write_csv(trained.predictions, part / "predictions.csv", run_store.DIGITS)
-        write_csv(trained.history, part / "history.csv", run_store.DIGITS)
-        write_csv(trained.epochs, part / "epochs.csv", run_store.DIGITS)
+        for name in ("predictions", "history", "epochs"):
+            write_csv(getattr(trained, name), part / f"{name}.csv", run_store.DIGITS)
         write_text(part / "seconds.json", json.dumps(round(trained.seconds, 2)))
         if job.keep_network:
             people = plan.people[fold.train]

@@ -200,12 +200,11 @@ def hold(folder: Path, name: str, wait: bool = False) -> Iterator[bool]:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
-        try:
+        with contextlib.suppress(Timeout):
             lock.acquire(blocking=False)
-        except Timeout:
-            if wait:
-                say(f"waiting for {path}, {holder(folder, name)}")
-                lock.acquire()
+        if wait and not lock.is_locked:
+            say(f"waiting for {path}, {holder(folder, name)}")
+            lock.acquire()
     try:
         if lock.is_locked:
             write_text(note, f"{os.getpid()} on {platform.node()} since {time.ctime()}")

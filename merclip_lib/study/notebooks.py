@@ -156,9 +156,8 @@ def check_values(
                 remedy = f": write the line `{line}` into its cell of parameters"
             raise ValueError(f"{name} has no parameter {key!r}{remedy}")
         kind = type(defaults[key])
-        allowed = {float: (float, int), tuple: (tuple, list), list: (tuple, list)}.get(kind, kind)
-        boolean = isinstance(value, bool) and kind is not bool
-        if defaults[key] is None or (isinstance(value, allowed) and not boolean):
+        fits = {float: (float, int), tuple: (tuple, list), list: (tuple, list)}.get(kind, (kind,))
+        if defaults[key] is None or type(value) in fits:
             continue
         hint = _as_float(value) if kind is float and isinstance(value, str) else ""
         wrong = f"{name}: parameter {key!r} is {reprlib.repr(value)[:80]} ({type(value).__name__})"

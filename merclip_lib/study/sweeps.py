@@ -6,6 +6,7 @@ executors that folds use.
 """
 
 import contextlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,7 +98,7 @@ def sweep(
     """
     runs_dir = Path(runs_dir or default_runs()).resolve()
     jobs = plan_jobs(Path(grid), runs_dir, selection)
-    device, memory = (jobs[0].config.device, memory_bytes(jobs[0].config)) if jobs else ("cpu", 0)
+    device, memory = jobs[0].config.device, memory_bytes(jobs[0].config)
     executors.check_execution(execution, device, memory)
     todo = [job for job in jobs if not _is_done(job, runs_dir)]
     workers = executors.workers_for(len(todo), execution, device, memory)
@@ -136,43 +137,41 @@ def plan_jobs(grid: Path, runs_dir: Path, selection: Selection) -> list[Job]:
     content = read_grid(grid)
     folder = grid.resolve().parent
     notebook = _notebook_of(grid, content["notebook"])
-    if selection.seeds is not None:
-        check_seeds(selection.seeds, "given instead of those of the grid")
+    seeds = content["seeds"] if selection.seeds is None else selection.seeds
+    check_seeds(seeds, "given instead of those of the grid")
     check_parameters(dict(selection.overrides), "the overrides")
     names = [entry["name"] for entry in content["entries"]]
     wanted = selection.only or names
     if unknown := set(wanted) - set(names):
         raise ValueError(f"{grid} has no entry {min(unknown)!r}")
     jobs = []
-    for entry in content["entries"]:
-        for seed in content["seeds"] if selection.seeds is None else selection.seeds:
-            name = f"{entry['name']}-seed{seed}"
-            output = runs_dir / COPIES / name
-            parameters = {
-                **files_from(folder, content["base"]),
-                **selection.overrides,
-                **files_from(folder, entry["parameters"]),
-                "seed": seed,
-                "runs_dir": str(runs_dir),
-                "figures_dir": str(output),
-            }
-            try:
-                filled = notebooks.check_parameters(notebook, parameters)
-                known = [key for key in Config.__dataclass_fields__ if key in filled]
-                config = config_from({key: filled[key] for key in known})
-            except ValueError as error:
-                raise ValueError(f"{grid}, entry {entry['name']!r}: {error}") from None
-            copy, store = output.with_name(f"{name}.ipynb"), filled.get("store_dir", "")
-            if entry["name"] in wanted:
-                jobs.append(Job(name, entry["name"], notebook, copy, parameters, config, store))
+    for entry, seed in itertools.product(content["entries"], seeds):
+        name = f"{entry['name']}-seed{seed}"
+        output = runs_dir / COPIES / name
+        parameters = {
+            **files_from(folder, content["base"]),
+            **selection.overrides,
+            **files_from(folder, entry["parameters"]),
+            "seed": seed,
+            "runs_dir": str(runs_dir),
+            "figures_dir": str(output),
+        }
+        try:
+            filled = notebooks.check_parameters(notebook, parameters)
+            known = [key for key in Config.__dataclass_fields__ if key in filled]
+            config = config_from({key: filled[key] for key in known})
+        except ValueError as error:
+            raise ValueError(f"{grid}, entry {entry['name']!r}: {error}") from None
+        if entry["name"] in wanted:
+            place = notebook, output.with_name(f"{name}.ipynb"), parameters
+            jobs.append(Job(name, entry["name"], *place, config, filled.get("store_dir", "")))
     return jobs
 
 
 def _with_folds_one_by_one(job: Job) -> Job:
     """A job that leaves the other cores to other jobs, if its notebook can be told so."""
-    if "executor" not in notebooks.parameters_of(job.notebook):
-        return job
-    return replace(job, parameters=job.parameters | {"executor": "serial"})
+    told = {"executor": "serial"} if "executor" in notebooks.parameters_of(job.notebook) else {}
+    return replace(job, parameters=job.parameters | told)
 
 
 def run_job(job: Job) -> str:
@@ -182,10 +181,9 @@ def run_job(job: Job) -> str:
 
 def _is_done(job: Job, runs_dir: Path) -> bool:
     """Whether the run store holds the run of a job, and its networks where they are wanted."""
-    store = _store(job, runs_dir)
     if not job.parameters.get("keep_network"):
-        return is_finished(runs_dir, job.config, store)
-    plan = RunPlan(job.config, store)
+        return is_finished(runs_dir, job.config, _store(job, runs_dir))
+    plan = RunPlan(job.config, _store(job, runs_dir))
     return all(is_done(runs_dir / plan.hash, fold.name, network=True) for fold in plan.folds)
 
 
@@ -197,8 +195,7 @@ def _store(job: Job, runs_dir: Path) -> ClipStore:
 
 def results(jobs: Sequence[Job], runs_dir: Path) -> pd.DataFrame:
     """What the finished runs of a grid are worth, as `compared` says it."""
-    tables: dict[str, list[pd.DataFrame]] = {}
-    classes: dict[str, tuple[str, ...]] = {}
+    tables, classes = dict[str, list[pd.DataFrame]](), dict[str, tuple[str, ...]]()
     for job in jobs:
         folder = runs_dir / RunPlan(job.config, _store(job, runs_dir)).hash
         if is_whole(folder):
