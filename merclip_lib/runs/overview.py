@@ -49,7 +49,8 @@ def _row(folder: Path) -> dict:
     record = store.read_record(folder)
     config = config_from(record["config"])
     done = [fold for fold in record["folds"] if store.is_done(folder, fold)]
-    row = {
+    pooled = _pooled(folder, config.task)
+    return {
         "run": folder.name,
         "date": _date(folder),
         "task": config.task,
@@ -58,11 +59,10 @@ def _row(folder: Path) -> dict:
         "code": "" if record.get("code") == fingerprint() else "other",
         "arithmetic": record.get("arithmetic", ""),
         "folds": f"{len(done)}/{len(record['folds'])}",
+        "uf1": pooled.uf1 if pooled else float("nan"),
         "seconds": sum(store.seconds_of(folder / fold) for fold in done),
         "differs": differs(config),
     }
-    pooled = _pooled(folder, config.task)
-    return row | ({"uf1": pooled.uf1} if pooled else {})
 
 
 def _pooled(folder: Path, task: str) -> Score | None:

@@ -26,7 +26,10 @@ class Clock:
     """
 
     def __init__(self, weights: dict[str, float], file: Path | None = None, workers: int = 1):
-        self.file, self.seconds, self.workers = file, remembered(file), workers
+        self.file, self.workers, self.seconds = file, workers, dict[str, float]()
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+            kept = json.loads(file.read_text(encoding="utf-8")) if file else {}
+            self.seconds = {name: float(seconds) for name, seconds in kept.items() if seconds > 0}
         self.done, self.starts = dict[str, float](), dict[str, float]()  # seconds, moments
         known = [name for name in weights if name in self.seconds]
         seconds, shares = (sum(of[name] for name in known) for of in (self.seconds, weights))
@@ -73,14 +76,6 @@ class Clock:
                 text += f" (about {minutes((now - start) * (int(total) - k) / (k - first))} left)"
             self.inner[of, total] = (start, first, k)
         self(text)
-
-
-def remembered(file: Path | None) -> dict[str, float]:
-    """Seconds by job of earlier runs, as far as known."""
-    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-        kept = json.loads(file.read_text(encoding="utf-8")) if file else {}
-        return {name: float(seconds) for name, seconds in kept.items() if seconds > 0}
-    return {}
 
 
 def minutes(seconds: float) -> str:
