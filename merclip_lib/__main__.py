@@ -41,8 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         if debug:
             sys.excepthook(type(error), error, error.__traceback__)
-        said = explain(error)
-        line, code = f"error: {said.line}", 2 if said.caused else 1
+        verdict = explain(error)
+        line, code = f"error: {verdict.line}", 2 if verdict.caused else 1
     print(f"merclip: {line}", file=sys.stderr)
     return code
 
@@ -64,11 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     what = "MER-CLIP: micro-expressions and sentences about action units"
     parser = argparse.ArgumentParser(prog="merclip", description=what, parents=[debug])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, told in read_commands().items():
-        text = told["help"]
+    for name, details in read_commands().items():
+        text = details["help"]
         sub = commands.add_parser(name, help=text, description=text, parents=[debug])
         sub.set_defaults(command=COMMANDS[name], takes_rest=name == "test")
-        add_options(sub, told["options"])
+        add_options(sub, details["options"])
     return parser
 
 

@@ -38,26 +38,28 @@ class Progress(contextlib.AbstractContextManager):
     ):
         from tqdm.auto import tqdm
 
-        self.tell = tell or (say if os.environ.get(FILE) else None)
-        self.bar = tqdm(total=total, initial=done, desc=what, disable=self.tell is not None)
+        self.tell, lines = tell or say, tell or os.environ.get(FILE)
+        self.bar = None if lines else tqdm(total=total, initial=done, desc=what)
 
     def step(self, line: str, done: int | None = None) -> None:
         """One more step is done, or `done` in all; `line` says which."""
-        if self.tell:
+        if self.bar is None:
             self.tell(line)
-        self.bar.update(1 if done is None else done - self.bar.n)
-        self.bar.set_postfix_str(line)
+        else:
+            self.bar.update(1 if done is None else done - self.bar.n)
+            self.bar.set_postfix_str(line)
 
     def __exit__(self, *error: object) -> None:
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
 
 
 def track(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
     """The items, counted as they come; with lines in a file, only that they are awaited."""
     with Progress(what, total) as bar:
-        if bar.tell:
-            bar.tell(f"waiting for {total} {what}")
+        if bar.bar is None:
+            say(f"waiting for {total} {what}")
         for item in items:
             yield item
-            if not bar.tell:
+            if bar.bar is not None:
                 bar.step("")

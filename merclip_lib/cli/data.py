@@ -54,13 +54,13 @@ def _manifest(given: Namespace) -> None:
     place = output_place(given.out, TABLE, inputs, given.data_root, given.force)
     columns = pairs(given.columns, "--columns", "FIELD=HEADING, such as emotion=Label")
     emotions = pairs(given.emotions, "--emotions", "YOURS=OURS, such as joy=happiness")
-    own = {"fps": given.fps, "pictures": given.pictures, "emotions": emotions}
-    if known and any(own.values()):
+    values = {"fps": given.fps, "pictures": given.pictures, "emotions": emotions}
+    if known and any(values.values()):
         raise ValueError("--fps, --pictures and --emotions are for a set of your own")
     if not known:
-        own = own_release.own_values(file, own | {"columns": columns})
+        values = own_release.own_values(file, values | {"columns": columns})
     if given.annotations:
-        release = given.dataset if known else own_release.own_release(file, own)
+        release = given.dataset if known else own_release.own_release(file, values)
         options = release, columns if known else {}, given.split, given.data_root
         reading = read.join([read.read_annotations(path, *options) for path in given.annotations])
     elif given.data_root and known:
@@ -72,8 +72,8 @@ def _manifest(given: Namespace) -> None:
     write_table(reading.table, place)
     written = f"{len(reading.table)} clips in {given.out}"
     if not known:
-        if not file.is_file() or own != own_release.own_values(file, {}):  # notes in it stay
-            write_text(file, yaml.safe_dump(own, sort_keys=False, allow_unicode=True))
+        if not file.is_file() or values != own_release.own_values(file, {}):  # notes in it stay
+            write_text(file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
         written += f"; what you named is in {file} and found again there"
     _print_report(given, report, written)
 

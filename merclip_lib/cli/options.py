@@ -20,11 +20,11 @@ def read_commands() -> dict[str, Any]:
 
 def add_options(parser: ArgumentParser, options: dict[str, Any]) -> None:
     """The options of a command, as commands.toml says them."""
-    for name, said in options.items():
-        values: dict[str, Any] = {"type": TYPES[said["type"]]} if "type" in said else {}
-        if said.get("nargs") == 2:  # a name for each of the two words
-            values["metavar"] = tuple(said["metavar"])
-        parser.add_argument(name, **said | values)
+    for name, details in options.items():
+        values: dict[str, Any] = {"type": TYPES[details["type"]]} if "type" in details else {}
+        if details.get("nargs") == 2:  # a name for each of the two words
+            values["metavar"] = tuple(details["metavar"])
+        parser.add_argument(name, **details | values)
 
 
 def pairs(words: list[str], option: str, form: str) -> dict[str, str]:

@@ -46,10 +46,10 @@ def _demo(given: Namespace) -> None:
     _print({"page": str(page), "moving picture": str(page.with_suffix(".gif"))})
 
 
-def _print(told: dict[str, str]) -> None:
+def _print(facts: dict[str, str]) -> None:
     """Facts under one another, each behind its name."""
     lines = TextWrapper(100, "", INDENT, break_long_words=False, break_on_hyphens=False)
-    for name, text in told.items():
+    for name, text in facts.items():
         print(lines.fill(f"{name:<{len(INDENT)}}{text}"))
 
 
@@ -97,11 +97,11 @@ def _look(given: Namespace) -> None:
 
 
 def _doctor(given: Namespace) -> None:
-    told = {name: _asked(ask) for name, ask in FACTS.items()}
+    facts = {name: _asked(ask) for name, ask in FACTS.items()}
     if given.json:
-        print(json.dumps(told, indent=1))
+        print(json.dumps(facts, indent=1))
     else:
-        _print(told)
+        _print(facts)
 
 
 def _asked(ask: Callable[[], str]) -> str:

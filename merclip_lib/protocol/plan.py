@@ -217,9 +217,8 @@ class RunPlan:
         """What a network is trained on: clips at these positions, faces told apart, sentences."""
         subjects = np.zeros(len(self.store), int)
         subjects[self.table.index] = pd.factorize(self.people)[0]
-        units = None
-        if self.config.use_text and self.config.align_with == "units":
-            units = unit_labels(self.table, self.table.index.to_numpy())
+        by_units = self.config.use_text and self.config.align_with == "units"
+        units = unit_labels(self.table, self.table.index.to_numpy()) if by_units else None
         clips = self.dataset(positions, training=True)
         return TrainingData(clips, subjects, self.text, workers, units)
 
@@ -256,12 +255,11 @@ class RunPlan:
             "stamp": stamp(config),
             "torch": torch.__version__,
         }
-        if config.use_text and (own := own_prompts(self.prompts)):
-            record["prompts"] = own
+        if config.use_text and (prompts := own_prompts(self.prompts)):
+            record["prompts"] = prompts
         if self.start.weights:
             record["loading"] = self.start.weights.counts()
-        if self.start.transfer:
-            report = self.start.transfer
+        if report := self.start.transfer:
             record["init_from"] = {"report": str(report), "initial": report.initial}
         return record
 

@@ -70,8 +70,8 @@ def _doubts(asked: pd.DataFrame) -> str:
 def references_in_words(references: pd.DataFrame) -> str:
     """What is reached without the method at each preset and start; "" where that is not known."""
     places = references.groupby(PLACE, sort=False)
-    told = [f"{preset}, from {start}: {_means(rows)}" for (preset, start), rows in places]
-    return f"Without the method, mean UF1. {'; '.join(told)}." if told else ""
+    means = [f"{preset}, from {start}: {_means(rows)}" for (preset, start), rows in places]
+    return f"Without the method, mean UF1. {'; '.join(means)}." if means else ""
 
 
 def _with_interval(row: Mapping[str, float]) -> str:
@@ -109,19 +109,19 @@ def answer_parts(parts: pd.DataFrame, references: pd.DataFrame) -> str:
 def answer_differences(differences: pd.DataFrame, rules: Rules) -> str:
     """How many questions have which verdict, the sentence of each, and what controls forbid."""
     counts = differences["verdict"].value_counts()
-    told = ", ".join(f"{verdict}: {number}" for verdict, number in counts.items())
+    counted = ", ".join(f"{verdict}: {number}" for verdict, number in counts.items())
     rows = named(differences).to_dict("records")
     lines = [f"{finding_in_words(row['name'], row, rules)}." for row in rows]
-    return _answer(f"{told}; Holm's correction for {len(rows)}.", lines, _doubts(differences))
+    return _answer(f"{counted}; Holm's correction for {len(rows)}.", lines, _doubts(differences))
 
 
 def answer_controls(controls: pd.DataFrame) -> str:
     """Which controls passed, and what those that failed forbid to conclude."""
     lines = []
     for row in named(controls).to_dict("records"):
-        said = "passed" if row["passed"] else f"failed: {FORBIDS[row['kind']]}"
+        outcome = "passed" if row["passed"] else f"failed: {FORBIDS[row['kind']]}"
         numbers = in_numbers(row["difference"], row["low"], row["high"])
-        lines.append(f"{row['name']} {said} (UF1 {numbers}).")
+        lines.append(f"{row['name']} {outcome} (UF1 {numbers}).")
     return _answer(f"{controls['passed'].sum()} of {len(controls)} controls passed.", lines)
 
 
@@ -130,9 +130,9 @@ def answer_curves(when: pd.DataFrame) -> str:
     lines = []
     for (factor, part), rows in when.groupby(["factor", "part"], sort=False):
         groups = rows.groupby("verdict", sort=False)["level"]
-        said = [f"{verdict} at {', '.join(levels)}" for verdict, levels in groups]
+        by_verdict = [f"{verdict} at {', '.join(levels)}" for verdict, levels in groups]
         of = ", ".join(filter(None, [part, str(factor).replace("_", " ")]))
-        lines.append(f"{of}: {'; '.join(said)}.")
+        lines.append(f"{of}: {'; '.join(by_verdict)}.")
     return _answer("After Holm's correction:", lines, _doubts(when))
 
 
@@ -151,10 +151,10 @@ def answer_development(courses: pd.DataFrame, rules: Rules) -> str:
             gap = uf1["full"] - uf1[entry]
             parts = gap.iloc[:quarter], gap.iloc[-quarter:]
             early, late = (bool(part.mean() >= rules.exclude) for part in parts)
-            told = [f"{p.mean():+.3f} in epochs {p.index[0]} to {p.index[-1]}" for p in parts]
-            told[1] += "; ahead early and not late: here the part buys speed" * (early > late)
+            gaps = [f"{p.mean():+.3f} in epochs {p.index[0]} to {p.index[-1]}" for p in parts]
+            gaps[1] += "; ahead early and not late: here the part buys speed" * (early > late)
             name = PARTS[entry.removeprefix("no_")]
-            lines.append(f"{name}, {preset} from {start}: {', '.join(told)}.")
+            lines.append(f"{name}, {preset} from {start}: {', '.join(gaps)}.")
     head = "One training of each on one development population: no verdict. The full method minus "
     return _answer(
         f"{head}that without the part; {rules.exclude:g} and more counts as ahead:", lines

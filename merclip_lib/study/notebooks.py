@@ -76,8 +76,8 @@ def run(
     figures = root / "figures" if in_place else root / "runs" / "figures" / profile
     runs = root / "runs" / ("" if profile == "standard" else profile)
     common = {"figures_dir": str(figures), "runs_dir": str(runs)}
-    own = PROFILES[profile]
-    jobs = [(path, output / path.name, own.get(path.stem, {}) | common) for path in paths]
+    changes = PROFILES[profile]
+    jobs = [(path, output / path.name, changes.get(path.stem, {}) | common) for path in paths]
     for path, _, parameters in jobs:
         check_parameters(path, parameters)
 

@@ -28,8 +28,8 @@ class Clock:
     def __init__(self, weights: dict[str, float], file: Path | None = None, workers: int = 1):
         self.file, self.workers, self.seconds = file, workers, dict[str, float]()
         with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-            kept = json.loads(file.read_text(encoding="utf-8")) if file else {}
-            self.seconds = {name: float(seconds) for name, seconds in kept.items() if seconds > 0}
+            before = json.loads(file.read_text(encoding="utf-8")) if file else {}
+            self.seconds = {name: float(seconds) for name, seconds in before.items() if seconds > 0}
         self.done, self.starts = dict[str, float](), dict[str, float]()  # seconds, moments
         known = [name for name in weights if name in self.seconds]
         seconds, shares = (sum(of[name] for name in known) for of in (self.seconds, weights))

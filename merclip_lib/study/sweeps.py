@@ -170,8 +170,8 @@ def plan_jobs(grid: Path, runs_dir: Path, selection: Selection) -> list[Job]:
 
 def _with_folds_one_by_one(job: Job) -> Job:
     """A job that leaves the other cores to other jobs, if its notebook can be told so."""
-    told = {"executor": "serial"} if "executor" in notebooks.parameters_of(job.notebook) else {}
-    return replace(job, parameters=job.parameters | told)
+    change = {"executor": "serial"} if "executor" in notebooks.parameters_of(job.notebook) else {}
+    return replace(job, parameters=job.parameters | change)
 
 
 def run_job(job: Job) -> str:
