@@ -22,9 +22,10 @@ from merclip_lib.protocol.plan import START, RunPlan
 from merclip_lib.runs import store as run_store
 from merclip_lib.runs.arithmetic import as_recorded, choose, of_begun_run
 from merclip_lib.runs.code import loaded_code
-from merclip_lib.runs.executors import Execution, check_execution, gpu_share, run_jobs, workers_for
+from merclip_lib.runs.executors import Execution, check_execution, run_jobs, workers_for
 from merclip_lib.runs.store import Run, read_run
 from merclip_lib.scores.metrics import read_predictions
+from merclip_lib.training.memory import memory_bytes
 from merclip_lib.training.whole_batch import wait_for_all
 from merclip_lib.weights.transfer import NETWORK, save_network
 
@@ -112,17 +113,18 @@ def cross_validate(
         return read_run(folder)
     if waiting():
         plan.check()
-        check_execution(execution, plan.config.device, plan.memory)
-        workers = workers_for(len(waiting()), execution, plan.config.device, plan.memory)
+        device, memory = plan.config.device, memory_bytes(plan.config)
+        check_execution(execution, device, memory)
+        workers = workers_for(len(waiting()), execution, device, memory)
         execution = replace(execution, workers=workers)
     begin_run(plan, folder, bool(waiting()))
-    gpus, others = gpu_share(execution, plan.config.device), list[str]()
+    others = list[str]()
     with Progress("folds", len(folds), len(folds) - len(waiting()), progress) as bar:
         while waiting():
             free = [fold for fold in waiting() if not run_store.is_held(folder, fold.name)]
             how = folder.resolve(), execution.data_workers, keep_network
             jobs = [FoldJob(plan, fold, *how) for fold in free]
-            for k, mine in run_jobs(run_fold, jobs, execution, gpus):
+            for k, mine in run_jobs(run_fold, jobs, execution, plan.config.device):
                 if mine:
                     done = len(folds) - len(waiting())
                     bar.step(f"fold {done}/{len(folds)}: {free[k].name} of {folder.name}", done)

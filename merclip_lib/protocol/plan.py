@@ -35,7 +35,6 @@ from merclip_lib.text.bank import (
 )
 from merclip_lib.text.unit_labels import unit_labels
 from merclip_lib.training.loop import TrainingData
-from merclip_lib.training.memory import memory_bytes
 from merclip_lib.weights.files import read_weights, save_weights
 from merclip_lib.weights.load import empty_network, load_text_tower, text_file, weights_file
 from merclip_lib.weights.transfer import StartNetwork, check_people, network_file, start_network
@@ -175,11 +174,6 @@ class RunPlan:
         """The network with which every fold begins, and what became of the weights."""
         with torch.random.fork_rng(devices=[]):
             return start_network(self.config, len(self.classes))
-
-    @cached_property
-    def memory(self) -> int:
-        """Bytes that the training of one fold takes, an estimate."""
-        return memory_bytes(self.config)
 
     def write_start(self, folder: Path) -> None:
         """Leave the network with which every fold begins in the folder of the run."""

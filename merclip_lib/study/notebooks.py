@@ -28,7 +28,7 @@ from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.workers import QUIET, environment
 
 CELL_SECONDS = 6 * 3600  # no single cell may take longer
-# Notebooks, of whose cells many keep one core busy; bytes of one with the folds that it trains.
+# Notebooks at a time, as most cells keep one core busy; bytes that one needs with its folds.
 SIDE_BY_SIDE, MEMORY = 2, 3.0 * GIB
 
 _SETTINGS = yaml.safe_load(Path(__file__).with_name("profiles.yaml").read_text(encoding="utf-8"))

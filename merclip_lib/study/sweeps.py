@@ -103,10 +103,9 @@ def sweep(
     todo = [job for job in jobs if not _is_done(job, runs_dir)]
     workers = executors.workers_for(len(todo), execution, device, memory)
     if execution.executor == "serial" or (execution.executor == "processes" and workers == 1):
-        execution, gpus = Execution("serial", 1), 0.0
+        execution = Execution("serial", 1)
     else:
         execution = replace(execution, workers=workers)
-        gpus = executors.gpu_share(execution, device)
         todo = [_with_folds_one_by_one(job) for job in todo]
     say = Clock(dict.fromkeys((job.name for job in todo), 1.0), workers=execution.workers or 1)
     say(f"{len(jobs) - len(todo)} of {len(jobs)} runs are in the store, {len(todo)} to do")
@@ -114,7 +113,7 @@ def sweep(
         say(f"  {notebooks.papermill_command(job.notebook, job.output, job.parameters)}")
     failures = []
     with progress_file(runs_dir / COPIES, say):
-        for k, failure in executors.run_jobs(run_job, todo, execution, gpus):
+        for k, failure in executors.run_jobs(run_job, todo, execution, device):
             if failure:
                 failures.append(f"{todo[k].name}: {failure}")
             say.finish(todo[k].name, outcome=failure or "finished")
