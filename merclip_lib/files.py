@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # importing the package does not import pandas
     import pandas as pd
 
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # left in folders by file browsers
-_REMEDIES = {
+_REMEDIES: dict[int | None, str] = {
     errno.ENOENT: "its folder was removed meanwhile; start again",
     errno.ENAMETOOLONG: "give it a shorter name",
 }
