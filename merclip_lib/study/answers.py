@@ -54,6 +54,7 @@ def with_doubts(asked: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
 
 
 def _answer(head: str, lines: list[str], doubts: str = "") -> str:
+    """As `answer`, with what `_doubts` says; NOTHING where there are no lines."""
     return answer(head, lines) + doubts if lines else NOTHING
 
 
@@ -75,6 +76,7 @@ def references_in_words(references: pd.DataFrame) -> str:
 
 
 def _with_interval(row: Mapping[str, float]) -> str:
+    """UF1 and its interval."""
     return f"{row['uf1']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
@@ -156,9 +158,8 @@ def answer_development(courses: pd.DataFrame, rules: Rules) -> str:
             name = PARTS[entry.removeprefix("no_")]
             lines.append(f"{name}, {preset} from {start}: {', '.join(gaps)}.")
     head = "One training of each on one development population: no verdict. The full method minus "
-    return _answer(
-        f"{head}that without the part; {rules.exclude:g} and more counts as ahead:", lines
-    )
+    head += f"that without the part; {rules.exclude:g} and more counts as ahead:"
+    return _answer(head, lines)
 
 
 def answer_here(here: pd.DataFrame, loso: bool) -> str:
