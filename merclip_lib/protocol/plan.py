@@ -63,10 +63,8 @@ class RunPlan:
     def table(self) -> pd.DataFrame:
         """The clips of the task with a `label` column; the index is the row of the store."""
         table = apply_task(self.store.table, self.config.task, self.every_class)
-        if self.config.subjects:
-            names = sorted(set(table["subject"]))[: self.config.subjects]
-            table = table[table["subject"].isin(names)]
-        return table
+        names = sorted(set(table["subject"]))[: self.config.subjects or None]
+        return table[table["subject"].isin(names)]
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

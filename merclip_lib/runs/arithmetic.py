@@ -72,9 +72,8 @@ def as_recorded(folder: Path, config: Config) -> contextlib.AbstractContextManag
 
 def of_begun_run(folder: Path) -> str | None:
     """What finished folds were computed with, where run.json was lost; None without any."""
-    for path in sorted(folder.glob("*/environment.json")):
-        return read_json(path, dict).get("arithmetic", "torch")
-    return None
+    first = min(folder.glob("*/environment.json"), default=None)
+    return read_json(first, dict).get("arithmetic", "torch") if first else None
 
 
 def trials(config: Config) -> dict[str, Trial]:
