@@ -32,9 +32,9 @@ def set_name(parts: Mapping[str, Any]) -> str:
 
 def named(asked: pd.DataFrame) -> pd.DataFrame:
     """Differences or controls with a `name`: what was changed or controlled, and where."""
-    control = "control" in asked
-    what = asked["kind"] + " control: " + asked["control"] if control else asked["change"]
-    return asked.assign(name=what + " (" + asked["preset"] + " from " + asked["start"] + ")")
+    form = "{kind} control: {control}" if "control" in asked else "{change}"
+    form += " ({preset} from {start})"
+    return asked.assign(name=[form.format_map(row) for row in asked.to_dict("records")])
 
 
 def with_doubts(asked: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
