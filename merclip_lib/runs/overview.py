@@ -49,7 +49,8 @@ def _row(folder: Path) -> dict:
     record = store.read_record(folder)
     config = config_from(record["config"])
     done = [fold for fold in record["folds"] if store.is_done(folder, fold)]
-    row = {
+    pooled = _pooled(folder, config.task)
+    return {
         "run": folder.name,
         "date": _date(folder),
         "task": config.task,
@@ -58,11 +59,10 @@ def _row(folder: Path) -> dict:
         "code": "" if record.get("code") == fingerprint() else "other",
         "arithmetic": record.get("arithmetic", ""),
         "folds": f"{len(done)}/{len(record['folds'])}",
+        "uf1": pooled.uf1 if pooled else float("nan"),
         "seconds": sum(store.seconds_of(folder / fold) for fold in done),
         "differs": differs(config),
     }
-    pooled = _pooled(folder, config.task)
-    return row | ({"uf1": pooled.uf1} if pooled else {})
 
 
 def _pooled(folder: Path, task: str) -> Score | None:
@@ -109,9 +109,8 @@ def find_run(runs_dir: str | Path, name: str) -> Path:
     paths = Path(runs_dir).glob("*/run.json")
     folders = [path.parent for path in paths if path.parent.name.startswith(name)]
     if len(folders) != 1:
-        raise ValueError(
-            f"{len(folders)} runs in {runs_dir} begin with {name!r}; `merclip runs list` names them"
-        )
+        many = f"{len(folders)} runs in {runs_dir} begin with {name!r}"
+        raise ValueError(f"{many}; `merclip runs list` names them")
     return folders[0]
 
 

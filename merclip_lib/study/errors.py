@@ -48,11 +48,8 @@ def explain(error: BaseException) -> Verdict:
         return Verdict(text, type(error).__name__ != "NotebookError")
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {frames[-1].name}, {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return Verdict(
-        f"{type(error).__name__}: {text}{place}; this is a fault of merclip: please report it "
-        "where you have merclip from, with what `--debug` shows",
-        False,
-    )
+    fault = f"{type(error).__name__}: {text}{place}; this is a fault of merclip: please report it "
+    return Verdict(f"{fault}where you have merclip from, with what `--debug` shows", False)
 
 
 def is_ours(error: BaseException) -> bool:

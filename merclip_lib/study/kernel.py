@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from merclip_lib.config import Config, files_from
 from merclip_lib.study.checkout import NOTEBOOKS
 from merclip_lib.study.errors import explain, is_ours
 from merclip_lib.study.notebooks import check_values
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 INJECTED = "# Parameters\n"  # how the cell begins that papermill adds
 PARAMETERS = re.compile(r"^runs_dir *=", re.MULTILINE)  # every cell of parameters has it
@@ -55,8 +54,6 @@ def setup() -> None:
     parameter that papermill injects and the notebook does not know stops it, and an error that the
     library explains is one line, without its traceback.
     """
-    import pandas as pd
-
     warnings.filterwarnings("ignore", message="IProgress not found")
     ipython = sys.modules.get("IPython")
     if shell := ipython and ipython.get_ipython():
@@ -88,11 +85,10 @@ def versions(*packages: str) -> None:
         print(package, version(package))
 
 
-def _as_html(table: "pd.DataFrame") -> str:
+def _as_html(table: pd.DataFrame) -> str:
     """A table with its words and their headings at the left; numbers stay at the right."""
-    from pandas.api.types import is_numeric_dtype
-
-    html, words = table._repr_html_(), [not is_numeric_dtype(kind) for kind in table.dtypes]
+    html = table._repr_html_()
+    words = [not pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]
     if html.count("<td>") != table.size or table.columns.nlevels > 1:  # not all of it is shown
         return html
     head, body = html.split("</thead>")
