@@ -41,10 +41,9 @@ def check_limit(what: str, count: float, where: str) -> None:
         written = os.environ[variable]
         raise ValueError(f"{variable} is {written!r} in the environment; write a number") from None
     if count > limit:
-        raise ValueError(
-            f"{where}: {count:,} {what.replace('_', ' ')}, the limit is {limit:,.0f}; if that is "
-            f"right, set the environment variable {variable}={count:.0f}"
-        )
+        much = f"{count:,} {what.replace('_', ' ')}, the limit is {limit:,.0f}"
+        remedy = f"if that is right, set the environment variable {variable}={count:.0f}"
+        raise ValueError(f"{where}: {much}; {remedy}")
 
 
 def check_size(width: int, height: int, where: str) -> None:

@@ -45,9 +45,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not os.path.isfile(path):  # False for names too long, too
         raise ValueError(f"{path}: no such clip table; `merclip manifest` makes it of your copy")
-    rows = [
-        (k, row) for k, row in enumerate(read_text_table(path).rows, 1) if any(map(str.strip, row))
-    ]
+    numbered = enumerate(read_text_table(path).rows, 1)
+    rows = [(number, row) for number, row in numbered if any(map(str.strip, row))]
     if not rows:
         raise ValueError(f"{path}: all its cells are empty; write or copy it again")
     headings = [cell.strip() for cell in rows[0][1]]
@@ -57,10 +56,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise ValueError(f"{path}: two columns are headed {again[0]!r}; rename or delete one")
     for number, row in rows:
         if len(row) < len(headings) or any(map(str.strip, row[len(headings) :])):
-            raise ValueError(
-                f"{path}, row {number}: {len(row)} cells under {len(headings)} headings; put "
-                "quotes around a cell that holds the delimiter, or complete the row"
-            )
+            wrong = f"{path}, row {number}: {len(row)} cells under {len(headings)} headings"
+            remedy = "put quotes around a cell that holds the delimiter, or complete the row"
+            raise ValueError(f"{wrong}; {remedy}")
     text = io.StringIO(newline="")
     csv.writer(text).writerows([headings, *(row[: len(headings)] for _, row in rows[1:])])
     text.seek(0)
@@ -93,12 +91,9 @@ def check_table(table: pd.DataFrame, where: str = "clip table") -> pd.DataFrame:
             spellings, a cell longer than the limit, or an annotation that `facs.parse` cannot
             read; it names the row.
     """
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise ValueError(
-            f"{where}: column(s) {', '.join(missing)} are missing; a clip table has "
-            f"{', '.join(COLUMNS)}"
-        )
+    if missing := ", ".join(name for name in COLUMNS if name not in table):
+        needed = f"a clip table has {', '.join(COLUMNS)}"
+        raise ValueError(f"{where}: column(s) {missing} are missing; {needed}")
     if table.empty:
         raise ValueError(f"{where}: the table has no rows; did the filter before it keep any?")
     table = table.copy()

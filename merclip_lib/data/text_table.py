@@ -28,7 +28,7 @@ class TextTable(NamedTuple):
     """The rows of a text file, blank ones among them, and how they were read."""
 
     rows: list[list[str]]
-    encoding: str
+    guessed: str  # the encoding, if it is none of Unicode
 
 
 def read_bytes(path: Path) -> bytes:
@@ -63,11 +63,17 @@ def read_text_table(path: Path, further_encodings: tuple[str, ...] = ()) -> Text
         raise ValueError(f"{path}: is empty; write or copy it again")
     if "\0" in text:
         raise ValueError(f"{path}: is not a text file; save the table as `CSV UTF-8`")
-    rows = list(_parse(text, _delimiter(text), path))
-    check_limit("rows", len(rows), str(path))
-    check_limit("columns", max(map(len, rows)), str(path))
-    check_limit("cells", len(rows) * max(map(len, rows)), str(path))
-    return TextTable(rows, encoding)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    rows: list[list[str]] = []
+    try:
+        rows.extend(reader)
+    except csv.Error as error:
+        why = f"{error}; look for a quotation mark without its partner"
+        raise ValueError(f"{path}, row {len(rows) + 1}: {why}") from None
+    width = max(map(len, rows))
+    for what, count in (("rows", len(rows)), ("columns", width), ("cells", len(rows) * width)):
+        check_limit(what, count, str(path))
+    return TextTable(rows, encoding if encoding in further_encodings else "")
 
 
 def _decode(raw: bytes, path: Path, further: tuple[str, ...]) -> tuple[str, str]:
@@ -96,15 +102,3 @@ def _delimiter(text: str) -> str:
         return pairs, max(widths, default=0)
 
     return max(_DELIMITERS, key=agreement)
-
-
-def _parse(text: str, delimiter: str, path: Path) -> list[list[str]]:
-    """The rows of a text; an error of the reader with its row."""
-    rows: list[list[str]] = []
-    try:
-        rows.extend(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        raise ValueError(
-            f"{path}, row {len(rows) + 1}: {error}; look for a quotation mark without its partner"
-        ) from None
-    return rows

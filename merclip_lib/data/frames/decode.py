@@ -186,11 +186,9 @@ def crop_pictures(pictures: list[np.ndarray], settings: PictureSettings) -> tupl
     size, note = settings.size, ""
     if settings.align == "none":
         pictures, matrix = [crop_centre(picture, size) for picture in pictures], np.eye(2, 3)
-        clip = np.stack(pictures)
     else:
-        eyes = align.find_eyes(pictures[0])
-        matrix = align.similarity_transform(eyes, size, settings.margin)
-        clip = np.stack([align.warp(picture, matrix, size) for picture in pictures])
+        matrix = align.similarity_transform(align.find_eyes(pictures[0]), size, settings.margin)
+    clip = np.stack([align.warp(picture, matrix, size) for picture in pictures])
     if settings.stabilise:
         try:
             mask = align.still_mask(align.find_face(clip[0]), size)

@@ -134,25 +134,31 @@ class DataRoot:
                     self._links.append(name)
             for name in sorted(files):
                 path = Path(folder, name)
-                if path.suffix.lower() in VIDEOS and name[0] != "." and path.is_file():
-                    for key in (name, path.stem):
-                        by_name[plain(key)].append(path)
+                if name[0] != "." and _is_video(path):
+                    by_name[plain(name)].append(path)
+                    by_name[plain(path.stem)].append(path)
         return by_name
 
 
 def _folder_of_frames(path: Path, where: str, frames: str) -> Path:
     """A folder without pictures may hold `color` (CAS(ME)^3), itself again, or a single video."""
-    is_video = path.is_file() and path.suffix.lower() in VIDEOS
-    if not is_video and not path.is_dir():
+    if not _is_video(path) and not path.is_dir():
         raise ValueError(f"{where}: {frames!r} is neither a folder nor a video {VIDEOS}")
-    if is_video or list_pictures(path):
+    if _has_frames(path):
         return path
     usual = ("color", "frames", "images", path.name.lower())  # the last is left by unzipping
-    inner = [p for p in path.iterdir() if p.is_dir() and p.name.lower() in usual]
-    inner += [p for p in path.iterdir() if p.is_file() and p.suffix.lower() in VIDEOS]
-    if len(inner) != 1 or (inner[0].is_dir() and not list_pictures(inner[0])):
+    inner = [p for p in path.iterdir() if _is_video(p) or p.is_dir() and p.name.lower() in usual]
+    if len(inner) != 1 or not _has_frames(inner[0]):
         raise ValueError(f"{where}: folder {frames!r} holds no frames {(*PICTURES, *VIDEOS)}")
     return inner[0]
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEOS and path.is_file()
+
+
+def _has_frames(path: Path) -> bool:
+    return _is_video(path) or bool(list_pictures(path))
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -218,21 +224,16 @@ def frame_numbers(
             one; `where` names the clip.
     """
     numbers = [[part for part in _natural(path) if isinstance(part, int)] for path in files]
-    count = min(map(len, numbers), default=0)
-    columns = [[row[-k] for row in numbers] for k in range(1, count + 1)]
+    columns = [[*column] for column in zip(*map(reversed, numbers), strict=False)]  # the last first
     if apart := [column for column in columns if len(set(column)) == len(column)]:
-
-        def likeness(column: list[int]) -> tuple[int, int]:
-            inside = sum(onset <= number <= offset for number in column)
-            return inside, min(column) - max(column)
-
-        return max(apart, key=likeness)
-    if count == 0:
+        apart.sort(key=lambda column: max(column) - min(column))
+        return max(apart, key=lambda column: sum(onset <= k <= offset for k in column))
+    if not columns:
         if any(numbers):
             bare = next(p.name for p, row in zip(files, numbers, strict=True) if not row)
             raise ValueError(f"{where}: {bare} has no frame number as others do; move it elsewhere")
         return None
-    last = [row[-1] for row in numbers]
+    last = columns[0]
     first, second = [p.name for p, n in zip(files, last, strict=True) if last.count(n) > 1][:2]
     raise ValueError(f"{where}: {first} and {second} have the same frame number; keep one of them")
 
@@ -256,17 +257,15 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
         ValueError: for a folder that holds a small part of the clip, two pictures of the same
             number, or a video that cannot be read.
     """
-    video = path.is_file() and path.suffix.lower() in VIDEOS
+    video = _is_video(path)
     files, strays = ([path], []) if video else without_strays(list_pictures(path))
     count = count_frames(path) if video else len(files)
     check_limit("frames", count, where)
-    numbers = list(range(1, count + 1))
-    if not video:
-        numbers = frame_numbers(files, where, onset, offset) or []
-    names = tuple(stray.name for stray in strays)
+    counted = [*range(1, count + 1)]
+    numbers = counted if video else frame_numbers(files, where, onset, offset) or []
     inside = [k for k, number in enumerate(numbers) if onset <= number <= offset]
     span = offset - onset + 1
-    recounted = count == span and sorted(numbers) in ([*range(span)], [*range(1, span + 1)])
+    recounted = count == span and sorted(numbers) in (counted, [*range(span)])
     if 2 * len(inside) >= span and not (recounted and len(inside) < span):
         numbering, missing = "number", span - len(inside)
         inside.sort(key=numbers.__getitem__)
@@ -283,4 +282,5 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
     chosen = tuple(inside[k] for k in nearest)
     if video:
         return ChosenFrames((path,), chosen, numbering, missing)
-    return ChosenFrames(tuple(files[k] for k in chosen), (), numbering, missing, names)
+    frames, names = tuple(files[k] for k in chosen), tuple(stray.name for stray in strays)
+    return ChosenFrames(frames, (), numbering, missing, names)
