@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from merclip_lib.data.limits import check_limit
+from merclip_lib.data.limits import check_limits
 from merclip_lib.data.text_table import read_text_table
 from merclip_lib.files import Kind, write_csv
 from merclip_lib.text import facs
@@ -100,7 +100,7 @@ def check_table(table: pd.DataFrame, where: str = "clip table") -> pd.DataFrame:
     for name in _TEXT:
         table[name] = table[name].where(table[name].notna(), "").astype(str)
         signs = table[name].str.len()
-        check_limit("signs_of_a_cell", signs.max(), f"{where}, row {signs.argmax() + 2}: {name}")
+        check_limits(f"{where}, row {signs.argmax() + 2}: {name}", signs_of_a_cell=signs.max())
         _refuse(table, name, table[name].str.contains("[\r\n]"), where, "has a line break; mend it")
     for name in ("clip_id", "dataset", "subject"):
         _refuse(table, name, table[name].str.strip() == "", where, "must not be empty")

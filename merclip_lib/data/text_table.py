@@ -9,7 +9,7 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
-from merclip_lib.data.limits import check_limit
+from merclip_lib.data.limits import check_limits
 
 OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # how an old xls and an encrypted xlsx begin
 ZIP = b"PK\3\4"  # how an xlsx begins
@@ -36,7 +36,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():  # a pipe would be waited for
             raise ValueError(f"{path}: no such file")
-        check_limit("bytes", path.stat().st_size, str(path))
+        check_limits(str(path), bytes=path.stat().st_size)
         return path.read_bytes()
     except OSError as error:
         why = f"{str(path)[:200]}: cannot be read ({error.strerror})"
@@ -71,8 +71,7 @@ def read_text_table(path: Path, further_encodings: tuple[str, ...] = ()) -> Text
         why = f"{error}; look for a quotation mark without its partner"
         raise ValueError(f"{path}, row {len(rows) + 1}: {why}") from None
     width = max(map(len, rows))
-    for what, count in (("rows", len(rows)), ("columns", width), ("cells", len(rows) * width)):
-        check_limit(what, count, str(path))
+    check_limits(str(path), rows=len(rows), columns=width, cells=len(rows) * width)
     return TextTable(rows, encoding if encoding in further_encodings else "")
 
 

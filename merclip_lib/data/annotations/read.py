@@ -47,9 +47,9 @@ class Reading:
 
     def counts(self) -> dict[str, int]:
         """Rows read, kept, repaired (a part of the kept) and dropped."""
-        read, of = len(self.report), Counter(self.report["outcome"])
-        kept = {"read": read, "kept": read - of["dropped"]}
-        return kept | {name: of[name] for name in ("repaired", "dropped")}
+        counts = Counter(self.report["outcome"])
+        kept = {"read": counts.total(), "kept": counts["kept"] + counts["repaired"]}
+        return kept | {name: counts[name] for name in ("repaired", "dropped")}
 
 
 def read_annotations(

@@ -18,7 +18,7 @@ from openpyxl.worksheet._read_only import ReadOnlyWorksheet
 from openpyxl.worksheet._reader import FORMULA_TAG, WorkSheetParser
 
 from merclip_lib.data.annotations.releases import Release
-from merclip_lib.data.limits import check_limit
+from merclip_lib.data.limits import check_limits
 from merclip_lib.data.text_table import OLE, ZIP, read_bytes, read_text_table
 from merclip_lib.files import did_you_mean
 
@@ -98,7 +98,7 @@ def _workbook(path: Path) -> list[Sheet]:
         content = io.BytesIO(read_bytes(path))
         with zipfile.ZipFile(content) as archive:
             parts = [p for p in archive.infolist() if not p.filename.startswith("xl/media/")]
-        check_limit("unpacked_bytes", sum(part.file_size for part in parts), str(path))
+        check_limits(str(path), unpacked_bytes=sum(part.file_size for part in parts))
         book = openpyxl.load_workbook(content, read_only=True, data_only=True)
         return [_worksheet(sheet, path) for sheet in book.worksheets]
     except Exception as problem:  # whatever a damaged file provokes in the readers
@@ -131,17 +131,16 @@ def _worksheet(sheet: ReadOnlyWorksheet, path: Path) -> Sheet:
         parser = _Parser(source, sheet._shared_strings, book.data_only, *formats)
         for number, row in parser.parse():
             looked_at += len(row)
-            check_limit("workbook_cells", looked_at, where)
+            check_limits(where, workbook_cells=looked_at)
             filled = [cell for cell in row if cell["value"] is not None]
             cells |= {(number, cell["column"]): cell["value"] for cell in filled}
     last = max((row for row, _ in cells), default=0)
-    check_limit("rows", last, where)
-    check_limit("columns", max((column for _, column in cells), default=0), where)
+    check_limits(where, rows=last, columns=max((column for _, column in cells), default=0))
     merged = parser.merged_cells.mergeCell if parser.merged_cells else []
-    check_limit("rows", len(merged), f"{where}, merged cells")
+    check_limits(f"{where}, merged cells", rows=len(merged))
     for left, top, _, bottom in (area.bounds for area in merged):
         looked_at += min(bottom, last) - top
-        check_limit("workbook_cells", looked_at, where)
+        check_limits(where, workbook_cells=looked_at)
         if (top, left) in cells:
             cells |= {(row, left): cells[top, left] for row in range(top, min(bottom, last) + 1)}
     rows: list[list] = [[] for _ in range(last)]
@@ -154,8 +153,7 @@ def _sheet(name: str, rows: list[list], path: Path) -> Sheet:
     """A sheet of rows that may differ in length."""
     width = max(map(len, rows), default=0)
     characters = sum(len(cell) for row in rows for cell in row if isinstance(cell, str))
-    for what, count in (("cells", len(rows) * width), ("characters", characters)):
-        check_limit(what, count, f"{path}, sheet {name!r}")
+    check_limits(f"{path}, sheet {name!r}", cells=len(rows) * width, characters=characters)
     texts = [[*map(_cell_text, row), *[""] * (width - len(row))] for row in rows]
     return Sheet(name, texts)
 

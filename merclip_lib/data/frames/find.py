@@ -17,7 +17,7 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 
 from merclip_lib.data.frames.video import count_frames
-from merclip_lib.data.limits import check_limit
+from merclip_lib.data.limits import check_limits
 from merclip_lib.data.table import person_key, plain
 
 PICTURES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -84,11 +84,11 @@ class DataRoot:
 
     def _find(self, frames: str, where: str) -> Path:
         """`find`, with errors of the disk as they come."""
-        names = Path(frames.replace("\\", "/")).parts
+        named = PureWindowsPath(frames)  # knows slashes of both kinds
+        names = named.parts
         if not names:
             raise ValueError(f"{where}: no frames named; write its folder in the column `frames`")
-        windows = PureWindowsPath(frames)
-        if ".." in names or Path(frames).is_absolute() or windows.drive or windows.root:
+        if ".." in names or named.anchor:
             raise ValueError(f"{where}: {frames!r} lies outside the data root; name one in it")
         direct = self.root / frames
         candidates = [direct] if direct.exists() else self._search(names)
@@ -260,7 +260,7 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
     video = _is_video(path)
     files, strays = ([path], []) if video else without_strays(list_pictures(path))
     count = count_frames(path) if video else len(files)
-    check_limit("frames", count, where)
+    check_limits(where, frames=count)
     counted = [*range(1, count + 1)]
     numbers = counted if video else frame_numbers(files, where, onset, offset) or []
     inside = [k for k, number in enumerate(numbers) if onset <= number <= offset]
