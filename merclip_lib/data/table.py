@@ -4,7 +4,6 @@ Tables are plain CSV; every check names the file, the row as a spreadsheet numbe
 remedy. What a task makes of a table is in `tasks`.
 """
 
-import csv
 import hashlib
 import io
 import os
@@ -59,9 +58,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
             wrong = f"{path}, row {number}: {len(row)} cells under {len(headings)} headings"
             remedy = "put quotes around a cell that holds the delimiter, or complete the row"
             raise ValueError(f"{wrong}; {remedy}")
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([headings, *(row[: len(headings)] for _, row in rows[1:])])
-    text.seek(0)
+    table = pd.DataFrame([row[: len(headings)] for _, row in rows[1:]], columns=headings)
+    text = io.StringIO(table.to_csv(index=False))  # so that pandas tells numbers from text
     as_text = dict.fromkeys([*_TEXT, *_FRAME_NUMBERS, "fps", "split", "label"], str)
     return check_table(pd.read_csv(text, dtype=as_text, keep_default_na=False), str(path))
 

@@ -3,7 +3,6 @@
 A row that does not fit under the headings is an error with its number, never a shifted row.
 """
 
-import codecs
 import csv
 import io
 from pathlib import Path
@@ -15,13 +14,8 @@ OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # how an old xls and an encrypted xlsx 
 ZIP = b"PK\3\4"  # how an xlsx begins
 _DELIMITERS = ",;\t|"
 _HEAD = 60  # rows by which the delimiter is chosen
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
+_MARK = "\ufeff"  # the byte order mark that may stand before a text of Unicode
+_MARKED = ("utf-8", "utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")  # 32 begins like 16
 
 
 class TextTable(NamedTuple):
@@ -77,12 +71,12 @@ def read_text_table(path: Path, further_encodings: tuple[str, ...] = ()) -> Text
 
 def _decode(raw: bytes, path: Path, further: tuple[str, ...]) -> tuple[str, str]:
     """The text and its encoding; UTF-16 is known by its zeros where it lacks a mark."""
-    marked = next((name for mark, name in _MARKS.items() if raw.startswith(mark)), "")
+    marked = next((name for name in _MARKED if raw.startswith(_MARK.encode(name))), "")
     if not marked and raw[:64].count(0) > 8:
         marked = "utf-16-le" if raw[1:2] == b"\0" else "utf-16-be"
     for encoding in (marked,) if marked else ("utf-8", *further):
         try:
-            return raw.decode(encoding), encoding
+            return raw.decode(encoding).removeprefix(_MARK), encoding
         except UnicodeDecodeError:
             continue
     raise ValueError(f"{path}: its text is not Unicode (UTF-8); save it as `CSV UTF-8`")

@@ -163,9 +163,7 @@ def _read_torchscript(path: Path) -> dict[str, Tensor]:
     Such an archive holds code, so only OpenAI's own files are opened, known by their SHA-256.
     """
     if sha256(path) not in openai_files():
-        wrong = (
-            "is a TorchScript archive, which holds code, and not one of OpenAI's published files"
-        )
+        wrong = "is a TorchScript archive, which holds code, and not one that OpenAI published"
         how = 'torch.save(torch.jit.load(FILE).state_dict(), "state.pt")'
         remedy = f"if you trust it, save its state alone and name that file: {how}"
         raise ValueError(f"{path}: {wrong}; {remedy}")

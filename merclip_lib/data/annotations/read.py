@@ -146,10 +146,7 @@ def _refuse_other_set(fields: sheets.Fields, dataset: str, path: Path) -> None:
     """ValueError where clips or subjects bear another set's names and none this set's."""
     columns = (fields.column["clip"], fields.column["subject"])
     shown = [row[column] for _, row in fields.rows() for column in columns]
-    fits = {
-        name: [text for text in shown if re.fullmatch(pattern, text, re.IGNORECASE)]
-        for name, pattern in NAMES.items()
-    }
+    fits = {name: [t for t in shown if re.fullmatch(names, t)] for name, names in NAMES.items()}
     for name, texts in fits.items():
         if texts and 4 * len(texts) >= len(shown) and not fits.get(dataset):  # half of the rows
             wrong = f"{texts[0]!r} is a name of {name}, not of {dataset}"

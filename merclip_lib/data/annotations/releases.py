@@ -74,11 +74,11 @@ RELEASES = {
 }
 # Patterns of clip or subject names, by which the file of another set is recognised.
 NAMES = {
-    "casme2": r"EP\d+_\d+f?",
-    "samm": r"\d{3}_\d+_\d+",
-    "smic": r"s\d+_(ne|po|sur)_\d+",
-    "casme3": r"spNO\.\d+",
-    "casme": r"EP\d+_\d+f?",
+    "casme2": r"(?i)EP\d+_\d+f?",
+    "samm": r"(?i)\d{3}_\d+_\d+",
+    "smic": r"(?i)s\d+_(ne|po|sur)_\d+",
+    "casme3": r"(?i)spNO\.\d+",
+    "casme": r"(?i)EP\d+_\d+f?",
 }
 # Other spellings seen in the files.
 EMOTIONS = {

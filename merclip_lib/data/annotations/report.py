@@ -233,16 +233,14 @@ def _reading_lines(report: dict) -> list[str]:
 
 
 def _task_lines(report: dict) -> list[str]:
-    lines = [
-        f"{report['task']}: {_size(report)}, ids {report['ids']}",
-        f"  classes: {_list(report['classes'])}",
-    ]
+    lines = [f"{report['task']}: {_size(report)}, ids {report['ids']}"]
+    lines += [f"  classes: {_list(report['classes'])}"]
     for part, held in report["databases"].items():
-        lines.append(f"  {part}: {_size(held)}; {_list(held['classes'])}")
+        lines += [f"  {part}: {_size(held)}; {_list(held['classes'])}"]
     if report["left_out"]:
-        lines.append(f"  left out: {_list(report['left_out'])}")
+        lines += [f"  left out: {_list(report['left_out'])}"]
     if report["left_out_by_name"]:
-        lines.append(f"  of these by name: {', '.join(report['left_out_by_name'])}")
+        lines += [f"  of these by name: {', '.join(report['left_out_by_name'])}"]
     return lines
 
 

@@ -79,10 +79,10 @@ def read_sheets(path: str | Path) -> list[Sheet]:
     path = Path(path)
     if not os.path.isfile(path):  # False for names too long, too
         raise ValueError(f"{path}: no such file; name the annotation file of your own copy")
-    start = read_bytes(path)[:8]
-    if start.startswith(ZIP):
-        return _workbook(path)
-    if start == OLE:
+    content = read_bytes(path)
+    if content.startswith(ZIP):
+        return _workbook(io.BytesIO(content), path)
+    if content.startswith(OLE):
         remedy = "open it in a spreadsheet program and save it as xlsx without a password"
         raise ValueError(f"{path}: is an old xls or protected by a password; {remedy}")
     if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
@@ -92,10 +92,9 @@ def read_sheets(path: str | Path) -> list[Sheet]:
     return [replace(_sheet(path.name, table.rows, path), cells=cells, guessed=table.guessed)]
 
 
-def _workbook(path: Path) -> list[Sheet]:
+def _workbook(content: io.BytesIO, path: Path) -> list[Sheet]:
     """All sheets of an xlsx; nothing but the cells that the file has is kept."""
     try:
-        content = io.BytesIO(read_bytes(path))
         with zipfile.ZipFile(content) as archive:
             parts = [p for p in archive.infolist() if not p.filename.startswith("xl/media/")]
         check_limits(str(path), unpacked_bytes=sum(part.file_size for part in parts))

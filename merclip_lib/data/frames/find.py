@@ -85,13 +85,12 @@ class DataRoot:
     def _find(self, frames: str, where: str) -> Path:
         """`find`, with errors of the disk as they come."""
         named = PureWindowsPath(frames)  # knows slashes of both kinds
-        names = named.parts
-        if not names:
+        if not named.parts:
             raise ValueError(f"{where}: no frames named; write its folder in the column `frames`")
-        if ".." in names or named.anchor:
+        if ".." in named.parts or named.anchor:
             raise ValueError(f"{where}: {frames!r} lies outside the data root; name one in it")
         direct = self.root / frames
-        candidates = [direct] if direct.exists() else self._search(names)
+        candidates = [direct] if direct.exists() else self._search(named.parts)
         if not candidates:
             remedy = "check `frames`"
             if self._links:
@@ -130,8 +129,7 @@ class DataRoot:
             inner[:] = sorted(ours)  # and so the order in which they are walked
             for name in inner:
                 by_name[plain(name)].append(Path(folder, name))
-                if os.path.islink(Path(folder, name)):
-                    self._links.append(name)
+            self._links += [name for name in inner if os.path.islink(Path(folder, name))]
             for name in sorted(files):
                 path = Path(folder, name)
                 if name[0] != "." and _is_video(path):

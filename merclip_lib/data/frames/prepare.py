@@ -143,8 +143,7 @@ def _decode(
 ) -> dict[str, str]:
     """Write each clip that is not there yet into `waiting`; clip id -> why it cannot be read."""
     todo = [name for name in chosen if not _file(waiting, name).is_file()]
-    files = [_file(waiting, name) for name in todo]
-    arguments = (files, [chosen[name] for name in todo], repeat(settings))
+    arguments = ([_file(waiting, k) for k in todo], [chosen[k] for k in todo], repeat(settings))
     workers = min(workers or os.cpu_count() or 1, max(1, len(todo)))
     with contextlib.nullcontext() if workers == 1 else pool(workers) as processes:
         reasons = (processes.map if processes else map)(_store_clip, *arguments)
@@ -190,8 +189,8 @@ def _told(waiting: Path, chosen: Chosen) -> tuple[list[list[str]], dict[str, lis
         other = first.setdefault(facts["pixels"][-1], name)
         again = f"the same pictures as clip {other}" if other != name else ""
         missing = f"{frames.missing} frames missing, the nearest taken" if frames.missing else ""
-        told = filter(None, [missing, again, stray_note(frames.strays), text])
-        notes += [[name, note] for note in told]
+        told = (missing, again, stray_note(frames.strays), text)
+        notes += [[name, note] for note in told if note]
     return notes, facts
 
 
