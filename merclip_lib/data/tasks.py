@@ -113,7 +113,7 @@ def database(dataset: pd.Series) -> pd.Series:
 
 
 def casme2_coding(table: pd.DataFrame) -> str:
-    """ "2014", "2019" or, by the counts of sadness and surprise, "unknown"; "" without CASME II."""
+    """The coding of CASME II by its sadness and surprise, else "unknown"; "" without CASME II."""
     emotion = table.loc[database(table["dataset"]) == "casme2", "emotion"]
     counts = ((emotion == "sadness").sum(), (emotion == "surprise").sum())
     return CASME2_CODINGS.get(counts, "unknown") if len(emotion) else ""
@@ -223,12 +223,21 @@ def compare_totals(table: pd.DataFrame, task_name: str) -> pd.DataFrame:
 
 
 def size(table: pd.DataFrame) -> dict[str, int]:
-    """How many clips of how many people a table has."""
+    """`clips` and `subjects` of a table."""
     return {"clips": len(table), "subjects": people(table).nunique()}
 
 
 def compare_counts(part: str, expected: Mapping[str, int], found: Mapping[str, int]) -> list[dict]:
-    """One line per expected quantity, see `compare_totals`."""
+    """Compare counts, one line for each that is expected.
+
+    Args:
+        part: what of the table they are about.
+        expected: count by quantity.
+        found: the same; a quantity that it lacks counts 0.
+
+    Returns:
+        Lines with the keys part, quantity, expected, found.
+    """
     return [
         {"part": part, "quantity": name, "expected": count, "found": found.get(name, 0)}
         for name, count in expected.items()

@@ -119,15 +119,13 @@ def read_torch_file(path: Path) -> object:
         ValueError: the file is damaged, or holds more than that.
     """
     try:
-        if _is_torchscript(path):
-            return _read_torchscript(path)
-        with torch.serialization.safe_globals([(_Unread, name) for name in _RECORDS]):
-            with path.open("rb") as file:  # so that the ending decides nothing
-                return torch.load(file, map_location="cpu", weights_only=True)
+        if not _is_torchscript(path):
+            with torch.serialization.safe_globals([(_Unread, name) for name in _RECORDS]):
+                with path.open("rb") as file:  # so that the ending decides nothing
+                    return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        if isinstance(error, ValueError) and str(error).startswith(f"{path}: "):
-            raise
         raise ValueError(why_unreadable(path, error)) from None
+    return _read_torchscript(path)
 
 
 class _Unread:

@@ -49,12 +49,11 @@ class Release:
 
 
 # Of a set that we do not know: without frame numbers the whole folder or video is the clip.
-OWN_HEADINGS = {
-    name: accepted + " -" if name in ("onset", "offset", "action_units") else accepted
-    for name, accepted in _HEADINGS.items()
-} | {"split": "split set subset partition -"}
+_SPLIT = {"split": "split set subset partition -"}
+_PERHAPS = {name: f"{_HEADINGS[name]} -" for name in ("onset", "offset", "action_units")}
+OWN_HEADINGS = _HEADINGS | _PERHAPS | _SPLIT
 _SMIC = _HEADINGS | {"action_units": "-", "emotion": _HEADINGS["emotion"] + " -"}
-_DFME = _HEADINGS | {"split": "split set subset partition -"}
+_DFME = _HEADINGS | _SPLIT
 _CASME2SQ = _HEADINGS | {"kind": "expressiontype type microormacro -"}
 _NO_HEADER = ("subject", "clip", "onset", "apex", "offset", "action_units", "emotion", "kind", "")
 _REPRESSION = {"others": "repression", "other": "repression"}  # as the paper of MMEW says

@@ -173,7 +173,7 @@ def _frames(table: pd.DataFrame, root: Path) -> dict:
 
 
 def _table_totals(expected: dict, report: dict) -> list[dict]:
-    """Totals of the whole table; a card states those that are known, none for other emotions."""
+    """Totals of the whole table; a card states those that are known."""
     found = report["table"] | {"rows": report["rows"]["read"]}
     known = {name: expected[name] for name in ("rows", "clips", "subjects") if name in expected}
     codings, held = expected.get("emotions_by_coding", {}), found["emotions"]
