@@ -9,8 +9,8 @@ Next step: `report.describe_table` and `tasks.compare_totals`.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -26,8 +26,7 @@ MOST_NOTES = 20  # of one kind, in a report
 Rows = Iterable[tuple[int, dict[str, str] | str]]  # number, and values or why they cannot be read
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """What was read of an annotation file.
 
     Attributes:
@@ -96,7 +95,7 @@ def read_annotations(
     notes = [f"{path.name}, sheet {fields.sheet.name!r}: {header}", *fields.notes]
     if guessed := fields.sheet.guessed:
         notes.append(f"read as {guessed}, as it is not Unicode: check the names")
-    return replace(reading, notes=(*notes, *reading.notes))
+    return reading._replace(notes=(*notes, *reading.notes))
 
 
 def read_folders(root: str | Path, dataset: str) -> Reading:
@@ -127,7 +126,7 @@ def read_folders(root: str | Path, dataset: str) -> Reading:
     kept = [folder for folder, outcome in outcomes if outcome != "dropped"]
     reading.table["frames"] = [folder.relative_to(root).as_posix() for folder in kept]
     note = f"{root}: read from its folders, no annotation file"
-    return replace(reading, notes=(note, *reading.notes))
+    return reading._replace(notes=(note, *reading.notes))
 
 
 def join(readings: Sequence[Reading]) -> Reading:

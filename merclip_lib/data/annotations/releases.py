@@ -5,7 +5,7 @@ read them describe; where releases differ, several headings are accepted.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 # field -> accepted headings, as `sheets.normalise` makes them; "-": the field may be absent
 _HEADINGS = {
@@ -20,8 +20,7 @@ _HEADINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(NamedTuple):
     """How one dataset writes its annotations.
 
     Attributes:
@@ -41,8 +40,8 @@ class Release:
     fps: float
     subject: str = ""
     frames: str = "{subject}/{clip}"
-    emotions: Mapping[str, str] = field(default_factory=lambda: {"other": "others"})
-    headings: Mapping[str, str] = field(default_factory=lambda: _HEADINGS)
+    emotions: Mapping[str, str] = {"other": "others"}
+    headings: Mapping[str, str] = _HEADINGS
     order: tuple[str, ...] = ()
     folder_per_clip: bool = True
     first_frame: int = 0

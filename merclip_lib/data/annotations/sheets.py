@@ -9,8 +9,8 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import openpyxl
 from openpyxl.utils.cell import get_column_letter
@@ -26,8 +26,7 @@ HEADER_ROWS = 40  # SAMM has a dozen lines of text above its header
 ENCODINGS = ("gb18030", "latin-1")  # of csv files that are not Unicode
 
 
-@dataclass(frozen=True)
-class Sheet:
+class Sheet(NamedTuple):
     """One sheet as text: `rows[0]` is row 1 of the file, and all rows are of one length.
 
     Attributes:
@@ -43,8 +42,7 @@ class Sheet:
     guessed: str = ""
 
 
-@dataclass(frozen=True)
-class Fields:
+class Fields(NamedTuple):
     """Where the fields of an annotation file are.
 
     Attributes:
@@ -89,7 +87,7 @@ def read_sheets(path: str | Path) -> list[Sheet]:
         raise ValueError(f"{path}: cannot be read as xlsx or csv; save it again as xlsx")
     table = read_text_table(path, ENCODINGS)
     cells = [len(row) for row in table.rows]
-    return [replace(_sheet(path.name, table.rows, path), cells=cells, guessed=table.guessed)]
+    return [_sheet(path.name, table.rows, path)._replace(cells=cells, guessed=table.guessed)]
 
 
 def _workbook(content: io.BytesIO, path: Path) -> list[Sheet]:
@@ -200,7 +198,7 @@ def find_fields(sheets: list[Sheet], release: Release, path: Path) -> Fields:
         notes = [f"sheet {name!r} has the headings too and is NOT read" for name in names[1:]]
         others = [sheet.name for sheet in sheets if sheet.name not in names]
         notes += [f"sheets read for names at most: {', '.join(others)}"] * bool(others)
-        return replace(found[0], notes=[*found[0].notes, *notes])
+        return found[0]._replace(notes=[*found[0].notes, *notes])
     lacking = [name for name in _required(release) if name not in best]
     guessed = sheets[0].guessed if sheets else ""
     doubt = f" (read as {guessed}; better save it as CSV UTF-8)" if guessed else ""
@@ -229,7 +227,7 @@ def with_headings(release: Release, columns: Mapping[str, str], where: str) -> R
             raise ValueError(f"{where} gives {name} the heading {heading!r}, which has no letters")
     if len({headings[name] for name in columns}) < len(columns):
         raise ValueError(f"{where} gives two fields the same heading; each has its own")
-    return replace(release, headings=headings)
+    return release._replace(headings=headings)
 
 
 def _required(release: Release) -> list[str]:
@@ -246,7 +244,7 @@ def _below_header(sheet: Sheet, release: Release, path: Path) -> Fields | None:
             column = _columns(headings, release)
             if all(name in column for name in _required(release)):
                 fields = Fields(sheet, number, column)
-                return replace(fields, notes=_other_columns(fields, headings, release, path))
+                return fields._replace(notes=_other_columns(fields, headings, release, path))
         above = row
     return None
 

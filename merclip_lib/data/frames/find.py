@@ -10,9 +10,9 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,7 @@ _LEFT_BY_PROGRAMS = ("__macosx", "@eadir", "$recycle.bin")  # and names that beg
 _ONE_IN = 4  # a stray picture for as many frames is left aside; more of them are refused
 
 
-@dataclass(frozen=True)
-class ChosenFrames:
+class ChosenFrames(NamedTuple):
     """What is read of one clip: pictures in order of time, or one video and positions in it.
 
     Attributes:
