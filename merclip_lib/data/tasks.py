@@ -6,8 +6,8 @@ of a licensed set can be checked against them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import yaml
@@ -20,8 +20,7 @@ CASME2_CODINGS = {(7, 25): "2014", (4, 28): "2019"}
 CARDS = Path(__file__).parent / "cards"
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """A classification task: which emotions of which databases make which class.
 
     Attributes:

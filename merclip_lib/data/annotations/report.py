@@ -94,12 +94,11 @@ def manifest_report(reading: Reading, dataset: str, data_root: Path | None = Non
         dataset: its name, and that of its card.
         data_root: the pictures; where given, the report counts the clips that have theirs.
     """
-    changed = reading.report[reading.report["outcome"] != "kept"]
     report: dict[str, Any] = {
         "dataset": dataset,
         "notes": list(reading.notes),
         "rows": reading.counts(),
-        "changes": changed.to_dict("records"),
+        "changes": reading.report[reading.report["outcome"] != "kept"].to_dict("records"),
         "table": describe_table(reading.table),
     }
     report |= _coding(reading.table)
