@@ -9,6 +9,7 @@ A warning is a reason to look, not a proof; and a file cannot show every trap.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -40,9 +41,8 @@ def find_traps(table: pd.DataFrame, classes: Classes) -> list[VisibleTrap]:
     of_columns = (_no_probabilities, _swapped_in_probabilities, _swapped_in_counts)
     of_rows = (_duplicates, _stamps, _split_subjects, _number_of_subjects)
     of_labels = (_absent_classes, _one_answer, _no_error, _other_totals)
-    checks = (*of_columns, *of_rows, *of_labels)
-    seen = [pair for check in checks for pair in check(table, classes)]
-    return [VisibleTrap(name, what + MEANING[name]) for name, what in seen]
+    seen = (check(table, classes) for check in (*of_columns, *of_rows, *of_labels))
+    return [VisibleTrap(name, what + MEANING[name]) for name, what in chain(*seen)]
 
 
 def probabilities(table: pd.DataFrame) -> list[str]:
@@ -97,13 +97,11 @@ def _swapped_in_counts(table: pd.DataFrame, classes: Classes) -> Seen:
 
 def _duplicates(table: pd.DataFrame, classes: Classes) -> Seen:
     """Clips that are there several times, and ids that several clips have."""
-    again = clip_of(table).duplicated()
+    ids, again = table["clip_id"], clip_of(table).duplicated()
     if again.any():
-        ids = table["clip_id"][again]
-        such = f"such as {ids.iloc[0]!r} in row {ids.index[0]}"
-        yield "duplicate clips", f"{len(ids)} row(s) repeat a clip, {such}"
-    ids = table["clip_id"][~again]
-    several = ids[ids.duplicated()]
+        such = f"such as {ids[again].iloc[0]!r} in row {ids[again].index[0]}"
+        yield "duplicate clips", f"{again.sum()} row(s) repeat a clip, {such}"
+    several = ids[~again][ids[~again].duplicated()]
     if len(several):
         such = f"such as {several.iloc[0]!r}"
         yield "clip ids", f"{len(several)} clip id(s), {such}, occur with several subjects"
@@ -111,14 +109,13 @@ def _duplicates(table: pd.DataFrame, classes: Classes) -> Seen:
 
 def _stamps(table: pd.DataFrame, classes: Classes) -> Seen:
     """What a run of this library writes into its file about itself."""
-    stamps = (set(table.get(name, ())) for name in ("selection", "protocol", "held_out"))
-    selection, protocol, held_out = stamps
+    stamps = "selection", "protocol", "held_out"
+    selection, protocol, held_out = (set(table.get(name, ())) for name in stamps)
+    says = "the file says that"
     if "best_on_test" in selection or "reference" in protocol:
-        seen = "the file says that the epoch was chosen on the held-out subject"
-        yield "epoch chosen on the test", seen
+        yield "epoch chosen on the test", f"{says} the epoch was chosen on the held-out subject"
     if "clip" in held_out:
-        seen = "the file says that clips, not subjects, were held out"
-        yield "subject in both parts", seen
+        yield "subject in both parts", f"{says} clips, not subjects, were held out"
 
 
 def _split_subjects(table: pd.DataFrame, classes: Classes) -> Seen:
