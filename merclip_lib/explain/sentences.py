@@ -60,8 +60,7 @@ def retrieval(
     Raises:
         ValueError: nothing is asked.
     """
-    right = sentence[:, None] == np.arange(len(bank))  # (N, S)
-    cosine = similarity(z, bank)
+    cosine, right = similarity(z, bank), sentence[:, None] == np.arange(len(bank))  # (N, S) both
     asked = np.ones(len(z), bool) if among is None else np.asarray(among, bool)
     if not asked.any():
         raise ValueError("no clip is among the questions; widen `among`")

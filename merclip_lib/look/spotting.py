@@ -6,7 +6,7 @@ and goes stands out, whereas drift of head and light cancels. Scored as in the M
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -77,9 +77,8 @@ def spot(motion: Motion) -> list[Interval]:
     free, proposed = np.ones(len(strength), bool), []
     while strength[at := int(np.argmax(np.where(free, strength, -1)))] > limit and free[at]:
         first, last = edges(smooth, change, at, free)
-        region = int(np.linalg.norm(change[at], axis=-1).argmax())
-        height = float(strength[at])
         onset, apex, offset = motion.times[[first, at, last]].tolist()
+        height, region = float(strength[at]), np.linalg.norm(change[at], axis=-1).argmax()
         sure = height / (height + limit)
         proposed.append(Interval(onset, apex, offset, height, sure, REGIONS[region]))
         near = (motion.times >= onset - MICRO / 2) & (motion.times <= offset + MICRO / 2)
@@ -91,8 +90,7 @@ def _smoothed(motion: Motion) -> Motion:
     """The same with the regions' places smoothed over time."""
     weights = np.exp(-0.5 * ((motion.times[:, None] - motion.times) / SMOOTH) ** 2)
     weights /= weights.sum(1, keepdims=True)
-    regions = np.tensordot(weights, motion.regions, 1)
-    return Motion(motion.fields, regions, motion.times, motion.eye_pixels)
+    return replace(motion, regions=np.tensordot(weights, motion.regions, 1))
 
 
 def noise_of(motion: Motion) -> float:
@@ -171,5 +169,5 @@ def score_spotting(
             shares = [overlap((found.onset, found.offset), (a, b)) for a, _, b in left]
             if max(shares, default=0) >= 0.5:
                 errors.append(abs(found.apex - left.pop(int(np.argmax(shares)))[1]))
-    counts = (len(errors), sum(map(len, proposals)), sum(map(len, truths)))
-    return SpottingScore(*counts, tuple(errors))
+    proposed, true = (sum(map(len, videos)) for videos in (proposals, truths))
+    return SpottingScore(len(errors), proposed, true, tuple(errors))
