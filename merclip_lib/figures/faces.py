@@ -161,9 +161,8 @@ def relevance_overlay(
     grey = np.asarray(frames, float).mean(-1, keepdims=True).repeat(3, -1) / 255
     figure = image_grid(grey, rows, columns, title, cell=cell)
     height, width = np.shape(frames)[2:4]
-    for i, axes in enumerate(figure.axes):
-        row, column = divmod(i, len(columns))
-        heat = np.asarray(relevance[row][column]) / (np.max(relevance[row]) or 1)
+    scaled = [heat / (row.max() or 1) for row in relevance for heat in row]
+    for axes, heat in zip(figure.axes, scaled, strict=True):
         heat = _enlarged(heat, height, width)
         axes.imshow(mpl.colormaps["inferno"](heat), alpha=0.85 * heat**0.7, vmin=0, vmax=1)
     return figure

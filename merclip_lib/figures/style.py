@@ -84,10 +84,8 @@ def save_figure(
     synthetic, notebook = provenance.synthetic, provenance.notebook
     titles = [figure.get_suptitle()] + [axes.get_title() for axes in figure.axes]
     if synthetic != any("SynthME" in text for text in titles):
-        raise ValueError(
-            f"figure {name!r}: titles {titles} and synthetic={synthetic} disagree; "
-            f"a title says SynthME when, and only when, the data is synthetic."
-        )
+        wrong = f"figure {name!r}: titles {titles} and synthetic={synthetic} disagree"
+        raise ValueError(f"{wrong}; a title says SynthME if, and only if, the data is synthetic.")
     folder = Path(figures_dir)
     for kind in UNDATED:
         write_bytes(folder / f"{name}.{kind}", _rendered(figure, kind))
@@ -165,10 +163,9 @@ def minus(text: str) -> str:
 
 def _commit(folder: Path) -> str:
     """Commit that `folder` is checked out at, or "" outside git."""
+    command = ["git", "rev-parse", "--short=12", "HEAD"]
     try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=folder, capture_output=True, text=True
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -78,19 +78,18 @@ def look(source: str, settings: LookSettings | None = None, folder: Path | None 
     Args:
         source: a video, a folder of pictures, STORE:CLIP or synthme:PERSON/CLIP.
         settings: how.
-        folder: where its page will go; what may not be replaced there is said at once, and then
-            that the work has begun; None is silent.
+        folder: where its page will go; what may not be replaced there is said at once, and of a
+            video or a folder of pictures that the work has begun. None is silent.
 
     Raises:
         ValueError: there is no such clip, no face in it, or no such network; or as `page_place`.
     """
     settings = settings or LookSettings()
-    settings = settings or LookSettings()
     footage = open_footage(source, settings.fps)
     if folder:
         page_place(folder, footage)
     network = load_network(settings.run) if settings.network else None
-    if folder:
+    if folder and footage.source:
         say(f"{footage.name}: following the face frame by frame; {MOST_FRAMES} frames take minutes")
     aligned = align_footage(footage, settings.align)
     motion = measure(aligned)

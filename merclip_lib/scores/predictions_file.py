@@ -73,21 +73,20 @@ def score_file(path: str | Path, classes: Sequence[str] = (), samples: int = 100
     """
     table = read_file(path)
     names, origin = _classes(table, classes, str(path))
-    warnings = find_traps(table, names)
-    table = table.assign(clip_id=clip_of(table)).drop_duplicates("clip_id")
-    per_class = metrics.score(table, names).per_class
-    parts = table.groupby("database") if "database" in table else ()
+    clips = table.assign(clip_id=clip_of(table)).drop_duplicates("clip_id")
+    per_class = metrics.score(clips, names).per_class
+    parts = clips.groupby("database") if "database" in clips else ()
     return Report(
         file=str(path),
         classes=names,
         classes_from=origin,
-        clips=len(table),
-        subjects=person_of(table).nunique(),
-        values=_estimates(table, names, samples),
+        clips=len(clips),
+        subjects=person_of(clips).nunique(),
+        values=_estimates(clips, names, samples),
         macro_precision=float(per_class["precision"].mean()),
         per_class=per_class,
         parts={str(k): _estimates(t, names, samples) for k, t in parts if len(parts) > 1},
-        warnings=warnings,
+        warnings=find_traps(table, names),
     )
 
 
@@ -101,11 +100,9 @@ def read_file(path: str | Path) -> pd.DataFrame:
             ragged row, an empty cell in a needed column, a probability that is no number, a clip
             with two truths, and a person or a database in two spellings.
     """
-    path = Path(path)
-    table = _read_rows(path)
-    for column in table.columns.intersection([*COLUMNS, "database"], sort=False):
-        table[column] = table[column].str.strip()
-    needed = table.filter([*COLUMNS, "database"])
+    table = _read_rows(Path(path))
+    needed = table.filter([*COLUMNS, "database"]).apply(lambda cells: cells.str.strip())
+    table[needed.columns] = needed
     for (row, column), cell in needed.stack().items():
         if cell.lower() in MISSING:
             raise ValueError(f"{path}, row {row}: {column} is empty or no value; fill it in")
@@ -114,11 +111,11 @@ def read_file(path: str | Path) -> pd.DataFrame:
         for row, cell in table[column][~numbers.between(0, 1)].items():
             raise ValueError(f"{path}, row {row}: {column} {cell!r} is no probability in [0, 1]")
         table[column] = numbers
-    where, people = str(path), table["subject"].map(lambda name: person_key(_plain(name)))
+    people = table["subject"].map(lambda name: person_key(_plain(name)))
     if "database" in table:
-        _refuse_two_spellings(table["database"], table["database"].map(database_of), where)
+        _refuse_two_spellings(table["database"], table["database"].map(database_of), path)
         people = table["database"] + "/" + people
-    _refuse_two_spellings(table["subject"], people, where)
+    _refuse_two_spellings(table["subject"], people, path)
     for name, values in (("subject", people), ("database", table.get("database", people[:1]))):
         if (count := values.nunique()) > MOST[name]:
             cells = f"{count:,} different cells under `{name}`, such as {values.iloc[0]!r}"
@@ -137,14 +134,12 @@ def _plain(name: str) -> str:
     return re.sub(r"(?<!\d)0+(?=\d)", "", words).removesuffix("s") or name
 
 
-def _refuse_two_spellings(names: pd.Series, meant: pd.Series, where: str) -> None:
+def _refuse_two_spellings(names: pd.Series, meant: pd.Series, path: str | Path) -> None:
     """ValueError for the first row that writes what is meant otherwise than a row before it."""
     first = names.groupby(meant).transform("first")
     for row, name in names[names != first].items():
-        before = f"{names.name} {name!r} is {first[row]!r} in a row before"
-        raise ValueError(
-            f"{where}, row {row}: {before}; write one in one way, or they count as two"
-        )
+        before = f"{path}, row {row}: {names.name} {name!r} is {first[row]!r} in a row before"
+        raise ValueError(f"{before}; write one in one way, or they count as two")
 
 
 def _read_rows(path: Path) -> pd.DataFrame:
@@ -164,7 +159,7 @@ def _read_rows(path: Path) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=header)
 
 
-def _classes(table: pd.DataFrame, given: Sequence[str], where: str) -> tuple[tuple[str, ...], str]:
+def _classes(table: pd.DataFrame, given: Sequence[str], path: str) -> tuple[tuple[str, ...], str]:
     """The classes of the task, and where they come from in words."""
     columns = tuple(name[2:] for name in probabilities(table))
     labels = pd.concat([table["truth"], table["prediction"]])
@@ -173,27 +168,25 @@ def _classes(table: pd.DataFrame, given: Sequence[str], where: str) -> tuple[tup
         classes, origin = tuple(given), "as given"
         if columns and set(columns) != set(classes):
             named = f"the p_ columns name the classes {', '.join(columns)}"
-            raise ValueError(f"{where}: {named}, not {', '.join(classes)}")
+            raise ValueError(f"{path}: {named}, not {', '.join(classes)}")
     elif not columns:
         classes, origin = tuple(sorted(set(labels))), OF_LABELS
     if len(classes) > MOST_CLASSES:
         many = f"{len(classes):,} classes ({origin}), such as {classes[0]!r}"
-        most = (
-            f"at most {MOST_CLASSES} are scored. Is `truth` or `prediction` a column of something"
-        )
-        raise ValueError(f"{where}: {many}; {most} else?")
+        other = "Is `truth` or `prediction` a column of something else?"
+        raise ValueError(f"{path}: {many}; at most {MOST_CLASSES} are scored. {other}")
     names = pd.Series(classes)
     for name in names[names.map(_plain).duplicated(keep=False)]:
         twice = f"the class {name!r} is written in two ways; write every class in one"
-        raise ValueError(f"{where}: {twice}")
+        raise ValueError(f"{path}: {twice}")
     truth, prediction = table["truth"], table["prediction"]
     if origin == OF_LABELS and not truth.isin(prediction).any():
-        apart = f"no label of `prediction` (such as {prediction.iloc[0]!r}) occurs in `truth` (such"
+        such = f"(such as {prediction.iloc[0]!r}) occurs in `truth` (such as {truth.iloc[0]!r})"
         alike = "write both alike, or give --classes if all are wrong"
-        raise ValueError(f"{where}: {apart} as {truth.iloc[0]!r}); {alike}")
+        raise ValueError(f"{path}: no label of `prediction` {such}; {alike}")
     for row, label in labels[~labels.isin(classes)].items():
         task = f"the task ({', '.join(classes)}; {origin}); correct the label or the classes"
-        raise ValueError(f"{where}, row {row}: {label!r} is no class of {task}")
+        raise ValueError(f"{path}, row {row}: {label!r} is no class of {task}")
     return classes, origin
 
 

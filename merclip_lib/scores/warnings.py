@@ -16,7 +16,7 @@ import pandas as pd
 import yaml
 
 from merclip_lib.data.tasks import TASKS, read_card
-from merclip_lib.scores.metrics import person_of
+from merclip_lib.scores.metrics import LABELS, person_of
 
 ROUNDING = 0.01  # of a probability in a file
 ENOUGH = 5  # clips of a subject from which one and the same answer to all is remarkable
@@ -54,9 +54,8 @@ def clip_of(table: pd.DataFrame) -> pd.Series:
 
 def _of_probabilities(table: pd.DataFrame, classes: Classes) -> Seen:
     """Sums and highest classes of the probabilities; where there are none, the class counts."""
-    labels = ("truth", "prediction")
     if not (columns := probabilities(table)):
-        truth, prediction = (_counts(table[column], classes) for column in labels)
+        truth, prediction = (_counts(table[column], classes) for column in LABELS)
         for name, total in _known_totals(classes):
             if prediction == total != truth:
                 seen = f"`prediction` has exactly the class counts of the list of {name}"
@@ -70,7 +69,7 @@ def _of_probabilities(table: pd.DataFrame, classes: Classes) -> Seen:
         yield "no probabilities", f"the p_ columns of {rows}, {such}"
     highest = table[columns].eq(table[columns].max(axis=1), axis=0)  # (rows, classes), bool
     of_truth, of_prediction = (
-        [highest.at[row, f"p_{label}"] for row, label in table[column].items()] for column in labels
+        [highest.at[row, f"p_{label}"] for row, label in table[column].items()] for column in LABELS
     )
     other = of_prediction.count(False)
     if other and all(of_truth):
