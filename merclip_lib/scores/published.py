@@ -189,8 +189,8 @@ def ledger_of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:
 def _parts(task: str) -> dict[str, str]:
     """The parts of a task that are tested, as its card says, with the column that tells them."""
     name = task.rsplit("-", 1)[0]
-    totals = read_card(name).get("tasks", {}) if (CARDS / f"{name}.yaml").is_file() else {}
-    parts = totals.get(task, {}).get("parts", {})
+    card = read_card(name) if (CARDS / f"{name}.yaml").is_file() else {}
+    parts = card.get("tasks", {}).get(task, {}).get("parts", {})
     return {part: column for column in parts for part in parts[column] if part != "train"}
 
 
