@@ -95,10 +95,9 @@ def retrieval_within(
     """
     network = np.asarray(networks)
     asked = np.ones(len(z), bool) if among is None else np.asarray(among, bool)
-    tables = []
-    for name in np.unique(network[asked]) if asked.any() else np.unique(network):
-        rows = network == name
-        tables.append(retrieval(z[rows], bank, sentence[rows], asked[rows]))
+    names = np.unique(network[asked] if asked.any() else network)
+    groups = network == names[:, None]  # (networks, N)
+    tables = [retrieval(z[rows], bank, sentence[rows], asked[rows]) for rows in groups]
     questions = sum(table["questions"] for table in tables)
     total = sum(table.mul(table["questions"], axis=0) for table in tables)
     return total.div(questions, axis=0).assign(questions=questions)

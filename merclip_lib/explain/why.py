@@ -118,7 +118,7 @@ def clip_view(run: Run, plan: RunPlan, clip_id: str) -> ClipView:
         scores.set_axis(plan.classes).astype(float),
         dataset[0]["video"].numpy(),
         maps,
-        _sentences(plan, position, z),
+        _sentences(plan, z),
         plan.table.iloc[fold.train[order]].assign(cosine=cosine[order]),
     )
 
@@ -134,7 +134,7 @@ def _network(run: Run, plan: RunPlan, fold: Fold) -> MERCLIP:
     return model.eval()
 
 
-def _sentences(plan: RunPlan, position: int, z: np.ndarray) -> pd.DataFrame:
+def _sentences(plan: RunPlan, z: np.ndarray) -> pd.DataFrame:
     """The task's sentences by their cosine to a clip z (1, E); none where the run has no text."""
     if plan.text is None:
         return pd.DataFrame(columns=["sentence", "cosine"])
@@ -219,6 +219,7 @@ def _pictures(plan: RunPlan, view: ClipView) -> dict[str, str]:
     step, maps = -(-len(view.frames) // len(view.maps["relevance"])), _shown(view)
     frames = view.frames[::step]
     times = [f"time {k + 1}" for k in range(len(frames))]
+    faces = np.stack([frames] * len(maps))
     heats = np.stack([each[::step] for each in maps.values()])
     rows = [name.replace(" ", "\n") for name in maps]
     clips = plan.table.loc[[view.clip.name, *view.nearest.index]]
@@ -230,9 +231,7 @@ def _pictures(plan: RunPlan, view: ClipView) -> dict[str, str]:
     onset, apex = (plan.store.frames[clips.index, k] for k in (0, at))
     drawn = {
         "strip": figures.clip_strip(frames, dict(enumerate(times)), ""),
-        "overlay": figures.relevance_overlay(
-            np.stack([frames] * len(maps)), heats, times, rows, ""
-        ),
+        "overlay": figures.relevance_overlay(faces, heats, times, rows, ""),
         "nearest": figures.montage(onset, apex, list(map("\n".join, about)), ""),
     }
     return {name: figures.embedded(figures.png(figure)) for name, figure in drawn.items()}

@@ -87,10 +87,8 @@ def similarity_matrix(table: pd.DataFrame, title: str) -> Figure:
 
 def motion_plot(table: pd.DataFrame) -> Figure:
     """Frame-to-frame change over time; table [step, region, state, energy], a panel per region."""
-    title, regions = (
-        "SynthME: the mix leaves the motion in place",
-        table.groupby("region", sort=False),
-    )
+    title = "SynthME: the mix leaves the motion in place"
+    regions = table.groupby("region", sort=False)
     figure, [axes] = panels(title, 2.5, 1, len(regions), sharey=True)
     looks = ((style.BLUE, "-"), (style.VERMILION, "--"), (style.GREY, ":"))
     for panel, (region, rows) in zip(axes, regions, strict=True):

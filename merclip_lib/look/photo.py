@@ -85,7 +85,7 @@ def photo_face(picture: np.ndarray, size: int = 224, name: str = "the photograph
     return Face(
         size=size,
         traits=traits,
-        points=_points(marks, middle),
+        points=_points(marks),
         neutral=crop.astype(np.float32) / 255,
         shut=shut,
         lid=down,
@@ -97,7 +97,7 @@ def photo_face(picture: np.ndarray, size: int = 224, name: str = "the photograph
     )
 
 
-def _points(marks: np.ndarray, middle: float) -> dict[str, tuple[float, float]]:
+def _points(marks: np.ndarray) -> dict[str, tuple[float, float]]:
     """SynthME's landmarks as (outward, y), the mean of both sides; on the middle line 0."""
     points = {}
     for name, sides in _PLACES.items():

@@ -70,7 +70,9 @@ def spot(motion: Motion) -> list[Interval]:
     Returns:
         Intervals at least MICRO / 2 seconds apart; none where nothing rises above the noise.
     """
-    smooth = _smoothed(motion)
+    weights = np.exp(-0.5 * ((motion.times[:, None] - motion.times) / SMOOTH) ** 2)
+    weights /= weights.sum(1, keepdims=True)
+    smooth = replace(motion, regions=np.tensordot(weights, motion.regions, 1))
     change = difference(smooth)
     strength = strength_of(change)
     limit = max(LEAST, NOISE * noise_of(motion))
@@ -84,13 +86,6 @@ def spot(motion: Motion) -> list[Interval]:
         near = (motion.times >= onset - MICRO / 2) & (motion.times <= offset + MICRO / 2)
         free[near] = False  # the difference answers there, too, with half the height
     return proposed
-
-
-def _smoothed(motion: Motion) -> Motion:
-    """The same with the regions' places smoothed over time."""
-    weights = np.exp(-0.5 * ((motion.times[:, None] - motion.times) / SMOOTH) ** 2)
-    weights /= weights.sum(1, keepdims=True)
-    return replace(motion, regions=np.tensordot(weights, motion.regions, 1))
 
 
 def noise_of(motion: Motion) -> float:

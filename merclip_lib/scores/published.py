@@ -173,10 +173,8 @@ def ledger(published: pd.DataFrame, rows: Sequence[dict]) -> pd.DataFrame:
 def ledger_of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:
     """One task of the ledger for reading: a row per method, `UF1 / UAR` of each part."""
     rows = table[table["task"] == task]
-    text = [
-        note or " / ".join("–" if pd.isna(value) else f"{value:.4f}" for value in (uf1, uar))
-        for uf1, uar, note in zip(rows["uf1"], rows["uar"], rows["note"], strict=True)
-    ]
+    both = rows[["uf1", "uar"]].map(lambda value: "–" if pd.isna(value) else f"{value:.4f}")
+    text = (both["uf1"] + " / " + both["uar"]).where(rows["note"] == "", rows["note"])
     # ours may stand there several times: runs of other settings are told apart by their source
     keys = ["method", "protocol", "selection", "source"]
     named = rows[keys].fillna("")
