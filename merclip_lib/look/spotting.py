@@ -164,5 +164,5 @@ def score_spotting(
             shares = [overlap((found.onset, found.offset), (a, b)) for a, _, b in left]
             if max(shares, default=0) >= 0.5:
                 errors.append(abs(found.apex - left.pop(int(np.argmax(shares)))[1]))
-    proposed, true = (sum(map(len, videos)) for videos in (proposals, truths))
-    return SpottingScore(len(errors), proposed, true, tuple(errors))
+    counts = (len(errors), sum(map(len, proposals)), sum(map(len, truths)))
+    return SpottingScore(*counts, tuple(errors))
