@@ -196,19 +196,17 @@ def au_readout(
         where a single person shows the unit, or a single one does not.
     """
     network, person = np.asarray(networks), pd.factorize(np.asarray(subjects))[0]
-    drawn = resampling.draw(person.max() + 1)[:, person]  # (samples, N)
-    values = len(drawn) + 1  # as observed, then the resamples
+    drawn = resampling.draw(person.max() + 1)[:, person]
+    drawn = np.vstack([np.ones(len(person)), drawn])  # (1 + samples, N): first as observed
     rows = []
     for score, truth in zip(scores.T, targets.T > 0, strict=True):
-        won, pairs = np.zeros(values), np.zeros(values)
+        won, pairs = np.zeros((2, len(drawn)))
         for name in np.unique(network):
-            shows = np.flatnonzero(truth & (network == name))
-            lacks = np.flatnonzero(~truth & (network == name))
+            shows, lacks = truth & (network == name), ~truth & (network == name)
             order = (np.sign(score[shows, None] - score[lacks]) + 1) / 2
-            a, b = (np.vstack([np.ones(len(at)), drawn[:, at]]) for at in (shows, lacks))
-            won += (a @ order * b).sum(1)
-            pairs += a.sum(1) * b.sum(1)
-        auc = np.divide(won, pairs, out=np.full(values, np.nan), where=pairs > 0)
+            won += (drawn[:, shows] @ order * drawn[:, lacks]).sum(1)
+            pairs += drawn[:, shows].sum(1) * drawn[:, lacks].sum(1)
+        auc = np.divide(won, pairs, out=np.full(len(drawn), np.nan), where=pairs > 0)
         several = min(len(set(person[truth])), len(set(person[~truth]))) > 1
         low, high = resampling.interval(auc[1:]) if pairs[0] and several else (np.nan, np.nan)
         rows.append({"clips": int(truth.sum()), "auc": auc[0], "low": low, "high": high})

@@ -7,7 +7,6 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -111,10 +110,9 @@ def gif(frames: np.ndarray, milliseconds: int = 90, height: int = 0) -> bytes:
     every_third = reel.resize((width // 3 or 1, reel.height // 3 or 1), Image.Resampling.NEAREST)
     colours = every_third.quantize(128)  # one palette: no flicker
     reel = reel.quantize(palette=colours, dither=Image.Dither.NONE)
-    pages = [reel.crop((0, t, width, t + height)) for t in range(0, reel.height, height)]
+    first, *rest = [reel.crop((0, t, width, t + height)) for t in range(0, reel.height, height)]
     content = BytesIO()
-    options: dict[str, Any] = {"append_images": pages[1:], "loop": 0, "duration": milliseconds}
-    pages[0].save(content, "gif", save_all=True, **options)
+    first.save(content, "gif", save_all=True, append_images=rest, loop=0, duration=milliseconds)
     return content.getvalue()
 
 
