@@ -44,7 +44,7 @@ def interval_dots(
     for k, (group, rows) in enumerate(groups):
         y, colour = names.get_indexer(rows.name) + 0.2 * (k - (len(groups) - 1) / 2), SERIES[k % 9]
         axes.hlines(y, rows.low, rows.high, color=colour, lw=1.2)
-        axes.scatter(rows.value, y, 14, colour, MARKERS[k % 5], label=group, zorder=3)
+        axes.scatter(rows.value, y, 14, colour, marker=MARKERS[k % 5], label=group, zorder=3)
     if chance is not None:
         axes.axvline(chance, color=GREY, ls=":", lw=1)
     axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
@@ -103,13 +103,13 @@ def two_ways(
         y = rows + shift
         if "low" in table:
             axes.hlines(y, table[f"{way}_low"], table[f"{way}_high"], color=colour, lw=1.4)
-        axes.scatter(table[way], y, 24, colour, marker, label=name, zorder=3)
-    for y, row in enumerate(table.to_dict("records")):
+        axes.scatter(table[way], y, 24, colour, marker=marker, label=name, zorder=3)
+    for k, row in enumerate(table.to_dict("records")):
         clear, text = True, f"{row['change']:+.3f}"
         if "low" in row:
             clear = row["p_holm"] < 0.05 if "p_holm" in row else row["low"] > 0 or row["high"] < 0
             text += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
-        at_right(axes, y, text, color=INK if clear else GREY)
+        at_right(axes, k, text, color=INK if clear else GREY)
     at_right(axes, -0.75, "change", style="italic")
     axes.hlines(rows[:-1] + 0.5, 0, 1, "#E5E5E5", lw=0.6, transform=axes.get_yaxis_transform())
     axes.set(yticks=rows, yticklabels=table.name, xlabel=label, ylim=(len(table) - 0.4, -1.05))

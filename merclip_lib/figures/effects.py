@@ -53,8 +53,8 @@ def build_up(
         panel.hlines(y, rows["low"], rows["high"], color=INK, lw=1.4)
         panel.scatter(rows["uf1"], y, 16, INK, label="UF1, 95 % interval", zorder=3)
         if len(trained):
-            look = {"edgecolor": style.WINE, "label": "trained here", "zorder": 4}
-            panel.scatter(trained["uf1"], above, 26, "none", "D", **look)
+            look = {"marker": "D", "edgecolor": style.WINE, "label": "trained here", "zorder": 4}
+            panel.scatter(trained["uf1"], above, 26, "none", **look)
         panel.set_visible(len(rows) + len(trained) > 0)
     _names_at_left(axes.flat, names)
     style.legend_below(figure, axes.flat, loc="outside lower left", ncols=4)
@@ -139,9 +139,10 @@ def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in U
             panel.vlines(x, rows["low"], rows["high"], color=colour, lw=1.2)
             panel.plot(x, rows["difference"], color=colour, lw=0.8 if numbers else 0)
             fill = np.where(rows["verdict"].isin(["helps", "hurts"]), colour, "white")
-            panel.scatter(x, rows["difference"], 20, fill, marker, edgecolor=colour, zorder=3)
+            look = {"marker": marker, "edgecolor": colour, "zorder": 3}
+            panel.scatter(x, rows["difference"], 20, fill, **look)
             key = part + DOUBTED * ("doubt" in rows and any(rows["doubt"]))
-            panel.scatter([], [], 20, colour, marker, label=key)
+            panel.scatter([], [], 20, colour, marker=marker, label=key)
         panel.axhline(0, color=GREY, lw=0.8)
         panel.set(xlabel=factor.replace("_", " "), xlim=(-0.5, len(levels) - 0.5))
         long = not numbers and max(map(len, levels)) > 7

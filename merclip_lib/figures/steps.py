@@ -220,6 +220,6 @@ def _scatter_labels(panel: Axes, at: np.ndarray, labels: np.ndarray) -> int:
     many = mpl.colormaps["viridis"](np.linspace(0, 1, len(kinds)))
     shades = SERIES if len(kinds) <= len(SERIES) else many
     for kind, shade in zip(kinds, shades, strict=False):
-        colour = CLASS_COLOURS.get(kind, shade)
-        panel.scatter(*at[labels == kind].T, s=9, color=colour, lw=0, label=kind)
+        x, y = at[labels == kind].T
+        panel.scatter(x, y, s=9, color=CLASS_COLOURS.get(kind, shade), lw=0, label=kind)
     return len(kinds)
