@@ -111,15 +111,20 @@ def estimate(config: Config, clips: int, folds: int, clips_per_second: float) ->
     Raises:
         ValueError: for a count or a speed that is not above 0.
     """
-    for name, value in (("clips", clips), ("folds", folds), ("clips_per_second", clips_per_second)):
-        if not value > 0 or not math.isfinite(value):
-            raise ValueError(f"{name} is {value}; it must be above 0")
+    check_above_0(clips=clips, folds=folds, clips_per_second=clips_per_second)
     trained = clips * max(folds - 1, 1)  # per epoch, over all folds
     predicted = clips if folds > 1 else 0
     steps = folds * config.epochs * math.ceil(trained / folds / config.batch_size)
     seconds = config.epochs * (trained + predicted / 3) / clips_per_second
     device = "GPU" if config.device == "cuda" else "core"
     return Cost(folds, steps, clips_per_second, seconds, memory_bytes(config), device)
+
+
+def check_above_0(**counts: float) -> None:
+    """ValueError for a count or a speed that is not above 0."""
+    for name, value in counts.items():
+        if not value > 0 or not math.isfinite(value):
+            raise ValueError(f"{name} is {value}; it must be above 0")
 
 
 def growth(
@@ -195,7 +200,7 @@ def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int
     """Clips and folds of a task: as given, else as its card and the configuration say.
 
     Raises:
-        ValueError: when neither says it.
+        ValueError: when neither says it, or one is not above 0.
     """
     dataset = config.task.rsplit("-", 1)[0]
     card = read_card(dataset)
@@ -212,6 +217,7 @@ def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int
     folds = (config.folds or totals.get("subjects")) if folds is None else folds
     if None in (clips, folds):
         raise ValueError(f"no card says how many clips {config.task} has; give --clips and --folds")
+    check_above_0(clips=clips, folds=folds)
     return clips, folds
 
 

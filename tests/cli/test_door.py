@@ -114,6 +114,18 @@ def test_debug_shows_the_traceback(monkeypatch, capsys, before):
     assert said.splitlines()[-1].startswith("merclip: error: KeyError")
 
 
+@posix
+def test_a_path_that_leads_nowhere_is_one_line(tmp_path, capsys):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    manifest = ["manifest", "casme2", "--out", str(tmp_path / "o.csv"), "--annotations"]
+    commands = {"~nosuchuser/x": ["weights", "inspect"], str(tmp_path / "a"): manifest}
+    for path, command in commands.items():
+        assert main([*command, path]) == 2
+        said = capsys.readouterr().err
+        assert path in said and said.count("\n") == 1 and "fault of merclip" not in said
+
+
 def test_ctrl_c_says_that_the_work_goes_on(code_and_line):
     code, said = code_and_line(KeyboardInterrupt())
     assert code == 130 and said.count("\n") == 1 and "it goes on from there" in said

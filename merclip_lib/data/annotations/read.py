@@ -78,7 +78,7 @@ def read_annotations(
 
     Raises:
         ValueError: for an unknown dataset, a file that cannot be read or is another set's, a
-            missing heading, or a file without a usable row.
+            missing heading, a formula in a column of text, or a file without a usable row.
     """
     release = dataset if isinstance(dataset, Release) else _release(dataset)
     release, path = with_headings(release, columns or {}, "columns="), Path(path)
@@ -96,6 +96,8 @@ def read_annotations(
         if fields.shifted(number):
             collected.drop(number, "more cells than headings; quote those with the delimiter in it")
             continue
+        if values["clip"]:  # there may be counts below the table
+            fields.refuse_formulas(number, path)
         values["subject"] = subject_folders.get(values["subject"], values["subject"])
         collected.add(number, values)
         for onset, offset in further_spans:

@@ -25,11 +25,11 @@ _ROWS = 2**20  # of a spreadsheet program; a file may say that its row has a hig
 HEADER_ROWS = 40  # SAMM has a dozen lines of text above its header
 ENCODINGS = ("gb18030", "latin-1")  # of csv files that are not Unicode
 _MERGED = re.compile(r'<(?:\w+:)?mergeCell\s+ref="([A-Z]+[0-9]+:[A-Z]+[0-9]+)"')
-_FORMULA = re.compile(  # a cell with a formula and no value that was stored with it
+_FORMULA = re.compile(  # a cell with a formula
     r'<(?:\w+:)?c\s[^<>]{0,200}?\br="([A-Z]+[0-9]+)"[^<>]{0,200}>\s{0,99}'
-    r"<(?:\w+:)?f\b(?:[^<>/]*/>|[^<>]*>([^<]*)</(?:\w+:)?f>)\s{0,99}"
-    r"(?:<(?:\w+:)?v\s{0,9}/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s{0,99}</(?:\w+:)?c>"
+    r"<(?:\w+:)?f\b(?:[^<>/]*/>|[^<>]*>([^<]*)</(?:\w+:)?f>)"
 )  # its repeats are limited, or a hostile file would be searched for hours
+_TEXTS = ("subject", "clip", "action_units", "emotion")  # fields that no formula computes
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,14 @@ class Sheet:
         rows: the texts of all cells.
         encoding: of a csv file.
         cells: how many cells each row had before it was filled up.
+        formulas: of a workbook, by row and column from 1.
     """
 
     name: str
     rows: list[list[str]]
     encoding: str = ""
     cells: list[int] = field(default_factory=list)
+    formulas: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,17 @@ class Fields:
             return False
         headings = max(self.sheet.cells[max(0, self.header - 1) : self.header + 1])
         return any(self.sheet.rows[number - 1][headings:])
+
+    def refuse_formulas(self, number: int, path: Path) -> None:
+        """ValueError for a formula among the texts of a row: of `=4+7` the value is 11."""
+        for name in _TEXTS:
+            column = self.column.get(name, -1) + 1
+            if formula := self.sheet.formulas.get((number, column)):
+                cell = f"{get_column_letter(column)}{number}"
+                raise ValueError(
+                    f"{path}, sheet {self.sheet.name!r}, cell {cell}: {name} is the formula "
+                    f"{formula[:80]!r}; write what is meant into the cell as text, with ' before it"
+                )
 
 
 def read_sheets(path: str | Path) -> list[Sheet]:
@@ -139,8 +152,8 @@ def _worksheet(sheet: ReadOnlyWorksheet, text: str, path: Path) -> Sheet:
             check_limit("rows", number, where)
             check_limit("columns", max(here, default=(0, 0))[1], where)
             cells |= here
-    for place, formula in _FORMULA.findall(text):
-        cells.setdefault(coordinate_to_tuple(place), f"={formula}")
+    formulas = {coordinate_to_tuple(at): f"={formula}" for at, formula in _FORMULA.findall(text)}
+    cells = formulas | cells
     last = max((row for row, _ in cells), default=0)
     check_limit("rows", last, where)
     merged = _MERGED.findall(text)
@@ -154,7 +167,7 @@ def _worksheet(sheet: ReadOnlyWorksheet, text: str, path: Path) -> Sheet:
     for (number, column), cell in sorted(cells.items()):
         row_ = rows.setdefault(number - 1, [])
         row_ += [None] * (column - 1 - len(row_)) + [cell]
-    return _sheet(sheet.title, rows, path)
+    return replace(_sheet(sheet.title, rows, path), formulas=formulas)
 
 
 def _sheet(name: str, rows: dict[int, list], path: Path, encoding: str = "") -> Sheet:
