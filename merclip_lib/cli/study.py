@@ -39,10 +39,12 @@ def _study(given: Namespace) -> None:
     from merclip_lib.study.tables import score_archive, write_tables
 
     folder, runs = root_with("notebooks") / "notebooks", given.runs_dir or default_runs()
-    figures = given.figures_dir or folder.parent / "figures"
     path = given.design or folder / "design.yaml"
     if not path.is_file():  # a pipe would be waited for
         raise ValueError(f"{path}: no such design; one is notebooks/design.yaml")
+    figures = given.figures_dir or folder.parent / "figures"
+    if not given.figures_dir and path.resolve() != (folder / "design.yaml").resolve():
+        figures = runs / "figures" / path.stem  # the committed tables are those of our design
     study = design.read_study(path)
     drawn, side_by_side = runs.resolve() / "study", Execution("processes", given.workers)
     place = blocks.Workplace(study.archive, drawn, side_by_side, device=given.device)
