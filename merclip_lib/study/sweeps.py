@@ -96,7 +96,9 @@ def sweep(
     """
     runs_dir = Path(runs_dir or default_runs()).resolve()
     jobs = plan_jobs(Path(grid), runs_dir, selection)
-    device, memory = (jobs[0].config.device, memory_bytes(jobs[0].config)) if jobs else ("cpu", 0)
+    configs = {replace(job.config, seed=0) for job in jobs}  # the largest decides
+    memory = max(map(memory_bytes, configs), default=0)
+    device = "cuda" if any(config.device == "cuda" for config in configs) else "cpu"
     executors.check_execution(execution, device, memory)
     todo = [job for job in jobs if not _is_done(job, runs_dir)]
     workers = executors.workers_for(len(todo), execution, device, memory)
