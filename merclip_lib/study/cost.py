@@ -23,6 +23,8 @@ from merclip_lib.synthme.plan import plan_population
 from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.training.memory import GIB, empty_video, memory_bytes, shapes_only
 
+MOST_TIMES = 16  # of 32 frames; what a block keeps of them fits into any memory
+
 
 @cache
 def flops(config: Config) -> dict[str, int]:
@@ -158,9 +160,9 @@ def growth(
 def measure_speed(config: Config) -> float:
     """Clips per second of training with this configuration on this machine, in one thread.
 
-    One local block is timed on one clip, forward and backward, and scaled by the operations
-    counted, so that any size is measured in seconds. Time is that which this process computes,
-    whatever else the machine does; of a GPU, what passes.
+    One local block is timed on one clip of at most MOST_TIMES times, forward and backward, and
+    scaled by the operations counted, so that any size is measured in seconds. Time is that which
+    this process computes, whatever else the machine does; of a GPU, what passes.
 
     Raises:
         ValueError: when there is no such device.
@@ -177,7 +179,8 @@ def _speed_of_block(config: Config) -> float:
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
     size, gpu = size_of(config), config.device == "cuda"
-    tokens = torch.randn(1, size.times, 1 + size.grid**2, size.width, device=config.device)
+    times = min(size.times, MOST_TIMES)
+    tokens = torch.randn(1, times, 1 + size.grid**2, size.width, device=config.device)
     tokens.requires_grad_()
     clock = time.monotonic if gpu else time.process_time
     seconds: list[float] = []
@@ -192,15 +195,16 @@ def _speed_of_block(config: Config) -> float:
         seconds.append(clock() - begun)
     counted = flops(config)
     of_blocks = sum(counted[part] for part in ("attention within a time", "MLP", "LMHRA"))
+    measured = of_blocks / size.layers * times / size.times
     passes = 4 / 3 if config.checkpoint_blocks else 1
-    return of_blocks / size.layers / (min(seconds) * passes * sum(counted.values()))
+    return measured / (min(seconds) * passes * sum(counted.values()))
 
 
 def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int, int]:
     """Clips and folds of a task: as given, else as its card and the configuration say.
 
     Raises:
-        ValueError: when neither says it, or one is not above 0.
+        ValueError: when neither says it, one is not above 0, or there are more folds than clips.
     """
     dataset = config.task.rsplit("-", 1)[0]
     card = read_card(dataset)
@@ -218,6 +222,8 @@ def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int
     if None in (clips, folds):
         raise ValueError(f"no card says how many clips {config.task} has; give --clips and --folds")
     check_above_0(clips=clips, folds=folds)
+    if folds > clips:
+        raise ValueError(f"folds is {folds}, but there are {clips} clips: each fold holds out some")
     return clips, folds
 
 

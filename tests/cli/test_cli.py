@@ -77,6 +77,7 @@ def test_bad_input_is_one_line_and_code_2(arguments):
         ("figures --paper --set epochs=2 --set epochs=3", "--set epochs=2 epochs=3: a name stands"),
         ("cost --clips -3", "clips is -3; it must be above 0"),
         ("cost --folds 0", "folds is 0; it must be above 0"),
+        ("cost --folds 9 --clips 8", "folds is 9, but there are 8 clips"),
     ],
 )
 def test_what_would_be_passed_over_or_read_otherwise_is_refused(capsys, words, message):

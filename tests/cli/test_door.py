@@ -22,8 +22,10 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from merclip_lib.__main__ import main
+from merclip_lib.config import Config
 from merclip_lib.scores import predictions_file
 from merclip_lib.study.errors import explain, is_ours
+from merclip_lib.training.memory import empty_video
 from merclip_lib.workers import pool
 
 COMMAND = [sys.executable, "-m", "merclip_lib"]
@@ -84,9 +86,12 @@ def test_what_an_input_or_a_machine_causes_is_one_line_and_code_2(code_and_line,
 
 
 def test_torch_without_memory_is_one_line():
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(RuntimeError) as here:
         torch.empty(2**60)
-    assert explain(caught.value).caused and "fewer workers" in explain(caught.value).line
+    with pytest.raises(RuntimeError) as in_ours:
+        empty_video(Config(), 2**40)
+    for caught in (here, in_ours):
+        assert explain(caught.value).caused and "fewer workers" in explain(caught.value).line
 
 
 def test_an_error_of_ours_is_known_also_from_a_worker():

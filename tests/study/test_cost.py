@@ -89,6 +89,7 @@ def test_speed_is_measured_whatever_the_memory(monkeypatch):
     many = dataclasses.replace(TINY, batch_size=10**6)  # more than any memory holds
     whole = measure_speed(many)
     assert 0 < whole < 1e4
+    assert 0 < measure_speed(dataclasses.replace(TINY, frames=10**6)) < 1  # as long as a day
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="no GPU that torch can use"):
         measure_speed(dataclasses.replace(TINY, device="cuda"))
