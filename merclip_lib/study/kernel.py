@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merclip_lib.config import Config, files_from
+from merclip_lib.config import Config, config_from, files_from
 from merclip_lib.study.checkout import NOTEBOOKS
 from merclip_lib.study.errors import explain, is_ours
 from merclip_lib.study.notebooks import check_values
@@ -104,7 +104,13 @@ def _check_injected(lines: list[str]) -> list[str]:
         ours = [text for text in run_before if PARAMETERS.search(text) and INJECTED not in text]
         try:
             if ours:
-                check_values(_assigned(ours[-1]), _assigned(cell), "this notebook")
+                values = check_values(_assigned(ours[-1]), _assigned(cell), "this notebook")
+                known = values.keys() & Config.__dataclass_fields__.keys()
+                options = values.get("options") or {}
+                for key in known & options.keys():
+                    if options[key] != values[key]:
+                        raise ValueError(f"this notebook: {key} and options[{key!r}] differ")
+                config_from({key: values[key] for key in known} | options)
         except ValueError as error:
             raise InjectedError(str(error)) from None
     return lines

@@ -22,6 +22,7 @@ from merclip_lib.files import did_you_mean, write_text
 from merclip_lib.progress import say as report
 from merclip_lib.runs.executors import GIB, Execution, run_jobs, workers_for
 from merclip_lib.study.checkout import root_with
+from merclip_lib.study.grids import check_seeds
 from merclip_lib.study.progress import Clock, progress_file
 from merclip_lib.synthme.draw import draw_population
 from merclip_lib.synthme.populations import EXAMPLE
@@ -139,7 +140,8 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str,
     An int may stand for a float and a list for a tuple; a default of None takes any value.
 
     Raises:
-        ValueError: unless every parameter exists in the notebook and has its type.
+        ValueError: unless every parameter exists in the notebook and has its type, and no seed is
+            given twice.
     """
     return check_values(parameters_of(notebook), parameters, Path(notebook).name)
 
@@ -158,13 +160,19 @@ def check_values(
         kind = type(defaults[key])
         allowed = {float: (float, int), tuple: (tuple, list), list: (tuple, list)}.get(kind, kind)
         boolean = isinstance(value, bool) and kind is not bool
-        if defaults[key] is None or (isinstance(value, allowed) and not boolean):
+        empty = isinstance(value, list | tuple) and not value and bool(defaults[key])
+        if defaults[key] is None or (isinstance(value, allowed) and not boolean and not empty):
             continue
         hint = _as_float(value) if kind is float and isinstance(value, str) else ""
         wrong = f"{name}: parameter {key!r} is {reprlib.repr(value)[:80]} ({type(value).__name__})"
-        right = f"{kind.__name__}, as in the default {defaults[key]!r}{hint}"
+        right = f"{kind.__name__}{' of some' * empty}, as in the default {defaults[key]!r}{hint}"
         raise ValueError(f"{wrong} but should be {right}")
-    return {**defaults, **parameters}
+    filled = {**defaults, **parameters}
+    if "extra_seeds" in filled:  # beside `seed`
+        check_seeds([filled.get("seed"), *filled["extra_seeds"]], f"{name}, seed and extra_seeds")
+    for key in {"seeds", "reference_seeds"} & set(filled):
+        check_seeds(filled[key], f"{name}, {key}")
+    return filled
 
 
 def _as_float(text: str) -> str:
