@@ -24,8 +24,7 @@ def add_options(parser: ArgumentParser, options: dict[str, Any]) -> None:
         values: dict[str, Any] = {"type": TYPES[said["type"]]} if "type" in said else {}
         if said.get("nargs") == 2:  # a name for each of the two words
             values["metavar"] = tuple(said["metavar"])
-        if said.get("nargs") == "+":  # given again, the option adds to what it had
-            values["action"] = "extend"
+        values |= {"action": "extend"} if said.get("nargs") == "+" else {}  # given again, it adds
         parser.add_argument(name, **said | values)
 
 

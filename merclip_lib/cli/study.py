@@ -42,9 +42,8 @@ def _study(given: Namespace) -> None:
     path = given.design or folder / "design.yaml"
     if not path.is_file():  # a pipe would be waited for
         raise ValueError(f"{path}: no such design; one is notebooks/design.yaml")
-    figures = given.figures_dir or folder.parent / "figures"
-    if not given.figures_dir and path.resolve() != (folder / "design.yaml").resolve():
-        figures = runs / "figures" / path.stem  # the committed tables are those of our design
+    ours = path.resolve() == (folder / "design.yaml").resolve()  # so are the committed tables
+    figures = given.figures_dir or (folder.parent if ours else runs) / "figures"
     study = design.read_study(path)
     drawn, side_by_side = runs.resolve() / "study", Execution("processes", given.workers)
     place = blocks.Workplace(study.archive, drawn, side_by_side, device=given.device)

@@ -23,7 +23,6 @@ from matplotlib.figure import Figure
 import merclip_lib
 from merclip_lib.files import write_bytes, write_text
 
-PATIENCE = 60  # seconds that a saving process waits for another
 WIDTH = 7.16  # inches: two columns of an IEEE page; text is set at 8 pt at this width
 
 STYLE = mpl.rc_params_from_file(
@@ -105,16 +104,12 @@ def save_figure(
         "commit": _commit(folder),
     }
     ledger = folder / "figures.json"
-    lock = FileLock(folder / ".figures.lock", timeout=PATIENCE)
     try:
-        with lock:  # another notebook may be saving beside this one
+        with FileLock(folder / ".figures.lock", timeout=60):  # another notebook may be saving, too
             entries = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
             write_text(ledger, json.dumps(entries | {name: entry}, indent=1, sort_keys=True) + "\n")
-    except Timeout:
-        raise ValueError(
-            f"{lock.lock_file}: held for a minute by another process, which may have been stopped; "
-            "end it, or name another figures_dir"
-        ) from None
+    except Timeout as held:
+        raise ValueError(f"{held.lock_file}: held by a process, perhaps stopped; end it") from None
     return figure
 
 

@@ -23,8 +23,6 @@ from merclip_lib.synthme.plan import plan_population
 from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.training.memory import GIB, empty_video, memory_bytes, shapes_only
 
-MOST_TIMES = 16  # of 32 frames; what a block keeps of them fits into any memory
-
 
 @cache
 def flops(config: Config) -> dict[str, int]:
@@ -111,22 +109,19 @@ def estimate(config: Config, clips: int, folds: int, clips_per_second: float) ->
             GPU.
 
     Raises:
-        ValueError: for a count or a speed that is not above 0.
+        ValueError: for a count or a speed that is not above 0, and more folds than clips.
     """
-    check_above_0(clips=clips, folds=folds, clips_per_second=clips_per_second)
+    for name, value in (("clips", clips), ("folds", folds), ("clips_per_second", clips_per_second)):
+        if not value > 0 or not math.isfinite(value):
+            raise ValueError(f"{name} is {value}; it must be above 0")
+    if folds > clips:
+        raise ValueError(f"folds is {folds}, but there are {clips} clips: each fold holds out some")
     trained = clips * max(folds - 1, 1)  # per epoch, over all folds
     predicted = clips if folds > 1 else 0
     steps = folds * config.epochs * math.ceil(trained / folds / config.batch_size)
     seconds = config.epochs * (trained + predicted / 3) / clips_per_second
     device = "GPU" if config.device == "cuda" else "core"
     return Cost(folds, steps, clips_per_second, seconds, memory_bytes(config), device)
-
-
-def check_above_0(**counts: float) -> None:
-    """ValueError for a count or a speed that is not above 0."""
-    for name, value in counts.items():
-        if not value > 0 or not math.isfinite(value):
-            raise ValueError(f"{name} is {value}; it must be above 0")
 
 
 def growth(
@@ -160,7 +155,7 @@ def growth(
 def measure_speed(config: Config) -> float:
     """Clips per second of training with this configuration on this machine, in one thread.
 
-    One local block is timed on one clip of at most MOST_TIMES times, forward and backward, and
+    One local block is timed on one clip, of at most 16 times, forward and backward, and
     scaled by the operations counted, so that any size is measured in seconds. Time is that which
     this process computes, whatever else the machine does; of a GPU, what passes.
 
@@ -179,7 +174,7 @@ def _speed_of_block(config: Config) -> float:
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
     size, gpu = size_of(config), config.device == "cuda"
-    times = min(size.times, MOST_TIMES)
+    times = min(size.times, 16)  # what a block keeps of them fits into any memory
     tokens = torch.randn(1, times, 1 + size.grid**2, size.width, device=config.device)
     tokens.requires_grad_()
     clock = time.monotonic if gpu else time.process_time
@@ -190,21 +185,18 @@ def _speed_of_block(config: Config) -> float:
             loss = block(tokens).square().mean()
         loss.backward()
         loss.item()  # a GPU is waited for
-        if gpu:
-            torch.cuda.synchronize()
         seconds.append(clock() - begun)
     counted = flops(config)
     of_blocks = sum(counted[part] for part in ("attention within a time", "MLP", "LMHRA"))
-    measured = of_blocks / size.layers * times / size.times
-    passes = 4 / 3 if config.checkpoint_blocks else 1
-    return measured / (min(seconds) * passes * sum(counted.values()))
+    passes = (4 / 3 if config.checkpoint_blocks else 1) * size.times / times
+    return of_blocks / size.layers / (min(seconds) * passes * sum(counted.values()))
 
 
 def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int, int]:
     """Clips and folds of a task: as given, else as its card and the configuration say.
 
     Raises:
-        ValueError: when neither says it, one is not above 0, or there are more folds than clips.
+        ValueError: when neither says it.
     """
     dataset = config.task.rsplit("-", 1)[0]
     card = read_card(dataset)
@@ -221,9 +213,6 @@ def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int
     folds = (config.folds or totals.get("subjects")) if folds is None else folds
     if None in (clips, folds):
         raise ValueError(f"no card says how many clips {config.task} has; give --clips and --folds")
-    check_above_0(clips=clips, folds=folds)
-    if folds > clips:
-        raise ValueError(f"folds is {folds}, but there are {clips} clips: each fold holds out some")
     return clips, folds
 
 

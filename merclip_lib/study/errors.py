@@ -46,9 +46,8 @@ def explain(error: BaseException) -> Verdict:
         return Verdict(f"{_REMEDIES['MemoryError']} ({text})", True)  # torch, on the CPU
     for frame, _ in [*traceback.walk_tb(error.__traceback__)][-1:]:
         if type(error) is RuntimeError and frame.f_globals["__name__"].startswith("pathlib"):
-            names = [str(frame.f_locals["self"])] if "self" in frame.f_locals else []
-            why = ": ".join([*names, text.rstrip(".")])  # an unknown ~user, links in a circle
-            return Verdict(f"{why}; write the path in full, without ~ and links", True)
+            path = frame.f_locals.get("self", "a path")  # of an unknown ~user, or links in a circle
+            return Verdict(f"{path}: {text} Write the path in full, without ~ and links", True)
     if isinstance(error, ValueError | OSError | ModuleNotFoundError) or is_ours(error):
         return Verdict(text, type(error).__name__ != "NotebookError")
     frames = traceback.extract_tb(error.__traceback__)

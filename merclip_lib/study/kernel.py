@@ -105,11 +105,11 @@ def _check_injected(lines: list[str]) -> list[str]:
         try:
             if ours:
                 values = check_values(_assigned(ours[-1]), _assigned(cell), "this notebook")
-                known = values.keys() & Config.__dataclass_fields__.keys()
                 options = values.get("options") or {}
-                for key in known & options.keys():
-                    if options[key] != values[key]:
-                        raise ValueError(f"this notebook: {key} and options[{key!r}] differ")
+                other = [key for key in options if values.get(key, options[key]) != options[key]]
+                if other:
+                    raise ValueError(f"this notebook: {other[0]} and options[{other[0]!r}] differ")
+                known = values.keys() & Config.__dataclass_fields__.keys()
                 config_from({key: values[key] for key in known} | options)
         except ValueError as error:
             raise InjectedError(str(error)) from None

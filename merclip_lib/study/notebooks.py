@@ -160,18 +160,16 @@ def check_values(
         kind = type(defaults[key])
         allowed = {float: (float, int), tuple: (tuple, list), list: (tuple, list)}.get(kind, kind)
         boolean = isinstance(value, bool) and kind is not bool
-        empty = isinstance(value, list | tuple) and not value and bool(defaults[key])
-        if defaults[key] is None or (isinstance(value, allowed) and not boolean and not empty):
+        if defaults[key] is None or (isinstance(value, allowed) and not boolean):
             continue
         hint = _as_float(value) if kind is float and isinstance(value, str) else ""
         wrong = f"{name}: parameter {key!r} is {reprlib.repr(value)[:80]} ({type(value).__name__})"
-        right = f"{kind.__name__}{' of some' * empty}, as in the default {defaults[key]!r}{hint}"
+        right = f"{kind.__name__}, as in the default {defaults[key]!r}{hint}"
         raise ValueError(f"{wrong} but should be {right}")
     filled = {**defaults, **parameters}
-    if "extra_seeds" in filled:  # beside `seed`
-        check_seeds([filled.get("seed"), *filled["extra_seeds"]], f"{name}, seed and extra_seeds")
-    for key in {"seeds", "reference_seeds"} & set(filled):
-        check_seeds(filled[key], f"{name}, {key}")
+    for key in {"seeds", "reference_seeds", "extra_seeds"} & filled.keys():
+        first = [filled.get("seed")] * (key == "extra_seeds")  # they come beside `seed`
+        check_seeds([*first, *filled[key]], f"{name}, {key}")
     return filled
 
 

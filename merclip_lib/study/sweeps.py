@@ -96,9 +96,8 @@ def sweep(
     """
     runs_dir = Path(runs_dir or default_runs()).resolve()
     jobs = plan_jobs(Path(grid), runs_dir, selection)
-    configs = {replace(job.config, seed=0) for job in jobs}  # the largest decides
-    memory = max(map(memory_bytes, configs), default=0)
-    device = "cuda" if any(config.device == "cuda" for config in configs) else "cpu"
+    memory = max((memory_bytes(replace(job.config, seed=0)) for job in jobs), default=0)
+    device = "cuda" if any(job.config.device == "cuda" for job in jobs) else "cpu"
     executors.check_execution(execution, device, memory)
     todo = [job for job in jobs if not _is_done(job, runs_dir)]
     workers = executors.workers_for(len(todo), execution, device, memory)

@@ -283,9 +283,11 @@ def test_saved_twice_gives_the_same_bytes(tmp_path):
 
 
 def test_a_folder_that_another_process_holds_is_not_waited_for_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr("merclip_lib.figures.style.PATIENCE", 0.1)
+    monkeypatch.setattr(
+        "merclip_lib.figures.style.FileLock", lambda path, timeout: FileLock(path, timeout=0.1)
+    )
     with FileLock(tmp_path / ".figures.lock"):
-        with pytest.raises(ValueError, match="figures.lock: held .*; end it, or name another"):
+        with pytest.raises(ValueError, match="figures.lock: held by a process, .*; end it"):
             save_figure(DRAWINGS["motion"](), "b", tmp_path, Provenance(), "Caption.")
     save_figure(DRAWINGS["motion"](), "b", tmp_path, Provenance(), "Caption.")
 

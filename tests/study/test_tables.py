@@ -249,7 +249,7 @@ def test_the_commands_score_the_archive_and_fill_the_readme(done, tmp_path, monk
     (tmp_path / "notebooks" / "design.yaml").write_text("of the committed tables")
     command = ["study", "--design", str(study.path), "--runs-dir", str(tmp_path / "runs")]
     assert main([*command, "score"]) == 0
-    figures = tmp_path / "runs" / "figures" / study.path.stem  # not over the committed ones
+    figures = tmp_path / "runs" / "figures"  # not over the committed ones
     assert f"{figures / 'when.csv'}" in capsys.readouterr().out
     assert not (tmp_path / "figures").exists()
     assert main([*command, "readme"]) == 0

@@ -29,7 +29,6 @@ _FORMULA = re.compile(  # a cell with a formula
     r'<(?:\w+:)?c\s[^<>]{0,200}?\br="([A-Z]+[0-9]+)"[^<>]{0,200}>\s{0,99}'
     r"<(?:\w+:)?f\b(?:[^<>/]*/>|[^<>]*>([^<]*)</(?:\w+:)?f>)"
 )  # its repeats are limited, or a hostile file would be searched for hours
-_TEXTS = ("subject", "clip", "action_units", "emotion")  # fields that no formula computes
 
 
 @dataclass(frozen=True)
@@ -80,13 +79,13 @@ class Fields:
 
     def refuse_formulas(self, number: int, path: Path) -> None:
         """ValueError for a formula among the texts of a row: of `=4+7` the value is 11."""
-        for name in _TEXTS:
-            column = self.column.get(name, -1) + 1
-            if formula := self.sheet.formulas.get((number, column)):
-                cell = f"{get_column_letter(column)}{number}"
+        for name in ("subject", "clip", "action_units", "emotion"):
+            at = number, self.column.get(name, -1) + 1
+            if formula := self.sheet.formulas.get(at):
                 raise ValueError(
-                    f"{path}, sheet {self.sheet.name!r}, cell {cell}: {name} is the formula "
-                    f"{formula[:80]!r}; write what is meant into the cell as text, with ' before it"
+                    f"{path}, sheet {self.sheet.name!r}, cell {get_column_letter(at[1])}{number}: "
+                    f"{name} is the formula {formula[:80]!r}; write what is meant as text, with ' "
+                    "before it"
                 )
 
 
