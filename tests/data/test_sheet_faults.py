@@ -180,7 +180,8 @@ def computed(path, value, kind=""):
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     name = "xl/worksheets/sheet1.xml"
-    text = re.sub(rb'(<c r="\w+")><f>(.*?)</f><v ?/>', rb"\1%s><f>\2</f><v>%s</v>", parts[name])
+    cell = rb"<c r='\1'%s><f>\2</f><v>%s</v>"  # some programs write such quotation marks
+    text = re.sub(rb'<c r="(\w+)"><f>(.*?)</f><v ?/>', cell, parts[name])
     parts[name] = text % ((kind.encode(), value.encode()) * text.count(b"<f>"))
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in parts.items():

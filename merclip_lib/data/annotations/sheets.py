@@ -26,8 +26,8 @@ HEADER_ROWS = 40  # SAMM has a dozen lines of text above its header
 ENCODINGS = ("gb18030", "latin-1")  # of csv files that are not Unicode
 _MERGED = re.compile(r'<(?:\w+:)?mergeCell\s+ref="([A-Z]+[0-9]+:[A-Z]+[0-9]+)"')
 _FORMULA = re.compile(  # a cell with a formula
-    r'<(?:\w+:)?c\s[^<>]{0,200}?\br="([A-Z]+[0-9]+)"[^<>]{0,200}>\s{0,99}'
-    r"<(?:\w+:)?f\b(?:[^<>/]*/>|[^<>]*>([^<]*)</(?:\w+:)?f>)"
+    r"<(?:\w+:)?c\s[^<>]{0,200}?\br=[\"']([A-Z]+[0-9]+)[\"'][^<>]{0,200}>\s{0,99}"
+    r"<(?:\w+:)?f\b(?:[^<>/]*/>|[^<>]*>([^<]*)</(?:\w+:)?f\s{0,9}>)"
 )  # its repeats are limited, or a hostile file would be searched for hours
 
 
