@@ -47,9 +47,7 @@ def explain(error: BaseException) -> Verdict:
     for frame, _ in [*traceback.walk_tb(error.__traceback__)][-1:]:
         if type(error) is RuntimeError and frame.f_globals["__name__"].startswith("pathlib"):
             path = frame.f_locals.get("self", "a path")  # of an unknown ~user, or links in a circle
-            return Verdict(
-                f"{path}: {text.rstrip('.')}; write it in full, without ~ and links", True
-            )
+            return Verdict(f"{path}: {text.rstrip('.')}; write it without ~ and links", True)
     if isinstance(error, ValueError | OSError | ModuleNotFoundError) or is_ours(error):
         return Verdict(text, type(error).__name__ != "NotebookError")
     frames = traceback.extract_tb(error.__traceback__)

@@ -108,9 +108,7 @@ def _check_injected(lines: list[str]) -> list[str]:
                 options = values.get("options") or {}
                 other = [key for key in options if values.get(key, options[key]) != options[key]]
                 if other:
-                    raise ValueError(
-                        f"this notebook: options give another {other[0]}; give it once"
-                    )
+                    raise ValueError(f"options give another {other[0]}; leave out one of the two")
                 known = values.keys() & Config.__dataclass_fields__.keys()
                 config_from({key: values[key] for key in known} | options)
         except ValueError as error:

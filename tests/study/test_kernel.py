@@ -43,10 +43,7 @@ def run(notebook, parameters):
         ({"lr": "1e-4"}, "write 1.0e-4"),
         ({"folds": 1}, "ValueError: folds must be 0 (leave one subject out) or at least 2"),
         ({"options": {"mix_alpha": 2.0}}, "mix_alpha is 2.0; it must lie in"),
-        (
-            {"options": {"epochs": 3}},
-            "ValueError: this notebook: options give another epochs; give",
-        ),
+        ({"options": {"epochs": 3}}, "ValueError: options give another epochs; leave out"),
         ({"task": "ours"}, "ValueError: none.csv: no such file"),
     ],
 )
