@@ -24,6 +24,8 @@ def add_options(parser: ArgumentParser, options: dict[str, Any]) -> None:
         values: dict[str, Any] = {"type": TYPES[details["type"]]} if "type" in details else {}
         if details.get("nargs") == 2:  # a name for each of the two words
             values["metavar"] = tuple(details["metavar"])
+        if details.get("nargs") == "+":
+            values["action"] = "extend"  # given again, it adds
         parser.add_argument(name, **details | values)
 
 

@@ -95,12 +95,13 @@ def _why(given: Namespace) -> None:
 
 
 def _cost(given: Namespace) -> None:
-    from merclip_lib.study.cost import as_text, counts_of, measure_speed
+    from merclip_lib.study.cost import as_text, counts_of, estimate, measure_speed
 
     changes = settings_of(given.set, "--set", "KEY=VALUE, such as batch_size=4")
     config = recipe(given.recipe or changes.pop("task", Config().task), **changes)
     clips, folds = counts_of(config, given.clips, given.folds)
     speed = given.clips_per_second
+    estimate(config, clips, folds, 1.0 if speed is None else speed)  # refuses counts at once
     if speed is None:
         print("measuring the training speed of this machine in one thread ...", file=sys.stderr)
         speed = measure_speed(config)

@@ -38,10 +38,11 @@ def _study(given: Namespace) -> None:
 
     folder = checkout.root_with("notebooks") / "notebooks"
     runs = given.runs_dir or checkout.default_runs()
-    figures = given.figures_dir or folder.parent / "figures"
     path = given.design or folder / "design.yaml"
     if not path.is_file():  # a pipe would be waited for
         raise ValueError(f"{path}: no such design; one is notebooks/design.yaml")
+    ours = path.resolve() == (folder / "design.yaml").resolve()  # so are the committed tables
+    figures = given.figures_dir or (folder.parent if ours else runs) / "figures"
     study = design.read_study(path)
     drawn, side_by_side = runs.resolve() / "study", Execution("processes", given.workers)
     place = blocks.Workplace(study.archive, drawn, side_by_side, device=given.device)

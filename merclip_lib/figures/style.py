@@ -16,7 +16,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Patch
@@ -93,9 +93,12 @@ def save_figure(
     entry = asdict(provenance) | {"command": command, "caption": caption}
     entry |= {"version": merclip_lib.__version__, "commit": _commit(folder)}
     ledger = folder / "figures.json"
-    with FileLock(folder / ".figures.lock"):  # another notebook may be saving beside this one
-        entries = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
-        write_text(ledger, json.dumps(entries | {name: entry}, indent=1, sort_keys=True) + "\n")
+    try:
+        with FileLock(folder / ".figures.lock", timeout=60):  # another notebook may be saving, too
+            entries = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
+            write_text(ledger, json.dumps(entries | {name: entry}, indent=1, sort_keys=True) + "\n")
+    except Timeout as held:
+        raise ValueError(f"{held.lock_file}: held by a process, perhaps stopped; end it") from None
     return figure
 
 

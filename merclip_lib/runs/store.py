@@ -111,7 +111,7 @@ def read_record(folder: Path) -> dict:
         config_from(record["config"])
         folds, data = [str(name) for name in record["folds"]], {*record["data"]}
         sound = isinstance(record["folds"], list) and isinstance(record.get("loading"), dict | None)
-        inside = all(name[:1] != "." and Path(name).name == name for name in folds)
+        inside = all(name[:1] not in ("", ".") and Path(name).name == name for name in folds)
         if not (sound and inside and {"name", "hash"} <= data):
             raise ValueError("folds, data or loading are not what was written there")
         return {**record, "folds": folds}

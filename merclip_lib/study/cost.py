@@ -108,11 +108,13 @@ def estimate(config: Config, clips: int, folds: int, clips_per_second: float) ->
             GPU.
 
     Raises:
-        ValueError: for a count or a speed that is not above 0.
+        ValueError: for a count or a speed that is not above 0, and more folds than clips.
     """
     for name, value in (("clips", clips), ("folds", folds), ("clips_per_second", clips_per_second)):
         if not value > 0 or not math.isfinite(value):
             raise ValueError(f"{name} is {value}; it must be above 0")
+    if folds > clips:
+        raise ValueError(f"folds is {folds}, but there are {clips} clips: each fold holds out some")
     trained = clips * max(folds - 1, 1)  # per epoch, over all folds
     predicted = clips if folds > 1 else 0
     steps = folds * config.epochs * math.ceil(trained / folds / config.batch_size)
@@ -152,9 +154,9 @@ def growth(
 def measure_speed(config: Config) -> float:
     """Clips per second of training with this configuration on this machine, in one thread.
 
-    One local block is timed on one clip, forward and backward, and scaled by the operations
-    counted, so that any size is measured in seconds. Time is that which this process computes,
-    whatever else the machine does; of a GPU, what passes.
+    One local block is timed on one clip, of at most 16 times, forward and backward, and
+    scaled by the operations counted, so that any size is measured in seconds. Time is that which
+    this process computes, whatever else the machine does; of a GPU, what passes.
 
     Raises:
         ValueError: when there is no such device.
@@ -170,7 +172,8 @@ def _speed_of_block(config: Config) -> float:
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
     size = size_of(config)
-    tokens = torch.randn(1, size.times, 1 + size.grid**2, size.width, device=config.device)
+    times = min(size.times, 16)  # what a block keeps of them fits into any memory
+    tokens = torch.randn(1, times, 1 + size.grid**2, size.width, device=config.device)
     tokens.requires_grad_()
     clock = time.monotonic if config.device == "cuda" else time.process_time
     seconds: list[float] = []
@@ -183,7 +186,7 @@ def _speed_of_block(config: Config) -> float:
         seconds.append(clock() - begun)
     counted = flops(config)
     of_blocks = sum(counted[part] for part in ("attention within a time", "MLP", "LMHRA"))
-    passes = 4 / 3 if config.checkpoint_blocks else 1
+    passes = (4 / 3 if config.checkpoint_blocks else 1) * size.times / times
     return of_blocks / size.layers / (min(seconds) * passes * sum(counted.values()))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from merclip_lib.config import Config, files_from
+from merclip_lib.config import Config, config_from, files_from
 from merclip_lib.study.checkout import NOTEBOOKS
 from merclip_lib.study.errors import explain, is_ours
 from merclip_lib.study.notebooks import check_values
@@ -111,7 +111,13 @@ def _check_injected(lines: list[str]) -> list[str]:
         ours = [text for text in run_before if PARAMETERS.search(text) and INJECTED not in text]
         try:
             if ours:
-                check_values(_assigned(ours[-1]), _assigned(cell), "this notebook")
+                values = check_values(_assigned(ours[-1]), _assigned(cell), "this notebook")
+                options = values.get("options") or {}
+                other = [key for key in options if values.get(key, options[key]) != options[key]]
+                if other:
+                    raise ValueError(f"options give another {other[0]}; leave out one of the two")
+                known = values.keys() & Config.__dataclass_fields__.keys()
+                config_from({key: values[key] for key in known} | options)
         except ValueError as error:
             raise InjectedError(str(error)) from None
     return lines

@@ -22,6 +22,7 @@ from merclip_lib.files import did_you_mean, write_text
 from merclip_lib.progress import say
 from merclip_lib.runs.executors import GIB, Execution, run_jobs, workers_for
 from merclip_lib.study.checkout import root_with
+from merclip_lib.study.grids import check_seeds
 from merclip_lib.study.progress import Clock, progress_file
 from merclip_lib.synthme.draw import draw_population
 from merclip_lib.synthme.populations import EXAMPLE
@@ -138,7 +139,8 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str,
     An int may stand for a float and a list for a tuple; a default of None takes any value.
 
     Raises:
-        ValueError: unless every parameter exists in the notebook and has its type.
+        ValueError: unless every parameter exists in the notebook and has its type, and no seed is
+            given twice.
     """
     return check_values(parameters_of(notebook), parameters, Path(notebook).name)
 
@@ -162,7 +164,11 @@ def check_values(
         wrong = f"{name}: parameter {key!r} is {reprlib.repr(value)[:80]} ({type(value).__name__})"
         right = f"{kind.__name__}, as in the default {defaults[key]!r}{hint}"
         raise ValueError(f"{wrong} but should be {right}")
-    return {**defaults, **parameters}
+    filled = {**defaults, **parameters}
+    for key in {"seeds", "reference_seeds", "extra_seeds"} & filled.keys():
+        first = [filled.get("seed")] * (key == "extra_seeds")  # they come beside `seed`
+        check_seeds([*first, *filled[key]], f"{name}, {key}")
+    return filled
 
 
 def _as_float(text: str) -> str:

@@ -75,6 +75,7 @@ def own_trials(design: Design, names: Sequence[str], entry: Any, here: Here) -> 
     wanted = [*names, *([entry] if entry else [])]
     known: dict[str, Iterable[str]] = dict.fromkeys(wanted, entries)
     known |= {here.preset: design.presets, here.start: ["", *design.starts]}
+    known |= dict.fromkeys(here.sizes, ["people", "clips", "test_people", "test_clips"])
     for name, there in known.items():
         if name not in there:
             raise ValueError(f"the design has no {name!r}{did_you_mean(name, there)}")

@@ -98,7 +98,8 @@ def sweep(
     """
     runs_dir = Path(runs_dir or default_runs()).resolve()
     jobs = plan_jobs(Path(grid), runs_dir, selection)
-    device, memory = jobs[0].config.device, memory_bytes(jobs[0].config)
+    memory = max(memory_bytes(replace(job.config, seed=0)) for job in jobs)
+    device = "cuda" if any(job.config.device == "cuda" for job in jobs) else "cpu"
     executors.check_execution(execution, device, memory)
     todo = [job for job in jobs if not _is_done(job, runs_dir)]
     workers = executors.workers_for(len(todo), execution, device, memory)

@@ -74,7 +74,7 @@ def read_annotations(
 
     Raises:
         ValueError: for an unknown dataset, a file that cannot be read or is another set's, a
-            missing heading, or a file without a usable row.
+            missing heading, a formula in a column of text, or a file without a usable row.
     """
     if isinstance(dataset, str) and dataset not in RELEASES:
         raise ValueError(f"dataset {dataset!r} is unknown{did_you_mean(dataset, RELEASES)}")
@@ -87,7 +87,7 @@ def read_annotations(
     if "split" in release.headings and "split" not in fields.column:
         split = split or split_named(path.stem)
     root = DataRoot(data_root) if data_root else None
-    reading = _reading(_rows(fields, all_sheets, release.dataset), release, root, str(path))
+    reading = _reading(_rows(fields, all_sheets, release.dataset, path), release, root, str(path))
     if split:
         reading.table["split"] = split
     header = "no header, columns taken in the official order"
@@ -153,7 +153,7 @@ def _refuse_other_set(fields: sheets.Fields, dataset: str, path: Path) -> None:
             raise ValueError(f"{path}, sheet {fields.sheet.name!r}: {wrong}; {remedy}")
 
 
-def _rows(fields: sheets.Fields, all_sheets: list[sheets.Sheet], dataset: str) -> Rows:
+def _rows(fields: sheets.Fields, all_sheets: list[sheets.Sheet], dataset: str, path: Path) -> Rows:
     """The rows below the header that are not empty."""
     subject_folders = _subject_folders(all_sheets) if dataset == "casme2sq" else {}
     further_spans = _further_spans(fields) if dataset == "smic" else []
@@ -164,6 +164,8 @@ def _rows(fields: sheets.Fields, all_sheets: list[sheets.Sheet], dataset: str) -
         if fields.shifted(number):
             yield number, "more cells than headings; quote those with the delimiter in it"
             continue
+        if values["clip"]:  # there may be counts below the table
+            fields.refuse_formulas(number, path)
         values["subject"] = subject_folders.get(values["subject"], values["subject"])
         yield number, values
         for onset, offset in further_spans:

@@ -34,12 +34,14 @@ class Sheet(NamedTuple):
         rows: the texts of all cells.
         cells: of a csv file, how many cells each row had before it was filled up.
         guessed: the encoding of a csv file that is not Unicode.
+        formulas: of a workbook, by row and column from 1.
     """
 
     name: str
     rows: list[list[str]]
     cells: Sequence[int] = ()
     guessed: str = ""
+    formulas: Mapping[tuple[int, int], str] = {}
 
 
 class Fields(NamedTuple):
@@ -66,6 +68,17 @@ class Fields(NamedTuple):
         row = self.sheet.rows[number - 1]
         headings = self.sheet.cells[max(0, self.header - 1) : self.header + 1]
         return any(row[max(headings, default=len(row)) :])
+
+    def refuse_formulas(self, number: int, path: Path) -> None:
+        """ValueError for a formula among the texts of a row: of `=4+7` the value is 11."""
+        for name in ("subject", "clip", "action_units", "emotion"):
+            at = number, self.column.get(name, -1) + 1
+            if formula := self.sheet.formulas.get(at):
+                raise ValueError(
+                    f"{path}, sheet {self.sheet.name!r}, cell {get_column_letter(at[1])}{number}: "
+                    f"{name} is the formula {formula[:80]!r}; write what is meant as text, with ' "
+                    "before it"
+                )
 
 
 def read_sheets(path: str | Path) -> list[Sheet]:
@@ -106,12 +119,15 @@ def _workbook(content: io.BytesIO, path: Path) -> list[Sheet]:
 
 
 class _Parser(WorkSheetParser):
-    """openpyxl's reader of one sheet, except that a formula without a value shows itself."""
+    """openpyxl's reader of one sheet; formulas are kept, and show themselves without a value."""
+
+    formulas: dict[tuple[int, int], str]
 
     def parse_cell(self, element):
         cell = super().parse_cell(element)
-        if cell["value"] is None and (formula := element.find(FORMULA_TAG)) is not None:
-            cell["value"] = f"={formula.text or ''}"
+        if (formula := element.find(FORMULA_TAG)) is not None:
+            text = self.formulas[cell["row"], cell["column"]] = f"={formula.text or ''}"
+            cell["value"] = text if cell["value"] is None else cell["value"]
         return cell
 
 
@@ -126,6 +142,7 @@ def _worksheet(sheet: ReadOnlyWorksheet, path: Path) -> Sheet:
     with sheet._get_source() as source:
         formats = book.epoch, book._date_formats, book._timedelta_formats
         parser = _Parser(source, sheet._shared_strings, book.data_only, *formats)
+        parser.formulas = {}
         for number, row in parser.parse():
             looked_at += len(row)
             check_limits(where, workbook_cells=looked_at)
@@ -143,7 +160,7 @@ def _worksheet(sheet: ReadOnlyWorksheet, path: Path) -> Sheet:
     rows: list[list] = [[] for _ in range(last)]
     for (number, column), cell in sorted(cells.items()):
         rows[number - 1] += [None] * (column - 1 - len(rows[number - 1])) + [cell]
-    return _sheet(sheet.title, rows, path)
+    return _sheet(sheet.title, rows, path)._replace(formulas=parser.formulas)
 
 
 def _sheet(name: str, rows: list[list], path: Path) -> Sheet:
