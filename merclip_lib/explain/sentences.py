@@ -70,6 +70,18 @@ def retrieval(
     return pd.DataFrame(ways).T
 
 
+def rank_of_sentence(z: np.ndarray, bank: np.ndarray, sentence: np.ndarray) -> np.ndarray:
+    """The rank of each clip's sentence among all sentences, by cosine: 1 is the nearest, (N,).
+
+    Args:
+        z: (N, E) clips.
+        bank: (S, E) different sentences.
+        sentence: (N,) number of the sentence of each clip.
+    """
+    cosine = similarity(z, bank)
+    return 1 + (cosine > np.take_along_axis(cosine, sentence[:, None], 1)).sum(1)
+
+
 def retrieval_within(
     z: np.ndarray,
     bank: np.ndarray,
