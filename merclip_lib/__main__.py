@@ -5,10 +5,11 @@ import logging
 import os
 import sys
 
-from merclip_lib.cli import data, look, reports, start, study
+from merclip_lib.cli import data, reports, start, study
 from merclip_lib.cli.options import add_options, read_commands
 
-COMMANDS = start.COMMANDS | data.COMMANDS | look.COMMANDS | study.COMMANDS | reports.COMMANDS
+FUNCTIONS = (*start.COMMANDS, *data.COMMANDS, *study.COMMANDS, *reports.COMMANDS)
+COMMANDS = {function.__name__.removeprefix("_"): function for function in FUNCTIONS}
 STOPPED = "stopped; start the same command again: what is finished stays, and it goes on from there"
 
 
@@ -40,8 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         if debug:
             sys.excepthook(type(error), error, error.__traceback__)
-        said = explain(error)
-        line, code = f"error: {said.line}", 2 if said.caused else 1
+        verdict = explain(error)
+        line, code = f"error: {verdict.line}", 2 if verdict.caused else 1
     print(f"merclip: {line}", file=sys.stderr)
     return code
 
@@ -60,17 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     """All commands with their arguments."""
     debug = argparse.ArgumentParser(add_help=False)
     debug.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser = argparse.ArgumentParser(
-        prog="merclip",
-        description="MER-CLIP: micro-expressions and sentences about action units",
-        parents=[debug],
-    )
+    what = "MER-CLIP: micro-expressions and sentences about action units"
+    parser = argparse.ArgumentParser(prog="merclip", description=what, parents=[debug])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, told in read_commands().items():
-        text = told["help"]
+    for name, details in read_commands().items():
+        text = details["help"]
         sub = commands.add_parser(name, help=text, description=text, parents=[debug])
         sub.set_defaults(command=COMMANDS[name], takes_rest=name == "test")
-        add_options(sub, told["options"])
+        add_options(sub, details["options"])
     return parser
 
 

@@ -20,10 +20,11 @@ if TYPE_CHECKING:  # importing the package does not import pandas
     import pandas as pd
 
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}  # left in folders by file browsers
-_REMEDIES = {
+_REMEDIES: dict[int | None, str] = {
     errno.ENOENT: "its folder was removed meanwhile; start again",
     errno.ENAMETOOLONG: "give it a shorter name",
 }
+_USUAL = "free some space or make the folder writable, then start again: what is finished stays"
 
 
 @contextlib.contextmanager
@@ -33,10 +34,7 @@ def writing(path: str | Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         why = getattr(error, "strerror", None) or error
-        remedy = _REMEDIES.get(
-            getattr(error, "errno", None) or 0,
-            "free some space or make the folder writable, then start again: what is finished stays",
-        )
+        remedy = _REMEDIES.get(getattr(error, "errno", None), _USUAL)
         raise ValueError(f"{path}: cannot be written ({why}); {remedy}") from error
 
 

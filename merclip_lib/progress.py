@@ -7,7 +7,7 @@ nothing of them stays in an executed notebook.
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 FILE = "MERCLIP_PROGRESS"
@@ -30,17 +30,21 @@ class Progress(contextlib.AbstractContextManager):
         what: is done, such as "folds".
         total: number of steps.
         done: of them, done before.
+        tell: receives a line per step instead.
     """
 
-    def __init__(self, what: str, total: int, done: int = 0):
+    def __init__(
+        self, what: str, total: int, done: int = 0, tell: Callable[[str], object] | None = None
+    ):
         from tqdm.auto import tqdm
 
-        self.bar = None if os.environ.get(FILE) else tqdm(total=total, initial=done, desc=what)
+        self.tell, lines = tell or say, tell or os.environ.get(FILE)
+        self.bar = None if lines else tqdm(total=total, initial=done, desc=what)
 
     def step(self, line: str, done: int | None = None) -> None:
         """One more step is done, or `done` in all; `line` says which."""
         if self.bar is None:
-            say(line)
+            self.tell(line)
         else:
             self.bar.update(1 if done is None else done - self.bar.n)
             self.bar.set_postfix_str(line)

@@ -76,10 +76,8 @@ def _refuse_plain_script() -> None:
     main = sys.modules["__main__"]
     script = Path(getattr(main, "__file__", None) or "")
     if not main.__spec__ and script.is_file() and b"__name__" not in script.read_bytes():
-        raise RuntimeError(
-            f"{script}: its work is done in processes, which would all begin it anew; write "
-            '`if __name__ == "__main__":` around it'
-        )
+        why = f"{script}: its work is done in processes, which would all begin it anew"
+        raise RuntimeError(f'{why}; write `if __name__ == "__main__":` around it')
 
 
 def _begin(variables: dict, begin: Callable[..., object] | None, arguments: tuple) -> None:

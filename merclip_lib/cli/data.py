@@ -9,6 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from merclip_lib.cli.options import Commands, given_of, pairs
+from merclip_lib.files import output_place, write_csv, write_text
 from merclip_lib.text.sentences import describe
 
 
@@ -31,7 +32,6 @@ def _describe(given: Namespace) -> None:
         return
     from merclip_lib.data.annotations.report import SENTENCES, sentences_of, unsaid_text
     from merclip_lib.data.table import read_table
-    from merclip_lib.files import output_place, write_csv
 
     inputs = [Path(name) for name in (given.table, given.phrases) if name]
     place = output_place(given.out, SENTENCES, inputs, force=given.force)
@@ -48,20 +48,19 @@ def _manifest(given: Namespace) -> None:
     from merclip_lib.data.annotations.releases import RELEASES
     from merclip_lib.data.annotations.report import manifest_report
     from merclip_lib.data.table import TABLE, write_table
-    from merclip_lib.files import output_place, write_text
 
     file, known = given.out.with_name(f"{given.dataset}.release.yaml"), given.dataset in RELEASES
     inputs = [*given.annotations, file]
     place = output_place(given.out, TABLE, inputs, given.data_root, given.force)
     columns = pairs(given.columns, "--columns", "FIELD=HEADING, such as emotion=Label")
     emotions = pairs(given.emotions, "--emotions", "YOURS=OURS, such as joy=happiness")
-    own = {"fps": given.fps, "pictures": given.pictures, "emotions": emotions}
-    if known and any(own.values()):
+    values = {"fps": given.fps, "pictures": given.pictures, "emotions": emotions}
+    if known and any(values.values()):
         raise ValueError("--fps, --pictures and --emotions are for a set of your own")
     if not known:
-        own = own_release.own_values(file, own | {"columns": columns})
+        values = own_release.own_values(file, values | {"columns": columns})
     if given.annotations:
-        release = given.dataset if known else own_release.own_release(file, own)
+        release = given.dataset if known else own_release.own_release(file, values)
         options = release, columns if known else {}, given.split, given.data_root
         reading = read.join([read.read_annotations(path, *options) for path in given.annotations])
     elif given.data_root and known:
@@ -73,8 +72,8 @@ def _manifest(given: Namespace) -> None:
     write_table(reading.table, place)
     written = f"{len(reading.table)} clips in {given.out}"
     if not known:
-        if not file.is_file() or own != own_release.own_values(file, {}):  # notes in it stay
-            write_text(file, yaml.safe_dump(own, sort_keys=False, allow_unicode=True))
+        if not file.is_file() or values != own_release.own_values(file, {}):  # notes in it stay
+            write_text(file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
         written += f"; what you named is in {file} and found again there"
     _print_report(given, report, written)
 
@@ -84,7 +83,6 @@ def _task(given: Namespace) -> None:
 
     from merclip_lib.data.annotations.report import task_report
     from merclip_lib.data.table import TABLE, check_table, read_table, write_table
-    from merclip_lib.files import output_place
 
     if given.out:
         place = output_place(given.out, TABLE, given.table, force=given.force)
@@ -121,7 +119,6 @@ def _prepare(given: Namespace) -> None:
     from merclip_lib.data.frames.prepare import prepare, prepare_report
     from merclip_lib.data.store import STORE
     from merclip_lib.data.table import read_table
-    from merclip_lib.files import output_place
 
     output_place(given.out, STORE, [given.table], given.data_root)
     settings = PictureSettings(**given_of(given, *PictureSettings.__dataclass_fields__))
@@ -157,10 +154,4 @@ def _synth(given: Namespace) -> None:
     print(f"{people.name}: {len(store.table)} clips of {people.people} people in {folder}")
 
 
-COMMANDS: Commands = {
-    "describe": _describe,
-    "manifest": _manifest,
-    "task": _task,
-    "prepare": _prepare,
-    "synth": _synth,
-}
+COMMANDS: Commands = _describe, _manifest, _task, _prepare, _synth

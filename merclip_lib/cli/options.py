@@ -9,8 +9,8 @@ from typing import Any
 
 # A shell leaves `--out=~/store` as it is, and a folder called ~ is a trap for its owner.
 TYPES = {"path": lambda text: Path(expanduser(text)), "int": int, "float": float}
-# What a command does, by its name: it returns an exit code, or nothing where all is well.
-Commands = dict[str, Callable[[Namespace], int | None]]
+# What commands do, `_name` the command of this name: an exit code, or nothing where all is well.
+Commands = tuple[Callable[[Namespace], int | None], ...]
 
 
 def read_commands() -> dict[str, Any]:
@@ -20,11 +20,13 @@ def read_commands() -> dict[str, Any]:
 
 def add_options(parser: ArgumentParser, options: dict[str, Any]) -> None:
     """The options of a command, as commands.toml says them."""
-    for name, said in options.items():
-        values: dict[str, Any] = {"type": TYPES[said["type"]]} if "type" in said else {}
-        if said.get("nargs") == 2:  # a name for each of the two words
-            values["metavar"] = tuple(said["metavar"])
-        parser.add_argument(name, **said | values)
+    for name, details in options.items():
+        values: dict[str, Any] = {"type": TYPES[details["type"]]} if "type" in details else {}
+        if details.get("nargs") == 2:  # a name for each of the two words
+            values["metavar"] = tuple(details["metavar"])
+        if details.get("nargs") == "+":
+            values["action"] = "extend"  # given again, it adds
+        parser.add_argument(name, **details | values)
 
 
 def pairs(words: list[str], option: str, form: str) -> dict[str, str]:
@@ -48,10 +50,10 @@ def given_of(given: Namespace, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(given, name)) is not None}
 
 
-def yaml_value(text: str) -> Any:
-    """A value as YAML reads it, with the care of a grid: 010 and 1:30 are refused."""
+def settings_of(words: list[str], option: str, form: str) -> dict[str, Any]:
+    """As `pairs`, values as YAML reads them with the care of a grid: 010 and 1:30 are refused."""
     import yaml
 
     from merclip_lib.study.grids import UniqueKeys
 
-    return yaml.load(text, UniqueKeys)
+    return {key: yaml.load(text, UniqueKeys) for key, text in pairs(words, option, form).items()}

@@ -10,7 +10,10 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from merclip_lib.cli.options import Commands, pairs, yaml_value
+from merclip_lib.cli.options import Commands, settings_of
+from merclip_lib.config import Config
+from merclip_lib.recipes import RECIPES, recipe
+from merclip_lib.workers import ENVIRONMENT, environment
 
 
 def _score(given: Namespace) -> None:
@@ -48,7 +51,6 @@ def _plain(value: object) -> str:
 
 
 def _recipe(given: Namespace) -> None:
-    from merclip_lib.recipes import RECIPES, recipe
     from merclip_lib.study.recipe_report import as_dict, as_text
 
     if given.name is None:
@@ -93,15 +95,13 @@ def _why(given: Namespace) -> None:
 
 
 def _cost(given: Namespace) -> None:
-    from merclip_lib.config import Config
-    from merclip_lib.recipes import recipe
-    from merclip_lib.study.cost import as_text, counts_of, measure_speed
+    from merclip_lib.study.cost import as_text, counts_of, estimate, measure_speed
 
-    given_values = pairs(given.set, "--set", "KEY=VALUE, such as batch_size=4")
-    changes = {key: yaml_value(value) for key, value in given_values.items()}
+    changes = settings_of(given.set, "--set", "KEY=VALUE, such as batch_size=4")
     config = recipe(given.recipe or changes.pop("task", Config().task), **changes)
     clips, folds = counts_of(config, given.clips, given.folds)
     speed = given.clips_per_second
+    estimate(config, clips, folds, 1.0 if speed is None else speed)  # refuses counts at once
     if speed is None:
         print("measuring the training speed of this machine in one thread ...", file=sys.stderr)
         speed = measure_speed(config)
@@ -110,7 +110,6 @@ def _cost(given: Namespace) -> None:
 
 def _test(given: Namespace) -> int:
     from merclip_lib.study.checkout import root_with
-    from merclip_lib.workers import ENVIRONMENT, environment
 
     options = ["-n", "2", "--dist", "worksteal", *(["-m", ""] if given.all else [])]
     command = [sys.executable, "-m", "pytest", *options, *given.rest]
@@ -118,12 +117,4 @@ def _test(given: Namespace) -> int:
         return subprocess.call(command, cwd=root_with("tests"))
 
 
-COMMANDS: Commands = {
-    "score": _score,
-    "weights": _weights,
-    "recipe": _recipe,
-    "runs": _runs,
-    "why": _why,
-    "cost": _cost,
-    "test": _test,
-}
+COMMANDS: Commands = _score, _weights, _recipe, _runs, _why, _cost, _test

@@ -1,4 +1,4 @@
-"""The first two commands: `merclip demo`, a first answer, and `merclip doctor`, what is here.
+"""The first commands: `demo`, a first answer, `look`, the same of a video, `doctor`, what is here.
 
 A command imports what it needs when it is called, so that `merclip --help` answers at once.
 """
@@ -13,7 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from textwrap import TextWrapper
 
-from merclip_lib.cli.options import Commands
+from merclip_lib.cli.options import Commands, given_of
+from merclip_lib.files import Kind, output_place
+from merclip_lib.text.sentences import describe
 
 GIB = 2**30
 GIF_HEIGHT = 168  # pixels of the README's moving picture
@@ -29,7 +31,6 @@ EXTRAS = {
 
 
 def _demo(given: Namespace) -> None:
-    from merclip_lib.files import Kind, output_place
     from merclip_lib.look.page import LookSettings, look, write_gif, write_page
     from merclip_lib.study.checkout import default_runs
 
@@ -45,17 +46,15 @@ def _demo(given: Namespace) -> None:
     _print({"page": str(page), "moving picture": str(page.with_suffix(".gif"))})
 
 
-def _print(told: dict[str, str]) -> None:
+def _print(facts: dict[str, str]) -> None:
     """Facts under one another, each behind its name."""
     lines = TextWrapper(100, "", INDENT, break_long_words=False, break_on_hyphens=False)
-    for name, text in told.items():
+    for name, text in facts.items():
         print(lines.fill(f"{name:<{len(INDENT)}}{text}"))
 
 
 def _told(seen) -> dict[str, str]:
     """What is known of a drawn clip, then what the network makes of it, in lines with names."""
-    from merclip_lib.text.sentences import describe
-
     known, reading = seen.footage.truth, seen.reading
     near = zip(reading.sentences["sentence"], reading.sentences["cosine"], strict=True)
     units = zip(reading.units["unit"], reading.units["score"], strict=True)
@@ -72,12 +71,37 @@ def _told(seen) -> dict[str, str]:
     }
 
 
+def _look(given: Namespace) -> None:
+    from merclip_lib.look.page import LookSettings, interval_table, look, summary, write_page
+    from merclip_lib.study.checkout import default_runs
+
+    options = given_of(given, "align", "factor", "fps", "run")
+    settings = LookSettings(**options, network=not given.no_network)
+    if "fps" in options and not Path(given.source).is_dir():
+        raise ValueError("--fps is for a folder of pictures; what else there is says its own")
+    if not (0 < settings.fps < 1e6 and 0 < settings.factor < 1e6):
+        raise ValueError("--fps and --factor must be above 0 and below 1e6")
+    folder = given.out or default_runs() / "look"
+    seen = look(given.source, settings, folder)
+    page = write_page(seen, folder, settings)
+    for note in seen.aligned.notes:
+        print(f"note: {note}")
+    print(summary(seen))
+    if len(seen.intervals) > 1:
+        print(interval_table(seen.intervals, seen.motion).to_string(index=False))
+    if seen.reading:
+        emotion, probability = next(iter(seen.reading.emotions.items()))
+        print(f"read as {emotion} ({probability:.2f}), {seen.reading.sentences['sentence'][0]}")
+        print(seen.stamp)
+    print(page)
+
+
 def _doctor(given: Namespace) -> None:
-    told = {name: _asked(ask) for name, ask in FACTS.items()}
+    facts = {name: _asked(ask) for name, ask in FACTS.items()}
     if given.json:
-        print(json.dumps(told, indent=1))
+        print(json.dumps(facts, indent=1))
     else:
-        _print(told)
+        _print(facts)
 
 
 def _asked(ask: Callable[[], str]) -> str:
@@ -156,4 +180,4 @@ FACTS: dict[str, Callable[[], str]] = {
     "data": _data,
 } | {package: lambda package=package: _extra(package) for package in EXTRAS}
 
-COMMANDS: Commands = {"demo": _demo, "doctor": _doctor}
+COMMANDS: Commands = _demo, _look, _doctor

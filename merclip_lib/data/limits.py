@@ -23,32 +23,33 @@ LIMITS = {
 _LONGEST_SIDE = 20  # times the shorter one; what is longer is no picture of a face
 
 
-def check_limit(what: str, count: float, where: str) -> None:
+def check_limits(where: str, **counts: float) -> None:
     """Refuse a file that holds too much.
 
     Args:
-        what: a key of LIMITS; the variable MERCLIP_MAX_<WHAT> of the environment lifts it.
-        count: how much there is.
         where: the file, for the message.
+        counts: how much there is of a key of LIMITS; the variable MERCLIP_MAX_<KEY> of the
+            environment lifts its limit.
 
     Raises:
-        ValueError: there is more than the limit; it is named, and how to lift it.
+        ValueError: there is more than a limit; it is named, and how to lift it.
     """
-    variable = f"MERCLIP_MAX_{what.upper()}"
-    try:
-        limit = float(os.environ.get(variable, LIMITS[what]))
-    except ValueError:
-        written = os.environ[variable]
-        raise ValueError(f"{variable} is {written!r} in the environment; write a number") from None
-    if count > limit:
-        raise ValueError(
-            f"{where}: {count:,} {what.replace('_', ' ')}, the limit is {limit:,.0f}; if that is "
-            f"right, set the environment variable {variable}={count:.0f}"
-        )
+    for what, count in counts.items():
+        variable = f"MERCLIP_MAX_{what.upper()}"
+        written = os.environ.get(variable, LIMITS[what])
+        try:
+            limit = float(written)
+        except ValueError:
+            wrong = f"{variable} is {written!r} in the environment"
+            raise ValueError(f"{wrong}; write a number") from None
+        if count > limit:
+            much = f"{count:,} {what.replace('_', ' ')}, the limit is {limit:,.0f}"
+            remedy = f"if that is right, set the environment variable {variable}={count:.0f}"
+            raise ValueError(f"{where}: {much}; {remedy}")
 
 
 def check_size(width: int, height: int, where: str) -> None:
     """Refuse pictures of more pixels than the limit, and those far longer than wide."""
-    check_limit("pixels", width * height, where)
+    check_limits(where, pixels=width * height)
     if max(width, height) > _LONGEST_SIDE * min(width, height):
         raise ValueError(f"{where}: {width} x {height} pixels are no picture of a face")

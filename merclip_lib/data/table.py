@@ -4,7 +4,6 @@ Tables are plain CSV; every check names the file, the row as a spreadsheet numbe
 remedy. What a task makes of a table is in `tasks`.
 """
 
-import csv
 import hashlib
 import io
 import os
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from merclip_lib.data.limits import check_limit
+from merclip_lib.data.limits import check_limits
 from merclip_lib.data.text_table import read_text_table
 from merclip_lib.files import Kind, write_csv
 from merclip_lib.text import facs
@@ -45,9 +44,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not os.path.isfile(path):  # False for names too long, too
         raise ValueError(f"{path}: no such clip table; `merclip manifest` makes it of your copy")
-    rows = [
-        (k, row) for k, row in enumerate(read_text_table(path).rows, 1) if any(map(str.strip, row))
-    ]
+    numbered = enumerate(read_text_table(path).rows, 1)
+    rows = [(number, row) for number, row in numbered if any(map(str.strip, row))]
     if not rows:
         raise ValueError(f"{path}: all its cells are empty; write or copy it again")
     headings = [cell.strip() for cell in rows[0][1]]
@@ -57,13 +55,11 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise ValueError(f"{path}: two columns are headed {again[0]!r}; rename or delete one")
     for number, row in rows:
         if len(row) < len(headings) or any(map(str.strip, row[len(headings) :])):
-            raise ValueError(
-                f"{path}, row {number}: {len(row)} cells under {len(headings)} headings; put "
-                "quotes around a cell that holds the delimiter, or complete the row"
-            )
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([headings, *(row[: len(headings)] for _, row in rows[1:])])
-    text.seek(0)
+            wrong = f"{path}, row {number}: {len(row)} cells under {len(headings)} headings"
+            remedy = "put quotes around a cell that holds the delimiter, or complete the row"
+            raise ValueError(f"{wrong}; {remedy}")
+    table = pd.DataFrame([row[: len(headings)] for _, row in rows[1:]], columns=headings)
+    text = io.StringIO(table.to_csv(index=False))  # so that pandas tells numbers from text
     as_text = dict.fromkeys([*_TEXT, *_FRAME_NUMBERS, "fps", "split", "label"], str)
     return check_table(pd.read_csv(text, dtype=as_text, keep_default_na=False), str(path))
 
@@ -93,19 +89,16 @@ def check_table(table: pd.DataFrame, where: str = "clip table") -> pd.DataFrame:
             spellings, a cell longer than the limit, or an annotation that `facs.parse` cannot
             read; it names the row.
     """
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise ValueError(
-            f"{where}: column(s) {', '.join(missing)} are missing; a clip table has "
-            f"{', '.join(COLUMNS)}"
-        )
+    if missing := ", ".join(name for name in COLUMNS if name not in table):
+        needed = f"a clip table has {', '.join(COLUMNS)}"
+        raise ValueError(f"{where}: column(s) {missing} are missing; {needed}")
     if table.empty:
         raise ValueError(f"{where}: the table has no rows; did the filter before it keep any?")
     table = table.copy()
     for name in _TEXT:
         table[name] = table[name].where(table[name].notna(), "").astype(str)
         signs = table[name].str.len()
-        check_limit("signs_of_a_cell", signs.max(), f"{where}, row {signs.argmax() + 2}: {name}")
+        check_limits(f"{where}, row {signs.argmax() + 2}: {name}", signs_of_a_cell=signs.max())
         _refuse(table, name, table[name].str.contains("[\r\n]"), where, "has a line break; mend it")
     for name in ("clip_id", "dataset", "subject"):
         _refuse(table, name, table[name].str.strip() == "", where, "must not be empty")

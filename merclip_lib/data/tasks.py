@@ -5,23 +5,22 @@ data/cards/ hold the totals that the paper's lists have, so a table built from o
 of a licensed set can be checked against them.
 """
 
-import importlib.resources
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import yaml
 
-from merclip_lib.data.table import people
+from merclip_lib.data.table import people, person_key
 from merclip_lib.files import did_you_mean
 
 # The two codings of CASME II in circulation, by their counts of sadness and surprise.
 CASME2_CODINGS = {(7, 25): "2014", (4, 28): "2019"}
-CARDS = Path(str(importlib.resources.files("merclip_lib.data") / "cards"))
+CARDS = Path(__file__).parent / "cards"
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """A classification task: which emotions of which databases make which class.
 
     Attributes:
@@ -112,16 +111,11 @@ def database(dataset: pd.Series) -> pd.Series:
     return dataset.str.lower().str.split("-").str[0]
 
 
-def _subject_number(table: pd.DataFrame) -> pd.Series:
-    """The number that a subject's name ends with: "sub05" and "5" are "5"."""
-    return table["subject"].str.extract(r"(\d+)\s*$")[0].str.lstrip("0")
-
-
 def casme2_coding(table: pd.DataFrame) -> str:
-    """ "2014" or "2019" where the counts of sadness and surprise are those of a coding, else ""."""
+    """The coding of CASME II by its sadness and surprise, else "unknown"; "" without CASME II."""
     emotion = table.loc[database(table["dataset"]) == "casme2", "emotion"]
     counts = ((emotion == "sadness").sum(), (emotion == "surprise").sum())
-    return CASME2_CODINGS.get(counts, "")
+    return CASME2_CODINGS.get(counts, "unknown") if len(emotion) else ""
 
 
 def relabelled(table: pd.DataFrame) -> pd.Series:
@@ -136,12 +130,12 @@ def relabelled(table: pd.DataFrame) -> pd.Series:
         One bool per row.
     """
     casme2 = database(table["dataset"]) == "casme2"
-    subject_24 = casme2 & (_subject_number(table) == "24")
+    subject_24 = casme2 & (table["subject"].map(person_key) == "24")
     sadness, surprise = table["emotion"] == "sadness", table["emotion"] == "surprise"
     coding = casme2_coding(table)
-    if not coding and (subject_24 & sadness).any():
+    if coding == "unknown" and (subject_24 & sadness).any():
         coding = "2014"
-    elif not coding and (casme2 & surprise).sum() > 25:
+    elif coding == "unknown" and (casme2 & surprise).sum() > 25:
         coding = "2019"
     marked = subject_24 & {"2014": sadness, "2019": surprise}.get(coding, False)
     return marked if marked.sum() == 3 else marked & False
@@ -169,7 +163,7 @@ def apply_task(table: pd.DataFrame, task_name: str, every_class: bool = True) ->
     label = special.where(special.notna(), table["emotion"].map(task.label_map))
     keep = label.notna() & (base.isin(task.databases) if task.databases else True)
     for origin, subject, clip in task.left_out:
-        same_subject = _subject_number(table) == subject.lstrip("0")
+        same_subject = table["subject"].map(person_key) == person_key(subject)
         keep &= ~((base == origin) & same_subject & (table["clip"] == clip))
     if task.without_relabelled:
         keep &= ~(relabelled(table) & (table["emotion"] == "surprise"))
@@ -179,11 +173,10 @@ def apply_task(table: pd.DataFrame, task_name: str, every_class: bool = True) ->
         known = {key.split("/")[-1] for one in TASKS.values() for key in one.label_map}
         left = sorted({*table["emotion"][base.isin(task.databases)]} - known)
         unused = f" (no task knows the emotions {', '.join(left[:9])})" if left else ""
-        raise ValueError(
-            f"task {task_name!r} has no clip of class {', '.join(empty)} in this "
-            f"table ({', '.join(sorted(set(table['dataset'])))}){unused}; use the table of "
-            f"{', '.join(task.databases) or 'a set that has it'}, or another task"
-        )
+        datasets = ", ".join(sorted(set(table["dataset"])))
+        wrong = f"task {task_name!r} has no clip of class {', '.join(empty)} in this table"
+        remedy = f"use the table of {', '.join(task.databases) or 'a set that has it'}"
+        raise ValueError(f"{wrong} ({datasets}){unused}; {remedy}, or another task")
     return chosen
 
 
@@ -225,13 +218,32 @@ def compare_totals(table: pd.DataFrame, task_name: str) -> pd.DataFrame:
             raise ValueError(f"the table has no column {column!r}, as the totals have; add it")
         for part, totals in parts.items():
             rows += _compare(part, totals, chosen[chosen[column] == part])
-    return pd.DataFrame(rows, columns=["part", "quantity", "expected", "found"])
+    return pd.DataFrame(rows)
 
 
-def _compare(part: str, expected: dict, chosen: pd.DataFrame) -> list[tuple[str, str, int, int]]:
-    rows = [
-        (part, "clips", expected["clips"], len(chosen)),
-        (part, "subjects", expected["subjects"], people(chosen).nunique()),
+def size(table: pd.DataFrame) -> dict[str, int]:
+    """`clips` and `subjects` of a table."""
+    return {"clips": len(table), "subjects": people(table).nunique()}
+
+
+def compare_counts(part: str, expected: Mapping[str, int], found: Mapping[str, int]) -> list[dict]:
+    """Compare counts, one line for each that is expected.
+
+    Args:
+        part: what of the table they are about.
+        expected: count by quantity.
+        found: the same; a quantity that it lacks counts 0.
+
+    Returns:
+        Lines with the keys part, quantity, expected, found.
+    """
+    return [
+        {"part": part, "quantity": name, "expected": count, "found": found.get(name, 0)}
+        for name, count in expected.items()
     ]
-    classes = expected.get("classes", {}).items()
-    return rows + [(part, c, count, int((chosen["label"] == c).sum())) for c, count in classes]
+
+
+def _compare(part: str, expected: dict, chosen: pd.DataFrame) -> list[dict]:
+    """The totals that a card states of a part of a task."""
+    wanted = {name: expected[name] for name in ("clips", "subjects")} | expected.get("classes", {})
+    return compare_counts(part, wanted, size(chosen) | chosen["label"].value_counts().to_dict())

@@ -3,32 +3,26 @@
 A row that does not fit under the headings is an error with its number, never a shifted row.
 """
 
-import codecs
 import csv
 import io
 from pathlib import Path
 from typing import NamedTuple
 
-from merclip_lib.data.limits import check_limit
+from merclip_lib.data.limits import check_limits
 
 OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # how an old xls and an encrypted xlsx begin
 ZIP = b"PK\3\4"  # how an xlsx begins
 _DELIMITERS = ",;\t|"
 _HEAD = 60  # rows by which the delimiter is chosen
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
+_MARK = "\ufeff"  # the byte order mark that may stand before a text of Unicode
+_MARKED = ("utf-8", "utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")  # 32 begins like 16
 
 
 class TextTable(NamedTuple):
     """The rows of a text file, blank ones among them, and how they were read."""
 
     rows: list[list[str]]
-    encoding: str
+    guessed: str  # the encoding, if it is none of Unicode
 
 
 def read_bytes(path: Path) -> bytes:
@@ -36,7 +30,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():  # a pipe would be waited for
             raise ValueError(f"{path}: no such file")
-        check_limit("bytes", path.stat().st_size, str(path))
+        check_limits(str(path), bytes=path.stat().st_size)
         return path.read_bytes()
     except OSError as error:
         why = f"{str(path)[:200]}: cannot be read ({error.strerror})"
@@ -63,21 +57,26 @@ def read_text_table(path: Path, further_encodings: tuple[str, ...] = ()) -> Text
         raise ValueError(f"{path}: is empty; write or copy it again")
     if "\0" in text:
         raise ValueError(f"{path}: is not a text file; save the table as `CSV UTF-8`")
-    rows = list(_parse(text, _delimiter(text), path))
-    check_limit("rows", len(rows), str(path))
-    check_limit("columns", max(map(len, rows)), str(path))
-    check_limit("cells", len(rows) * max(map(len, rows)), str(path))
-    return TextTable(rows, encoding)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    rows: list[list[str]] = []
+    try:
+        rows.extend(reader)
+    except csv.Error as error:
+        why = f"{error}; look for a quotation mark without its partner"
+        raise ValueError(f"{path}, row {len(rows) + 1}: {why}") from None
+    width = max(map(len, rows))
+    check_limits(str(path), rows=len(rows), columns=width, cells=len(rows) * width)
+    return TextTable(rows, encoding if encoding in further_encodings else "")
 
 
 def _decode(raw: bytes, path: Path, further: tuple[str, ...]) -> tuple[str, str]:
     """The text and its encoding; UTF-16 is known by its zeros where it lacks a mark."""
-    marked = next((name for mark, name in _MARKS.items() if raw.startswith(mark)), "")
+    marked = next((name for name in _MARKED if raw.startswith(_MARK.encode(name))), "")
     if not marked and raw[:64].count(0) > 8:
         marked = "utf-16-le" if raw[1:2] == b"\0" else "utf-16-be"
     for encoding in (marked,) if marked else ("utf-8", *further):
         try:
-            return raw.decode(encoding), encoding
+            return raw.decode(encoding).removeprefix(_MARK), encoding
         except UnicodeDecodeError:
             continue
     raise ValueError(f"{path}: its text is not Unicode (UTF-8); save it as `CSV UTF-8`")
@@ -96,15 +95,3 @@ def _delimiter(text: str) -> str:
         return pairs, max(widths, default=0)
 
     return max(_DELIMITERS, key=agreement)
-
-
-def _parse(text: str, delimiter: str, path: Path) -> list[list[str]]:
-    """The rows of a text; an error of the reader with its row."""
-    rows: list[list[str]] = []
-    try:
-        rows.extend(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        raise ValueError(
-            f"{path}, row {len(rows) + 1}: {error}; look for a quotation mark without its partner"
-        ) from None
-    return rows

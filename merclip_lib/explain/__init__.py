@@ -22,7 +22,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ).split(),
         "rollout": ["attention_rollout"],
         "sentences": (
-            "au_readout counterfactuals prefers_truth retrieval_within sentence_embeddings"
+            "au_readout counterfactuals prefers_truth rank_of_sentence retrieval_within "
+            "sentence_embeddings"
         ).split(),
         "why": ["clip_page"],
     },

@@ -188,7 +188,7 @@ def answer_pictured(maps: np.ndarray, motion: np.ndarray | None) -> str:
     """
 
     def times(x: np.ndarray) -> str:
-        return ", ".join(str(k + 1) for k in x.sum((2, 3)).argmax(1))
+        return ", ".join(map(str, x.sum((2, 3)).argmax(1) + 1))
 
     said = f"**Answer.** Row by row the relevance is largest at time {times(maps)}"
     if motion is None:
@@ -200,10 +200,9 @@ def answer_pictured(maps: np.ndarray, motion: np.ndarray | None) -> str:
 
 def answer_agreement(maps: Mapping[str, np.ndarray]) -> str:
     """How alike kinds of maps (N, t, g, g) rank the patches of a clip (Spearman), in words."""
-    told = []
-    for (a, x), (b, y) in combinations(maps.items(), 2):
-        pairs = zip(x.reshape(len(x), -1), y.reshape(len(y), -1), strict=True)
-        rho = [pd.Series(p).corr(pd.Series(q), "spearman") for p, q in pairs]
-        told.append(f"{a} and {b} {np.nanmean(rho):.2f}")
-    head = "**Answer.** Rank correlation of their patches, mean over clips"
-    return f"{head}: {', '.join(told)}."
+    flat = {name: pd.DataFrame(x.reshape(len(x), -1)) for name, x in maps.items()}
+    told = [
+        f"{a} and {b} {x.corrwith(y, axis=1, method='spearman').mean():.2f}"
+        for (a, x), (b, y) in combinations(flat.items(), 2)
+    ]
+    return f"**Answer.** Rank correlation of their patches, mean over clips: {', '.join(told)}."

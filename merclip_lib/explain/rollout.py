@@ -7,7 +7,7 @@ into each layer, so the forward pass stays as it is. N clips, t time positions, 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from merclip_lib.explain.relevance import class_gradients, classes_asked
 from merclip_lib.model.merclip import MERCLIP
-from merclip_lib.model.plain import EmotionBlock, GlobalBlock, LocalBlock, Transformer, split_heads
+from merclip_lib.model.plain import EmotionBlock, GlobalBlock, LocalBlock, split_heads
 
 Block = LocalBlock | GlobalBlock | EmotionBlock
 
@@ -45,27 +45,33 @@ def attention_rollout(
     return np.concatenate([_rollout(model, *part).numpy() for part in parts])
 
 
-class Trace(NamedTuple):
-    """What one forward pass leaves behind for its attention layers."""
-
-    inputs: dict[nn.Module, Tensor]  # LayerNorm -> its output, which the attention reads
-    slopes: dict[Block, Tensor]  # d logit_c / d outputs of the heads, side by side
-
-
 def _rollout(model: MERCLIP, video: Tensor, classes: Tensor) -> Tensor:
+    """The maps (N, t, g, g): R of frames, of the clip vector o, and of the EIM's tokens in turn."""
     trunk = model.vision_encoder.transformer
     # Its items have no type of their own in torch; a linear head has no blocks.
     local_blocks = cast(list[LocalBlock], list(trunk.resblocks))
     global_blocks = cast(list[GlobalBlock], list(getattr(trunk, "dec", [])))
     head_blocks = cast(list[EmotionBlock], list(getattr(model.cls_head, "blocks", [])))
-    trace = _trace(model, video, classes, [*local_blocks, *global_blocks, *head_blocks])
+    inputs, slopes = _trace(model, video, classes, [*local_blocks, *global_blocks, *head_blocks])
     with torch.no_grad():
-        after = _local_rollout(local_blocks, trace)
-        frames, clip = after[-1], _clip_rollout(trunk, global_blocks, after, trace)
+        tokens = inputs[local_blocks[0].ln_1]
+        frames = torch.eye(tokens.shape[2]).expand(*tokens.shape[:2], -1, -1)
+        after = []  # each local block: R of the frames' tokens, (N, t, 1 + L, 1 + L)
+        for block in local_blocks:
+            x = inputs[block.ln_1]
+            frames = frames + weighted_attention(block, x, x, slopes[block]) @ frames
+            after.append(frames)
+        clip = torch.zeros_like(frames[:, :, 0])  # R of the clip vector, (N, t, 1 + L)
+        for layer, reader in zip(trunk.global_layers, global_blocks, strict=True):
+            query, tokens = inputs[reader.ln_1], inputs[reader.ln_3]
+            read = weighted_attention(reader, query, tokens, slopes[reader])
+            clip = clip + (read.view_as(clip)[:, :, None] @ after[layer])[:, :, 0]
+        share = torch.sigmoid(trunk.balance).mean() if global_blocks else 1.0  # of the fusion
+        clip = (1 - share) * clip + share * frames[:, :, 0] / frames.shape[1]
         known = torch.eye(1 + clip[..., 1:].numel() // len(clip)).expand(len(clip), -1, -1)
-        for block in head_blocks:
-            x, slope = trace.inputs[block.norm], trace.slopes[block]
-            read = weighted_attention(block, x[:, : slope.shape[1]], x, slope)
+        for inference in head_blocks:
+            x, slope = inputs[inference.norm], slopes[inference]
+            read = weighted_attention(inference, x[:, : slope.shape[1]], x, slope)
             known = known[:, : slope.shape[1]] + read @ known
         patches = known[:, 0, 1:].view(*clip.shape[:2], 1, -1) @ frames[:, :, 1:, 1:]
         total = known[:, 0, :1, None] * clip[..., 1:] + patches[:, :, 0]
@@ -73,32 +79,15 @@ def _rollout(model: MERCLIP, video: Tensor, classes: Tensor) -> Tensor:
     return total.unflatten(2, (grid, grid))
 
 
-def _local_rollout(blocks: Sequence[LocalBlock], trace: Trace) -> list[Tensor]:
-    """R of the frames' tokens after each local block, (N, t, 1 + L, 1 + L)."""
-    after: list[Tensor] = []
-    for block in blocks:
-        x = trace.inputs[block.ln_1]
-        known = after[-1] if after else torch.eye(x.shape[2]).expand(*x.shape[:2], -1, -1)
-        after.append(known + weighted_attention(block, x, x, trace.slopes[block]) @ known)
-    return after
+def _trace(
+    model: MERCLIP, video: Tensor, classes: Tensor, blocks: Sequence[Block]
+) -> tuple[dict[nn.Module, Tensor], dict[Block, Tensor]]:
+    """Forward and backward once.
 
-
-def _clip_rollout(
-    trunk: Transformer, blocks: Sequence[GlobalBlock], after: Sequence[Tensor], trace: Trace
-) -> Tensor:
-    """R of the clip vector o, the fusion included, (N, t, 1 + L)."""
-    frames = after[-1]
-    clip = torch.zeros_like(frames[:, :, 0])
-    for layer, block in zip(trunk.global_layers, blocks, strict=True):
-        query, tokens = trace.inputs[block.ln_1], trace.inputs[block.ln_3]
-        read = weighted_attention(block, query, tokens, trace.slopes[block])
-        clip = clip + (read.view_as(clip)[:, :, None] @ after[layer])[:, :, 0]
-    share = torch.sigmoid(trunk.balance).mean() if blocks else 1.0
-    return (1 - share) * clip + share * frames[:, :, 0] / frames.shape[1]
-
-
-def _trace(model: MERCLIP, video: Tensor, classes: Tensor, blocks: Sequence[Block]) -> Trace:
-    """Forward and backward once, recording what goes into each attention and what it matters."""
+    Returns:
+        LayerNorm -> its output, which an attention reads; and block -> d logit_c / d outputs of
+        the heads, side by side.
+    """
     inputs: dict[nn.Module, Tensor] = {}
     outputs: dict[nn.Module, Tensor] = {}
     names = ("norm", "ln_1", "ln_3")  # of the layers whose outputs an attention reads
@@ -113,7 +102,7 @@ def _trace(model: MERCLIP, video: Tensor, classes: Tensor, blocks: Sequence[Bloc
         for hook in hooks:
             hook.remove()
     slopes = class_gradients(logits, classes, [outputs[_projection(block)] for block in blocks])
-    return Trace(inputs, dict(zip(blocks, slopes, strict=True)))
+    return inputs, dict(zip(blocks, slopes, strict=True))
 
 
 def _projection(block: Block) -> nn.Module:
@@ -140,8 +129,8 @@ def weighted_attention(block: Block, query: Tensor, tokens: Tensor, slope: Tenso
         w, b, heads = block.attn.to_qkv.weight, block.attn.to_qkv.bias, block.attn.heads
     else:
         w, b, heads = block.attn.in_proj_weight, block.attn.in_proj_bias, block.attn.num_heads
-    inputs, parts = (query, tokens, tokens), zip(w.chunk(3), b.chunk(3), strict=True)
-    q, k, v = (F.linear(x, *part) for x, part in zip(inputs, parts, strict=True))
+    inputs = (query, tokens, tokens), w.chunk(3), b.chunk(3)
+    q, k, v = map(F.linear, *inputs)
     q, k, v, slope = (split_heads(x, heads) for x in (q, k, v, slope.view_as(q)))
     attention = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
     return (attention * (slope @ v.transpose(-1, -2))).clamp(min=0).mean(-3)

@@ -60,8 +60,7 @@ def retrieval(
     Raises:
         ValueError: nothing is asked.
     """
-    right = sentence[:, None] == np.arange(len(bank))  # (N, S)
-    cosine = similarity(z, bank)
+    cosine, right = similarity(z, bank), sentence[:, None] == np.arange(len(bank))  # (N, S) both
     asked = np.ones(len(z), bool) if among is None else np.asarray(among, bool)
     if not asked.any():
         raise ValueError("no clip is among the questions; widen `among`")
@@ -69,6 +68,18 @@ def retrieval(
     ways = {"sentence of a clip": _ranking(cosine[asked], right[asked])}
     ways["clips of a sentence"] = _ranking(cosine.T[sentences], right.T[sentences])
     return pd.DataFrame(ways).T
+
+
+def rank_of_sentence(z: np.ndarray, bank: np.ndarray, sentence: np.ndarray) -> np.ndarray:
+    """The rank of each clip's sentence among all sentences, by cosine: 1 is the nearest, (N,).
+
+    Args:
+        z: (N, E) clips.
+        bank: (S, E) different sentences.
+        sentence: (N,) number of the sentence of each clip.
+    """
+    cosine = similarity(z, bank)
+    return 1 + (cosine > np.take_along_axis(cosine, sentence[:, None], 1)).sum(1)
 
 
 def retrieval_within(
@@ -96,10 +107,9 @@ def retrieval_within(
     """
     network = np.asarray(networks)
     asked = np.ones(len(z), bool) if among is None else np.asarray(among, bool)
-    tables = []
-    for name in np.unique(network[asked]) if asked.any() else np.unique(network):
-        rows = network == name
-        tables.append(retrieval(z[rows], bank, sentence[rows], asked[rows]))
+    names = np.unique(network[asked] if asked.any() else network)
+    groups = network == names[:, None]  # (networks, N)
+    tables = [retrieval(z[rows], bank, sentence[rows], asked[rows]) for rows in groups]
     questions = sum(table["questions"] for table in tables)
     total = sum(table.mul(table["questions"], axis=0) for table in tables)
     return total.div(questions, axis=0).assign(questions=questions)
@@ -198,19 +208,17 @@ def au_readout(
         where a single person shows the unit, or a single one does not.
     """
     network, person = np.asarray(networks), pd.factorize(np.asarray(subjects))[0]
-    drawn = resampling.draw(person.max() + 1)[:, person]  # (samples, N)
-    values = len(drawn) + 1  # as observed, then the resamples
+    drawn = resampling.draw(person.max() + 1)[:, person]
+    drawn = np.vstack([np.ones(len(person)), drawn])  # (1 + samples, N): first as observed
     rows = []
     for score, truth in zip(scores.T, targets.T > 0, strict=True):
-        won, pairs = np.zeros(values), np.zeros(values)
+        won, pairs = np.zeros((2, len(drawn)))
         for name in np.unique(network):
-            shows = np.flatnonzero(truth & (network == name))
-            lacks = np.flatnonzero(~truth & (network == name))
+            shows, lacks = truth & (network == name), ~truth & (network == name)
             order = (np.sign(score[shows, None] - score[lacks]) + 1) / 2
-            a, b = (np.vstack([np.ones(len(at)), drawn[:, at]]) for at in (shows, lacks))
-            won += (a @ order * b).sum(1)
-            pairs += a.sum(1) * b.sum(1)
-        auc = np.divide(won, pairs, out=np.full(values, np.nan), where=pairs > 0)
+            won += (drawn[:, shows] @ order * drawn[:, lacks]).sum(1)
+            pairs += drawn[:, shows].sum(1) * drawn[:, lacks].sum(1)
+        auc = np.divide(won, pairs, out=np.full(len(drawn), np.nan), where=pairs > 0)
         several = min(len(set(person[truth])), len(set(person[~truth]))) > 1
         low, high = resampling.interval(auc[1:]) if pairs[0] and several else (np.nan, np.nan)
         rows.append({"clips": int(truth.sum()), "auc": auc[0], "low": low, "high": high})

@@ -98,10 +98,9 @@ def clip_view(run: Run, plan: RunPlan, clip_id: str) -> ClipView:
         count, names = f"{len(begins)} clips of run {run.hash}", run.folder / "predictions.csv"
         raise ValueError(f"{count} begin with {clip_id!r}; {names} has their names")
     name = clip_id if clip_id in begins else begins[0]
-    wanted = read_record(run.folder)["data"]["hash"]
-    if plan.data_hash != wanted:
-        where = plan.store.folder
-        raise ValueError(f"{where}: not the clips of run {run.hash}; name theirs ({wanted})")
+    if plan.data_hash != (wanted := read_record(run.folder)["data"]["hash"]):
+        theirs = f"not the clips of run {run.hash}; name theirs ({wanted})"
+        raise ValueError(f"{plan.store.folder}: {theirs}")
     position = plan.table["clip_id"].tolist().index(name)
     fold = next(fold for fold in plan.folds if position in fold.test)
     model, cpu = _network(run, plan, fold), replace(run.config, device="cpu")
@@ -120,7 +119,7 @@ def clip_view(run: Run, plan: RunPlan, clip_id: str) -> ClipView:
         scores.set_axis(plan.classes).astype(float),
         centre_crop(dataset[0]["video"].movedim(3, 1), run.config.crop).movedim(1, 3).numpy(),
         maps,
-        _sentences(plan, position, z),
+        _sentences(plan, z),
         plan.table.iloc[fold.train[order]].assign(cosine=cosine[order]),
     )
 
@@ -136,7 +135,7 @@ def _network(run: Run, plan: RunPlan, fold: Fold) -> MERCLIP:
     return model.eval()
 
 
-def _sentences(plan: RunPlan, position: int, z: np.ndarray) -> pd.DataFrame:
+def _sentences(plan: RunPlan, z: np.ndarray) -> pd.DataFrame:
     """The task's sentences by their cosine to a clip z (1, E); none where the run has no text."""
     if plan.text is None:
         return pd.DataFrame(columns=["sentence", "cosine"])
@@ -181,8 +180,8 @@ def _words(run: Run, plan: RunPlan, view: ClipView) -> dict[str, str]:
 
 def _bar(name: str, p: float, true: bool) -> str:
     """A class with its probability, as a row of a table."""
-    mark = " class=true" * true
-    return f'<tr{mark}><th>{escape(name)}</th><td><i style="width:{16 * p:.2f}em"></i> {p:.2f}</td>'
+    row = f'<th>{escape(name)}</th><td><i style="width:{16 * p:.2f}em"></i> {p:.2f}</td>'
+    return f"<tr{' class=true' * true}>{row}"
 
 
 def _hit(view: ClipView) -> str:
@@ -193,11 +192,9 @@ def _hit(view: ClipView) -> str:
     region = pointing.moving_region(motion[None])
     lies = "lies" if pointing.pointing_game(positive, region)[0] else "does not lie"
     share = pointing.energy_in_region(positive, region)[0]
-    return (
-        f"The most relevant patch {lies} where the face truly moved, and "
-        f"{share:.0%} of the relevance does; chance would be "
-        f"{region.mean():.0%}, the share of patches that moved more than half of the farthest."
-    )
+    chance = f"{region.mean():.0%}, the share of patches that moved more than half of the farthest"
+    does = f"{share:.0%} of the relevance does; chance would be {chance}."
+    return f"The most relevant patch {lies} where the face truly moved, and {does}"
 
 
 def _nearest_sentences(view: ClipView, own: str) -> str:
@@ -207,7 +204,7 @@ def _nearest_sentences(view: ClipView, own: str) -> str:
     rows = list(view.sentences.itertuples(index=False))
     mark = {own: " class=true"}
     items = [f"<li{mark.get(said, '')}>{escape(said)} ({cosine:.2f})" for said, cosine in rows[:3]]
-    rank = view.sentences["sentence"].tolist().index(own) + 1
+    rank = [said for said, _ in rows].index(own) + 1
     head = f"Nearest sentences (cosine); the clip's own comes as number {rank} of {len(rows)}."
     return f"<p>{head}</p><ol>{''.join(items)}</ol>"
 
@@ -223,6 +220,7 @@ def _pictures(plan: RunPlan, view: ClipView) -> dict[str, str]:
     step, maps = -(-len(view.frames) // len(view.maps["relevance"])), _shown(view)
     frames = view.frames[::step]
     times = [f"time {k + 1}" for k in range(len(frames))]
+    faces = np.stack([frames] * len(maps))
     heats = np.stack([each[::step] for each in maps.values()])
     rows = [name.replace(" ", "\n") for name in maps]
     clips = plan.table.loc[[view.clip.name, *view.nearest.index]]
@@ -232,7 +230,6 @@ def _pictures(plan: RunPlan, view: ClipView) -> dict[str, str]:
     last = plan.store.frames.shape[1] - 1
     at = (last * share.fillna(1).astype(float)).round().astype(int)  # without an apex the last
     onset, apex = (plan.store.frames[clips.index, k] for k in (0, at))
-    faces = np.stack([frames] * len(maps))
     drawn = {
         "strip": figures.clip_strip(frames, dict(enumerate(times)), ""),
         "overlay": figures.relevance_overlay(faces, heats, times, rows, ""),

@@ -12,24 +12,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from merclip_lib.figures import style
-from merclip_lib.figures.style import BLUE, GREY, INK, ORANGE, SERIES, WIDTH, YELLOW, minus, panels
+from merclip_lib.figures.style import BLUE, GREY, INK, ORANGE, SERIES, YELLOW, minus, panels
 
 MARKERS = "osD^v"
 
 
 def results_bars(table: pd.DataFrame, title: str = "Results on SynthME") -> Figure:
     """Bars with intervals, a panel per metric; table [name, metric, value, low, high]."""
-    metrics = list(dict.fromkeys(table.metric))
-    names = table.name.nunique()
-    figure, axes = panels(title, WIDTH, 0.9 + 0.28 * names, 1, len(metrics), sharey=True)
+    metrics, names = table.groupby("metric", sort=False), table.name.nunique()
+    figure, [axes] = panels(title, 0.9 + 0.28 * names, 1, len(metrics), sharey=True)
     line = {"lw": 1, "capsize": 2, "ecolor": INK}
-    for panel, metric in zip(axes[0], metrics, strict=True):
-        rows = table[table.metric == metric]
+    for panel, (metric, rows) in zip(axes, metrics, strict=True):
         spread = np.maximum([rows.value - rows.low, rows.high - rows.value], 0)
         panel.barh(rows.name, rows.value, xerr=spread, color="#9CC5E0", height=0.65, error_kw=line)
         panel.set(title=metric, xlim=(0, 1), ylim=(-0.6, names - 0.4), xticks=np.linspace(0, 1, 5))
         panel.xaxis.set_major_formatter("{x:g}")
-    axes[0, 0].invert_yaxis()
+    axes[0].invert_yaxis()
     return figure
 
 
@@ -41,15 +39,12 @@ def interval_dots(
     limits: tuple[float, float] = (0, 1),
 ) -> Figure:
     """Dots with intervals, the groups of a name side by side; [name, group, value, low, high]."""
-    names, groups = list(dict.fromkeys(table.name)), list(dict.fromkeys(table.group))
-    figure, grid = panels(title, WIDTH, 0.9 + (0.1 + 0.07 * len(groups)) * len(names))
-    axes = grid[0, 0]
-    for k, (group, colour) in enumerate(zip(groups, SERIES, strict=False)):
-        rows = table[table.group == group]
-        y = np.array([names.index(name) for name in rows.name]) + 0.2 * (k - (len(groups) - 1) / 2)
+    names, groups = pd.Index(table.name.unique()), table.groupby("group", sort=False)
+    figure, [[axes]] = panels(title, 0.9 + (0.1 + 0.07 * len(groups)) * len(names))
+    for k, (group, rows) in enumerate(groups):
+        y, colour = names.get_indexer(rows.name) + 0.2 * (k - (len(groups) - 1) / 2), SERIES[k % 9]
         axes.hlines(y, rows.low, rows.high, color=colour, lw=1.2)
-        look = {"color": colour, "marker": MARKERS[k % 5], "s": 14, "zorder": 3}
-        axes.scatter(rows.value, y, label=group, **look)
+        axes.scatter(rows.value, y, 14, colour, marker=MARKERS[k % 5], label=group, zorder=3)
     if chance is not None:
         axes.axvline(chance, color=GREY, ls=":", lw=1)
     axes.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
@@ -75,11 +70,9 @@ def courses(
         title: of the figure.
         label: of the values.
     """
-    figure, grid = panels(title, WIDTH, 2.6)
-    axes = grid[0, 0]
+    figure, [[axes]] = panels(title, 2.6)
     ranked = courses.max().sort_values(ascending=False).index
-    for name in reversed(ranked[5:]):
-        axes.plot(times, courses[name], color="#CCCCCC", lw=0.7)
+    axes.plot(times, courses[ranked[:4:-1]], color="#CCCCCC", lw=0.7)
     for name, colour in zip(ranked[:5], SERIES, strict=False):
         axes.plot(times, courses[name], color=colour, label=name)
     for onset, apex, offset in spans:
@@ -103,21 +96,20 @@ def two_ways(
         label: of the axis.
         names: of the two ways.
     """
-    figure, grid = panels(title, WIDTH, 0.95 + 0.34 * len(table))
-    axes, rows = grid[0, 0], np.arange(len(table))
+    figure, [[axes]] = panels(title, 0.95 + 0.34 * len(table))
+    rows = np.arange(len(table))
     looks = (("honest", -0.14, BLUE, "o"), ("trapped", 0.14, ORANGE, "s"))
     for (way, shift, colour, marker), name in zip(looks, names, strict=True):
+        y = rows + shift
         if "low" in table:
-            low, high = table[f"{way}_low"], table[f"{way}_high"]
-            axes.hlines(rows + shift, low, high, color=colour, lw=1.4)
-        look = {"color": colour, "marker": marker, "s": 24, "zorder": 3}
-        axes.scatter(table[way], rows + shift, label=name, **look)
-    for y, row in enumerate(table.to_dict("records")):
+            axes.hlines(y, table[f"{way}_low"], table[f"{way}_high"], color=colour, lw=1.4)
+        axes.scatter(table[way], y, 24, colour, marker=marker, label=name, zorder=3)
+    for k, row in enumerate(table.to_dict("records")):
         clear, text = True, f"{row['change']:+.3f}"
         if "low" in row:
             clear = row["p_holm"] < 0.05 if "p_holm" in row else row["low"] > 0 or row["high"] < 0
             text += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
-        at_right(axes, y, text, color=INK if clear else GREY)
+        at_right(axes, k, text, color=INK if clear else GREY)
     at_right(axes, -0.75, "change", style="italic")
     axes.hlines(rows[:-1] + 0.5, 0, 1, "#E5E5E5", lw=0.6, transform=axes.get_yaxis_transform())
     axes.set(yticks=rows, yticklabels=table.name, xlabel=label, ylim=(len(table) - 0.4, -1.05))
@@ -128,5 +120,4 @@ def two_ways(
 
 def at_right(axes: Axes, y: float, text: str, **options: Any) -> None:
     """A text beside the axes, in the row `y`."""
-    side = axes.get_yaxis_transform()
-    axes.text(1.02, y, minus(text), transform=side, va="center", **options)
+    axes.text(1.02, y, minus(text), transform=axes.get_yaxis_transform(), va="center", **options)

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import yaml
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 
-from merclip_lib.figures.style import INK, WIDTH, legend_below, panels
+from merclip_lib.figures.style import INK, WIDTH, box, legend_below, panels
 
 DRAWINGS: dict[str, dict] = yaml.safe_load(
     Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
 )
-BOX = "round,pad=0,rounding_size=0.8"
 COLOURS = {"data": "white", "clip": "#E3EEF7", "new": "#F6EBD3", "sum": "#EEEEEE"}
 MEANING = {"data": "tensor", "clip": "CLIP's weights", "new": "added to CLIP"}
 
@@ -30,17 +28,13 @@ def drawing(block: str) -> Figure:
     """
     if block not in DRAWINGS:
         raise ValueError(f"no drawing of {block!r}; choose one of {', '.join(DRAWINGS)}")
-    content = DRAWINGS[block]
-    height = content["height"]
-    figure, grid = panels(content["title"], WIDTH, 0.6 + height * WIDTH / 100)
-    axes = grid[0, 0]
+    content, height = DRAWINGS[block], DRAWINGS[block]["height"]
+    figure, [[axes]] = panels(content["title"], 0.6 + height * WIDTH / 100)
     axes.set(xlim=(0, 100), ylim=(0, height), aspect="equal")
     axes.axis("off")
-    for x, y, wide, high, kind, text in content["boxes"]:
-        box = FancyBboxPatch((x, y), wide, high, BOX, fc=COLOURS[kind], ec=INK, lw=0.7)
-        box.set_label(MEANING.get(kind, "_"))
-        axes.add_patch(box)
-        axes.text(x + wide / 2, y + high / 2, text, ha="center", va="center", fontsize=6.5)
+    for *place, kind, text in content["boxes"]:
+        drawn = box(axes, place, text, COLOURS[kind], 0.8, fontsize=6.5)
+        drawn.set_label(MEANING.get(kind, "_"))
     for points in content["arrows"]:
         axes.plot(*zip(*points[:-1], strict=True), color=INK, lw=0.9)
         tip = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "color": INK, "lw": 0.9}

@@ -4,6 +4,7 @@ Tables in, a matplotlib Figure out. Colours and fillings show the verdicts that 
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from matplotlib.textpath import TextPath
 
 from merclip_lib.figures import style
 from merclip_lib.figures.charts import MARKERS, at_right
-from merclip_lib.figures.style import GREY, INK, SERIES, WIDTH, panels
+from merclip_lib.figures.style import GREY, INK, SERIES, panels
 
 VERDICT_COLOURS = {"helps": style.BLUE, "hurts": style.VERMILION, "equivalent": style.GREEN}
 VERDICT_COLOURS |= {"cannot tell": GREY, "passed": style.BLUE, "failed": style.VERMILION}
@@ -33,31 +34,28 @@ def build_up(
         title: of the figure.
         here: trainings of one's own, [preset, start, name, uf1].
     """
-    shown = parts if here is None else pd.concat([parts, here])
+    own = parts[:0] if here is None else here
+    shown = pd.concat([parts, own])
     sets = sorted(set(parts["name"]), key=lambda name: (name != "none", name.count("+"), name))
-    names = list(dict.fromkeys([*sets, *shown["name"]]))
-    presets, starts = (list(dict.fromkeys(shown[key])) for key in ("preset", "start"))
-    colours = dict(zip(dict.fromkeys(references["reference"]), SERIES, strict=False))
-    size = (WIDTH, len(presets) * (0.45 + 0.17 * len(names)) + 0.8)
-    shape = {"rows": len(presets), "columns": len(starts)}
-    figure, axes = panels(title, *size, **shape, sharex=True, sharey=True)
-    for (r, c), panel in np.ndenumerate(axes):
-        rows, own, lines = (
-            t[(t["preset"] == presets[r]) & (t["start"] == starts[c])]
-            for t in (parts, shown.iloc[len(parts) :], references)
+    names = pd.Index(dict.fromkeys([*sets, *shown["name"]]))
+    presets, starts = shown["preset"].unique(), shown["start"].unique()
+    colours = dict(zip(references["reference"].unique(), SERIES, strict=False))
+    height = len(presets) * (0.45 + 0.17 * len(names)) + 0.8
+    figure, axes = panels(title, height, len(presets), len(starts), sharex=True, sharey=True)
+    for (preset, start), panel in zip(product(presets, starts), axes.flat, strict=True):
+        rows, trained, lines = (
+            t[(t["preset"] == preset) & (t["start"] == start)] for t in (parts, own, references)
         )
-        panel.set(title=f"{presets[r]}, from {starts[c]}", yticks=range(len(names)))
-        panel.set(ylim=(len(names) - 0.4, -0.6), xlabel="UF1")
+        panel.set(title=f"{preset}, from {start}", xlabel="UF1", ylim=(len(names) - 0.4, -0.6))
         panel.tick_params(labelbottom=True)
         _reference_lines(panel.axvline, lines, colours)
-        y = [names.index(name) for name in rows["name"]]
+        y, above = names.get_indexer(rows["name"]), names.get_indexer(trained["name"])
         panel.hlines(y, rows["low"], rows["high"], color=INK, lw=1.4)
-        panel.scatter(rows["uf1"], y, color=INK, s=16, zorder=3, label="UF1, 95 % interval")
-        if len(own):
-            at = [names.index(name) for name in own["name"]]
-            look = {"marker": "D", "s": 26, "facecolor": "none", "edgecolor": style.WINE}
-            panel.scatter(own["uf1"], at, label="trained here", zorder=4, **look)
-        panel.set_visible(len(rows) + len(own) > 0)
+        panel.scatter(rows["uf1"], y, 16, INK, label="UF1, 95 % interval", zorder=3)
+        if len(trained):
+            look = {"marker": "D", "edgecolor": style.WINE, "label": "trained here", "zorder": 4}
+            panel.scatter(trained["uf1"], above, 26, "none", **look)
+        panel.set_visible(len(rows) + len(trained) > 0)
     _names_at_left(axes.flat, names)
     style.legend_below(figure, axes.flat, loc="outside lower left", ncols=4)
     return figure
@@ -71,17 +69,17 @@ def training_courses(courses: pd.DataFrame, references: pd.DataFrame, title: str
         references: [start, reference, uf1]; the means are lines.
         title: of the figure.
     """
-    starts = list(dict.fromkeys(courses["start"]))
-    figure, axes = panels(title, WIDTH, 3.2, 1, len(starts), sharey=True)
-    for start, panel in zip(starts, axes[0], strict=True):
-        entries = courses[courses["start"] == start].groupby("entry", sort=False)
+    starts = courses.groupby("start", sort=False)
+    figure, [axes] = panels(title, 3.2, 1, len(starts), sharey=True)
+    for panel, (start, trained) in zip(axes, starts, strict=True):
+        entries = trained.groupby("entry", sort=False)
         for (entry, rows), colour, marker in zip(entries, SERIES, MARKERS, strict=False):
             label = str(entry).replace("_", " ")
             panel.plot(rows["epoch"], rows["uf1"], color=colour, marker=marker, ms=3, label=label)
         _reference_lines(panel.axhline, references[references["start"] == start], {})
         panel.set(title=f"from {start}", xlabel="epoch")
-    axes[0, 0].set(ylabel="UF1", ylim=(0, None))
-    style.legend_below(figure, axes.flat, loc="outside lower left", ncols=4)
+    axes[0].set(ylabel="UF1", ylim=(0, None))
+    style.legend_below(figure, axes, loc="outside lower left", ncols=4)
     return figure
 
 
@@ -94,9 +92,8 @@ def verdict_forest(table: pd.DataFrame, title: str, label: str = "difference in 
         title: of the figure.
         label: of the axis.
     """
-    figure, grid = panels(title, WIDTH, 1.1 + 0.2 * len(table))
-    axes, y = grid[0, 0], np.arange(len(table))
-    keys = []
+    figure, [[axes]] = panels(title, 1.1 + 0.2 * len(table))
+    y, keys = np.arange(len(table)), []
     if "smallest_findable" in table:
         found = table["smallest_findable"]
         axes.barh(y, 2 * found, left=-found, color="#EEEEEE", height=0.8)
@@ -128,26 +125,24 @@ def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in U
         title: of the figure.
         label: of the upright axes.
     """
-    factors, parts = (list(dict.fromkeys(table[key])) for key in ("factor", "part"))
+    factors, parts = table.groupby("factor", sort=False), table["part"].unique()
     columns = min(len(factors), 4)
-    shape = -(-len(factors) // columns), columns
-    figure, axes = panels(title, WIDTH, 0.7 + 1.8 * shape[0], *shape, sharey=True)
-    for factor, panel in zip(factors, axes.flat, strict=False):
-        of = table[table["factor"] == factor]
-        levels = list(dict.fromkeys(of["level"]))
+    lines = -(-len(factors) // columns)
+    figure, axes = panels(title, 0.7 + 1.8 * lines, lines, columns, sharey=True)
+    for (factor, of), panel in zip(factors, axes.flat, strict=False):
+        levels = pd.Index(of["level"].unique())
         numbers = not any(map(str.isalpha, "".join(levels)))
         for k, part in enumerate(parts):
-            rows = of[of["part"] == part]
-            x = np.array([levels.index(level) for level in rows["level"]])
-            rows, x = rows.iloc[np.argsort(x)], np.sort(x) + 0.16 * (k - (len(parts) - 1) / 2)
-            colour, filled = SERIES[k], rows["verdict"].isin(["helps", "hurts"])
+            rows = of[of["part"] == part].sort_values("level", key=levels.get_indexer)
+            x = levels.get_indexer(rows["level"]) + 0.16 * (k - (len(parts) - 1) / 2)
+            colour, marker = SERIES[k], MARKERS[k % 5]
             panel.vlines(x, rows["low"], rows["high"], color=colour, lw=1.2)
             panel.plot(x, rows["difference"], color=colour, lw=0.8 if numbers else 0)
-            fill = [colour if is_filled else "white" for is_filled in filled]
-            look = {"marker": MARKERS[k % 5], "s": 20, "edgecolor": colour, "zorder": 3}
-            panel.scatter(x, rows["difference"], facecolor=fill, **look)
+            fill = np.where(rows["verdict"].isin(["helps", "hurts"]), colour, "white")
+            look = {"marker": marker, "edgecolor": colour, "zorder": 3}
+            panel.scatter(x, rows["difference"], 20, fill, **look)
             key = part + DOUBTED * ("doubt" in rows and any(rows["doubt"]))
-            panel.scatter([], [], color=colour, marker=MARKERS[k % 5], s=20, label=key)
+            panel.scatter([], [], 20, colour, marker=marker, label=key)
         panel.axhline(0, color=GREY, lw=0.8)
         panel.set(xlabel=factor.replace("_", " "), xlim=(-0.5, len(levels) - 0.5))
         long = not numbers and max(map(len, levels)) > 7
@@ -157,8 +152,8 @@ def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in U
         panel.set_visible(False)
     for panel in axes[:, 0]:
         panel.set_ylabel(label)
-    look = {"s": 20, "facecolor": "white", "edgecolor": INK}
-    axes[0, 0].scatter([], [], label="hollow: not told from zero after Holm", **look)
+    hollow = "hollow: not told from zero after Holm"
+    axes[0, 0].scatter([], [], 20, "white", edgecolor=INK, label=hollow)
     style.legend_below(figure, axes.flat, loc="outside lower left", ncols=4)
     return figure
 

@@ -7,17 +7,17 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
+from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
-from merclip_lib.figures.style import BLUE, CLASS_COLOURS, INK, REGION_COLOURS, WIDTH, panels
+from merclip_lib.figures import style
+from merclip_lib.figures.style import INK, WIDTH, panels
 
 Rows = Sequence[Sequence[np.ndarray] | np.ndarray] | np.ndarray  # of pictures
 CELL = 0.95  # inches: a picture in a grid, if the grid is not too wide
@@ -47,9 +47,10 @@ def image_grid(
         cell: width of a picture in inches.
     """
     margin = 0.07 * max(len(line) for label in rows for line in str(label).split("\n"))
-    size = (max(cell * len(columns) + margin, 0.07 * len(title)), cell * len(rows) + 0.4)
+    width = max(cell * len(columns) + margin, 0.07 * len(title))
     signed = any(np.ndim(image) == 2 for row in images for image in row)
-    figure, axes = panels(title, size[0], size[1] + 0.2 * signed, len(rows), len(columns))
+    height = cell * len(rows) + 0.4 + 0.2 * signed
+    figure, axes = panels(title, height, len(rows), len(columns), width)
     for r, row in enumerate(images):
         for c, image in enumerate(row):
             _picture(axes[r, c], image, limit)
@@ -63,22 +64,18 @@ def image_grid(
 
 
 def mix_grid(
-    images: Rows,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    regions: Sequence[str | None],
-    title: str = "LocalStaticFaceMix on SynthME",
+    images: Rows, rows: Sequence[str], columns: Sequence[str], regions: Sequence[str | None]
 ) -> Figure:
     """`image_grid` with a region of `augment` outlined in each column, where it is not None."""
     from merclip_lib.augment import region_slices  # torch comes with it
 
-    figure = image_grid(images, rows, columns, title)
+    figure = image_grid(images, rows, columns, "LocalStaticFaceMix on SynthME")
     height, width = np.shape(images[0][0])[:2]
     for axes, region in zip(figure.axes, list(regions) * len(rows), strict=True):
         if region is not None:
             y, x = region_slices(region, height, width)
             corner, size = (x.start - 0.5, y.start - 0.5), (x.stop - x.start, y.stop - y.start)
-            colour = REGION_COLOURS[region]
+            colour = style.REGION_COLOURS[region]
             axes.add_patch(Rectangle(corner, *size, fill=False, lw=1.6, clip_on=False, ec=colour))
     return figure
 
@@ -87,7 +84,6 @@ def clip_strip(
     frames: np.ndarray, marks: Mapping[int, str], title: str = "A SynthME clip"
 ) -> Figure:
     """Frames of a clip (T, H, W, 3) above their change since the first; marks: {position: name}."""
-    frames = np.asarray(frames)
     change = difference(frames[:1], frames)
     names = [marks.get(t, f"{t}") for t in range(len(frames))]
     rows = ["frame", "change\nsince onset"]
@@ -114,10 +110,9 @@ def gif(frames: np.ndarray, milliseconds: int = 90, height: int = 0) -> bytes:
     every_third = reel.resize((width // 3 or 1, reel.height // 3 or 1), Image.Resampling.NEAREST)
     colours = every_third.quantize(128)  # one palette: no flicker
     reel = reel.quantize(palette=colours, dither=Image.Dither.NONE)
-    pages = [reel.crop((0, t, width, t + height)) for t in range(0, reel.height, height)]
+    first, *rest = [reel.crop((0, t, width, t + height)) for t in range(0, reel.height, height)]
     content = BytesIO()
-    options: dict[str, Any] = {"append_images": pages[1:], "loop": 0, "duration": milliseconds}
-    pages[0].save(content, "gif", save_all=True, **options)
+    first.save(content, "gif", save_all=True, append_images=rest, loop=0, duration=milliseconds)
     return content.getvalue()
 
 
@@ -164,9 +159,8 @@ def relevance_overlay(
     grey = np.asarray(frames, float).mean(-1, keepdims=True).repeat(3, -1) / 255
     figure = image_grid(grey, rows, columns, title, cell=cell)
     height, width = np.shape(frames)[2:4]
-    for i, axes in enumerate(figure.axes):
-        row, column = divmod(i, len(columns))
-        heat = np.asarray(relevance[row][column]) / (np.max(relevance[row]) or 1)
+    scaled = [heat / (row.max() or 1) for row in relevance for heat in row]
+    for axes, heat in zip(figure.axes, scaled, strict=True):
         heat = _enlarged(heat, height, width)
         axes.imshow(mpl.colormaps["inferno"](heat), alpha=0.85 * heat**0.7, vmin=0, vmax=1)
     return figure
@@ -175,22 +169,15 @@ def relevance_overlay(
 OVERVIEW = yaml.safe_load(Path(__file__).with_name("overview.yaml").read_text(encoding="utf-8"))
 
 
-def overview(
-    frames: np.ndarray,
-    annotation: str,
-    sentence: str,
-    title: str = "MER-CLIP in one picture (face: SynthME)",
-) -> Figure:
+def overview(frames: np.ndarray, annotation: str, sentence: str) -> Figure:
     """The whole method, after the paper's overview figure.
 
     Args:
         frames: three of a clip (3, H, W, 3), the last in front.
         annotation: its action units.
         sentence: what they say, broken into lines.
-        title: of the figure.
     """
-    figure, grid = panels(title, WIDTH, 3.5)
-    axes = grid[0, 0]
+    figure, [[axes]] = panels("MER-CLIP in one picture (face: SynthME)", 3.5)
     axes.axis("off")
     for i, frame in enumerate(frames):
         x, y = 3.2 - 1.5 * i, 31.5 - 1.5 * i
@@ -198,41 +185,28 @@ def overview(
         axes.add_patch(Rectangle((x, y), 10, 10, fill=False, ec="white", lw=1, zorder=3 + i))
     axes.set(xlim=(0, 100), ylim=(0, 47), aspect="equal")
     for *place, text, colour, size in OVERVIEW["boxes"]:
-        _box(axes, place, text, colour, fontsize=size)
-    _box(axes, (1, 5.5, 13, 7), annotation, "white", fontsize=8, family="monospace")
-    _box(axes, (19, 3, 24, 12), sentence, "#F7F1E3", fontsize=7)
+        style.box(axes, place, text, colour, 1, fontsize=size)
+    style.box(axes, (1, 5.5, 13, 7), annotation, "white", 1, fontsize=8, family="monospace")
+    style.box(axes, (19, 3, 24, 12), sentence, "#F7F1E3", 1, fontsize=7)
     for i, (name, length) in enumerate(OVERVIEW["bars"].items()):
-        axes.add_patch(Rectangle((87, 41.2 - 1.6 * i), length, 1.2, color=CLASS_COLOURS[name]))
+        colour = style.CLASS_COLOURS[name]
+        axes.add_patch(Rectangle((87, 41.2 - 1.6 * i), length, 1.2, color=colour))
         axes.text(87.5 + length, 41.8 - 1.6 * i, name, va="center", fontsize=6)
     for i, j in np.ndindex(5, 5):
-        corner, colour = (69.5 + 2.6 * j, 23.4 - 2.6 * i), BLUE if i == j else "#D3DFEA"
+        corner, colour = (69.5 + 2.6 * j, 23.4 - 2.6 * i), style.BLUE if i == j else "#D3DFEA"
         axes.add_patch(Rectangle(corner, 2.4, 2.4, lw=0, color=colour))
     for x, y, text, look in OVERVIEW["texts"]:
         axes.text(x, y, text, **look)
+    arrow = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 0, "color": INK}
     for start, end, text, dx, dy in OVERVIEW["arrows"]:
-        _arrow(axes, start, end)
+        axes.annotate("", end, start, arrowprops=arrow)
         middle = (start[0] + end[0]) / 2 + dx, (start[1] + end[1]) / 2 + dy
         axes.text(*middle, text, ha="center", fontsize=7.5, style="italic")
     return figure
 
 
-def _box(axes: Axes, place: Sequence[float], text: str, colour: str, **options: Any) -> None:
-    """A rounded box at `place` (x, y, width, height) with a text in its middle."""
-    x, y, width, height = place
-    style = "round,pad=0,rounding_size=1"
-    axes.add_patch(FancyBboxPatch((x, y), width, height, style, fc=colour, ec=INK, lw=0.7))
-    axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", **options)
-
-
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """An arrow from point to point."""
-    look: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 9, "lw": 1, "color": INK}
-    axes.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **look))
-
-
 def _picture(axes: Axes, image: np.ndarray, limit: float | None) -> None:
     """Draw an RGB image, or a 2-D signed map on a diverging scale that is symmetric about zero."""
-    image = np.asarray(image)
     if image.ndim == 2:
         limit = limit or _limit(image)
         axes.imshow(image, cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="nearest")

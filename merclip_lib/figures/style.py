@@ -8,17 +8,18 @@ where a figure came from and how to make it again. A figure made of synthetic da
 
 import json
 import subprocess
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Patch
 
 import merclip_lib
 from merclip_lib.files import write_bytes, write_text
@@ -40,6 +41,8 @@ CLASS_COLOURS |= {"others": GREY, "other": GREY, "negative": WINE, "positive": Y
 CLASS_COLOURS |= {"first": BLUE, "second": ORANGE}
 REGION_COLOURS = {"forehead": BLUE, "left_cheek": ORANGE, "right_cheek": GREEN, "chin": PURPLE}
 AU_COLOURS = {"brows": BLUE, "eyes and cheeks": SKY, "nose": GREEN, "mouth and chin": ORANGE}
+
+UNDATED = {"png": ["Software"], "pdf": ["Creator", "Producer", "CreationDate"]}  # what is left out
 
 
 @dataclass(frozen=True)
@@ -81,54 +84,48 @@ def save_figure(
     synthetic, notebook = provenance.synthetic, provenance.notebook
     titles = [figure.get_suptitle()] + [axes.get_title() for axes in figure.axes]
     if synthetic != any("SynthME" in text for text in titles):
-        raise ValueError(
-            f"figure {name!r}: titles {titles} and synthetic={synthetic} disagree; "
-            f"a title says SynthME when, and only when, the data is synthetic."
-        )
+        wrong = f"figure {name!r}: titles {titles} and synthetic={synthetic} disagree"
+        raise ValueError(f"{wrong}; a title says SynthME if, and only if, the data is synthetic.")
     folder = Path(figures_dir)
-    undated: dict[str, dict] = {"png": {"Software": None}}
-    undated["pdf"] = dict.fromkeys(("Creator", "Producer", "CreationDate"))
-    for kind, metadata in undated.items():
-        buffer = BytesIO()
-        with mpl.rc_context(STYLE):
-            figure.savefig(buffer, format=kind, metadata=metadata)
-        write_bytes(folder / f"{name}.{kind}", buffer.getvalue())
-    entry = {
-        "notebook": notebook,
-        "command": f"merclip run --only {notebook[:2]}" if notebook else "",
-        "parameters": dict(provenance.parameters),
-        "config_hash": provenance.config_hash,
-        "caption": caption,
-        "synthetic": synthetic,
-        "version": merclip_lib.__version__,
-        "commit": _commit(folder),
-    }
+    for kind in UNDATED:
+        write_bytes(folder / f"{name}.{kind}", _rendered(figure, kind))
+    command = f"merclip run --only {notebook[:2]}" if notebook else ""
+    entry = asdict(provenance) | {"command": command, "caption": caption}
+    entry |= {"version": merclip_lib.__version__, "commit": _commit(folder)}
     ledger = folder / "figures.json"
-    with FileLock(folder / ".figures.lock"):  # another notebook may be saving beside this one
-        entries = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
-        write_text(ledger, json.dumps(entries | {name: entry}, indent=1, sort_keys=True) + "\n")
+    try:
+        with FileLock(folder / ".figures.lock", timeout=60):  # another notebook may be saving, too
+            entries = json.loads(ledger.read_text(encoding="utf-8")) if ledger.exists() else {}
+            write_text(ledger, json.dumps(entries | {name: entry}, indent=1, sort_keys=True) + "\n")
+    except Timeout as held:
+        raise ValueError(f"{held.lock_file}: held by a process, perhaps stopped; end it") from None
     return figure
 
 
 def png(figure: Figure) -> bytes:
     """The figure as a PNG, for a page."""
+    return _rendered(figure, "png", dpi=160)
+
+
+def _rendered(figure: Figure, kind: str, **options: Any) -> bytes:
+    """What a file of the figure holds: the same bytes whenever it is made."""
     buffer = BytesIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format="png", metadata={"Software": None}, dpi=160)
+        figure.savefig(buffer, format=kind, metadata=dict.fromkeys(UNDATED[kind]), **options)
     return buffer.getvalue()
 
 
 def panels(
-    title: str, width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+    title: str, height: float, rows: int = 1, columns: int = 1, width: float = WIDTH, **options: Any
 ) -> tuple[Figure, np.ndarray]:
     """A styled figure and its axes (rows, columns); made without pyplot, so that it shows once.
 
     Args:
         title: above all panels.
-        width: in inches.
         height: in inches.
         rows: of panels.
         columns: of panels.
+        width: in inches.
         **options: what `Figure.subplots` takes.
     """
     mpl.rcParams.update(STYLE)
@@ -145,6 +142,17 @@ def legend_below(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
     figure.legend(keys.values(), keys, **{"loc": "outside lower center"} | options)
 
 
+def box(
+    axes: Axes, place: Sequence[float], text: str, colour: str, rounding: float, **options: Any
+) -> Patch:
+    """Draw and return a box at `place` (x, y, width, height); its text stands in the middle."""
+    x, y, width, height = place
+    shape = f"round,pad=0,rounding_size={rounding}"
+    axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", **options)
+    patch = FancyBboxPatch((x, y), width, height, shape, fc=colour, ec=INK, lw=0.7)
+    return axes.add_patch(patch)
+
+
 def au_group(number: int | str) -> str:
     """Part of the face that action unit `number` moves: a key of AU_COLOURS."""
     parts = {"brows": (1, 2, 4), "eyes and cheeks": (5, 6, 7, 43, 45), "nose": (9, 38, 39)}
@@ -158,10 +166,9 @@ def minus(text: str) -> str:
 
 def _commit(folder: Path) -> str:
     """Commit that `folder` is checked out at, or "" outside git."""
+    command = ["git", "rev-parse", "--short=12", "HEAD"]
     try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=folder, capture_output=True, text=True
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -90,9 +90,8 @@ def align_footage(footage: Footage, method: str = "") -> Aligned:
     if len(crops) < FEWEST:
         raise ValueError(f"{footage.name}: {len(crops)} frames with a face; film at least {FEWEST}")
     if lost:
-        footage.notes.append(
-            f"{lost} of {len(crops)} frames: the head not found where it was (ECC)"
-        )
+        gone = "the head not found where it was (ECC)"
+        footage.notes.append(f"{lost} of {len(crops)} frames: {gone}")
     gaps = np.diff(times)
     if gaps.max() > 1.5 * np.median(gaps) and not footage.cropped:
         footage.notes.append("the frame rate varies; each frame counts at its own time")
@@ -110,11 +109,9 @@ def _placed(picture: np.ndarray, method: str, notes: list[str]) -> np.ndarray | 
         scale = SIZE / min(height, width)
         corner = (SIZE - scale * np.array([width, height])) / 2 + (scale - 1) / 2
         return np.column_stack([scale * np.eye(2), corner])
-    faces = mesh.find_faces(picture)
-    marks = _marks(picture)
-    if marks is None:
+    if (marks := _marks(picture)) is None:
         return None
-    if len(faces) > 1:
+    if len(faces := mesh.find_faces(picture)) > 1:
         notes.append(f"{len(faces)} faces; the largest is looked at")
     return align.similarity_transform(align.eyes_of(marks), SIZE, MARGIN)
 

@@ -48,16 +48,14 @@ class Motion:
 
 def measure(aligned: Aligned) -> Motion:
     """Measure the motion of an aligned clip."""
-    size = len(aligned.frames[0])
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in aligned.frames]
-    at = np.arange(0, size, _STRIDE)
-    marks, everywhere = aligned.marks, np.ones((size, size), bool)
-    still = everywhere if marks is None else align.still_mask(marks, size).astype(bool)
-    still = still[::_STRIDE, ::_STRIDE]
+    size, marks = len(aligned.frames[0]), aligned.marks
+    first, *others = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in aligned.frames)
+    still = np.ones((size, size)) if marks is None else align.still_mask(marks, size)
+    still = still[::_STRIDE, ::_STRIDE].astype(bool)
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    fields = np.zeros((len(grey), len(at), len(at), 2), np.float16)
-    for t in range(1, len(grey)):
-        field = dis.calc(grey[0], grey[t], None)  # type: ignore[call-overload]
+    fields = np.zeros((1 + len(others), *still.shape, 2), np.float16)
+    for t, grey in enumerate(others, 1):
+        field = dis.calc(first, grey, None)  # type: ignore[call-overload]
         field = cv2.blur(field, (_STRIDE + 1, _STRIDE + 1))[::_STRIDE, ::_STRIDE]
         fields[t] = field - _of_the_head(field, still)
     weights = region_weights(aligned)[:, ::_STRIDE, ::_STRIDE]
@@ -87,9 +85,8 @@ def region_weights(aligned: Aligned) -> np.ndarray:
     """Gaussian weights (R, S, S) of each region, 1 in its middle."""
     size, distance = len(aligned.frames[0]), aligned.eye_distance
     y, x = np.mgrid[:size, :size]
-    middles = region_middles(aligned)
-    apart = [np.hypot(x - mx, y - my) / (RADIUS * distance) for mx, my in middles]
-    return np.exp(-0.5 * np.stack(apart) ** 2)
+    apart = [np.hypot(x - left, y - top) for left, top in region_middles(aligned)]
+    return np.exp(-0.5 * (np.stack(apart) / (RADIUS * distance)) ** 2)
 
 
 def region_middles(aligned: Aligned) -> np.ndarray:

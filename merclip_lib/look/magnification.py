@@ -20,8 +20,7 @@ _BLUR = 0.06  # of the field, standard deviation in eye distances
 
 def shown_frames(aligned: Aligned, interval: Interval | None) -> np.ndarray:
     """Numbers of the frames of an animation: about an expression, or of the whole clip."""
-    times = aligned.times
-    first, last = (times[0], times[-1])
+    times, first, last = aligned.times, -np.inf, np.inf
     if interval is not None:
         first, last = interval.onset - AROUND, interval.offset + AROUND
     chosen = np.flatnonzero((times >= first) & (times <= last))

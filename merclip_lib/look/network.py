@@ -22,14 +22,12 @@ class Network:
     """A trained network.
 
     Attributes:
-        name: of its file or run.
         model: in evaluation mode.
         config: the configuration that it was trained under.
         classes: names of the emotions, in the order of the outputs.
         people: everybody it was trained on, as "dataset/subject".
     """
 
-    name: str
     model: MERCLIP
     config: Config
     classes: tuple[str, ...]
@@ -58,4 +56,4 @@ def load_network(run: str = "") -> Network:
     with torch.random.fork_rng(devices=[]):
         model = MERCLIP(size_of(config), len(classes), config.use_eim)
     model.load_state_dict(state)
-    return Network(run or path.stem, model.eval(), config, classes, frozenset(header["people"]))
+    return Network(model.eval(), config, classes, frozenset(header["people"]))

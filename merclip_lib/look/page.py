@@ -18,7 +18,8 @@ from merclip_lib.look.magnification import edge_fade, magnify, shown_frames
 from merclip_lib.look.network import load_network
 from merclip_lib.look.reading import Reader, Reading
 from merclip_lib.look.spotting import Interval, spot
-from merclip_lib.look.video import Footage, open_footage, write_video
+from merclip_lib.look.video import MOST_FRAMES, Footage, open_footage, write_video
+from merclip_lib.progress import say
 from merclip_lib.runs.executors import in_one_thread
 
 SLOW = 12  # frames per second of the animations
@@ -77,7 +78,8 @@ def look(source: str, settings: LookSettings | None = None, folder: Path | None 
     Args:
         source: a video, a folder of pictures, STORE:CLIP or synthme:PERSON/CLIP.
         settings: how.
-        folder: where its page will go; what may not be replaced there is said at once.
+        folder: where its page will go; what may not be replaced there is said at once, and of a
+            video or a folder of pictures that the work has begun. None is silent.
 
     Raises:
         ValueError: there is no such clip, no face in it, or no such network; or as `page_place`.
@@ -87,6 +89,8 @@ def look(source: str, settings: LookSettings | None = None, folder: Path | None 
     if folder:
         page_place(folder, footage)
     network = load_network(settings.run) if settings.network else None
+    if folder and footage.source:
+        say(f"{footage.name}: following the face frame by frame; {MOST_FRAMES} frames take minutes")
     aligned = align_footage(footage, settings.align)
     motion = measure(aligned)
     intervals = spot(motion)
@@ -149,11 +153,9 @@ def write_page(seen: Look, folder: Path, settings: LookSettings) -> Path:
     return page
 
 
-def write_gif(seen: Look, file: Path, height: int = 0) -> bytes:
-    """Write the magnified motion as a GIF, of a height in pixels if given; its content."""
-    moving = figures.gif(seen.magnified, 1000 // SLOW, height)
-    write_bytes(file, moving)
-    return moving
+def write_gif(seen: Look, file: Path, height: int) -> None:
+    """Write the magnified motion as a GIF of a height in pixels."""
+    write_bytes(file, figures.gif(seen.magnified, 1000 // SLOW, height))
 
 
 def summary(seen: Look) -> str:
@@ -169,10 +171,9 @@ def summary(seen: Look) -> str:
 
 def interval_table(intervals: list[Interval], motion: Motion) -> pd.DataFrame:
     """The proposed expressions as a table: seconds, strength in eye distances and in pixels."""
-    table = pd.DataFrame([asdict(i) | {"micro": i.micro} for i in intervals])
-    if len(table):
-        table["pixels"] = table["strength"] * motion.eye_pixels
-    return table.round(3)
+    pixels = motion.eye_pixels
+    rows = [asdict(i) | {"micro": i.micro, "pixels": i.strength * pixels} for i in intervals]
+    return pd.DataFrame(rows).round(3)
 
 
 def course_figure(seen: Look) -> Figure:
@@ -190,25 +191,20 @@ def faces_figure(seen: Look) -> Figure:
     apex = int(np.abs(times - best.apex).argmin()) if best else len(times) // 2
     strength = np.linalg.norm(seen.motion.fields[apex].astype(np.float32), axis=-1)
     heat = cv2.resize(strength, (size, size)) * edge_fade(size)
-    pictures = [show_marks(aligned), aligned.frames[apex]]
-    pictures += [seen.magnified[int(np.abs(shown - apex).argmin())], aligned.frames[apex]]
-    still = np.zeros_like(heat)
-    return figures.relevance_overlay(
-        np.stack(pictures)[None],
-        np.stack([still, still, still, heat])[None],
-        ["first frame", "apex", "apex, magnified", "motion at the apex"],
-        title=f"{seen.footage.name}: the face, and where it moves",
-        cell=1.7,
-    )
+    plain, magnified = aligned.frames[apex], seen.magnified[np.abs(shown - apex).argmin()]
+    pictures = np.stack([show_marks(aligned), plain, magnified, plain])
+    heats = np.stack([0 * heat, 0 * heat, 0 * heat, heat])
+    names = ["first frame", "apex", "apex, magnified", "motion at the apex"]
+    title = f"{seen.footage.name}: the face, and where it moves"
+    return figures.relevance_overlay(pictures[None], heats[None], names, title=title, cell=1.7)
 
 
 def relevance_figure(seen: Look, reading: Reading) -> Figure:
     """Which movement moved the network's answer, over the frames that it saw."""
-    columns = [f"time {k + 1}" for k in range(len(reading.pictures))]
+    pictures, heats = reading.pictures[None], reading.relevance[None]
+    names = [f"time {k + 1}" for k in range(len(reading.pictures))]
     title = f"{seen.footage.name}: what spoke for {next(iter(reading.emotions))}"
-    return figures.relevance_overlay(
-        reading.pictures[None], reading.relevance[None], columns, title=title, cell=1.7
-    )
+    return figures.relevance_overlay(pictures, heats, names, title=title, cell=1.7)
 
 
 def _reading(seen: Look) -> str:

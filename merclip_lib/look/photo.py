@@ -76,8 +76,7 @@ def photo_face(picture: np.ndarray, size: int = 224, name: str = "the photograph
     crop = align.warp(picture, matrix, side)
     marks = align.find_face(crop) / side
     traits = draw_traits(np.random.default_rng(0))
-    same = dict.fromkeys(traits.strength, 1.0)
-    middle = float(marks[[6, 168, 1, 13]].mean(0)[0])
+    same, middle = dict.fromkeys(traits.strength, 1.0), float(marks[[6, 168, 1, 13], 0].mean())
     traits = replace(traits, middle=middle, age=0.0, glasses=False, strength=same)
     down = _down(marks, side)
     opening = ((down > 0) & (down < 1)).astype(np.float32)
@@ -86,7 +85,7 @@ def photo_face(picture: np.ndarray, size: int = 224, name: str = "the photograph
     return Face(
         size=size,
         traits=traits,
-        points=_points(marks, middle),
+        points=_points(marks),
         neutral=crop.astype(np.float32) / 255,
         shut=shut,
         lid=down,
@@ -98,13 +97,12 @@ def photo_face(picture: np.ndarray, size: int = 224, name: str = "the photograph
     )
 
 
-def _points(marks: np.ndarray, middle: float) -> dict[str, tuple[float, float]]:
+def _points(marks: np.ndarray) -> dict[str, tuple[float, float]]:
     """SynthME's landmarks as (outward, y), the mean of both sides; on the middle line 0."""
     points = {}
     for name, sides in _PLACES.items():
         (left, y), (right, z) = (marks[numbers].mean(0) for numbers in sides)
-        outward = 0.0 if sides[0] == sides[1] else (right - left) / 2
-        points[name] = (float(outward), float(y + z) / 2)
+        points[name] = (float(right - left) / 2, float(y + z) / 2)
     return points
 
 
@@ -151,9 +149,8 @@ def move_photo(face: Face, moved: Moved, seed: int = 0) -> np.ndarray:
     """
     units, rng = units_shown(moved.units), np.random.default_rng(seed)
     around = still(moved.frames)
-    if moved.nuisance:
-        around = wander(moved.frames, rng, DRIFT, SENSOR_NOISE)
-        around = replace(around, blink=np.zeros(moved.frames))  # its truth is the units alone
+    if moved.nuisance:  # but no blink: its truth is the units alone
+        around = replace(wander(moved.frames, rng, DRIFT, SENSOR_NOISE), blink=around.blink)
     strengths = np.broadcast_to(moved.intensity, np.shape(moved.intensity) or len(units))
     if len(strengths) != len(units) or not ((strengths >= 0) & (strengths <= 1)).all():
         raise ValueError(f"intensity {moved.intensity}: give one from 0 to 1, or one for each unit")

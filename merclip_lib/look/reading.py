@@ -57,11 +57,10 @@ class Reader:
     """
 
     def __init__(self, network: Network):
-        self.network, size = network, network.model.vision_encoder.size
+        self.network, self.size = network, network.model.vision_encoder.size
         self.sentences = sorted(plan_population(EXAMPLE)["true_action_units"].unique())
         self.units = [str(unit) for unit in UNITS]
         self.bank = sentence_embeddings(network.config, [*self.sentences, *self.units])
-        self.size = size
 
     def video_of(self, frames: np.ndarray) -> torch.Tensor:
         """Frames (T, H, W, 3) uint8, onset to offset, as the network sees them: normalised."""

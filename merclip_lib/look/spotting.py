@@ -6,7 +6,7 @@ and goes stands out, whereas drift of head and light cancels. Scored as in the M
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,29 +70,22 @@ def spot(motion: Motion) -> list[Interval]:
     Returns:
         Intervals at least MICRO / 2 seconds apart; none where nothing rises above the noise.
     """
-    smooth = _smoothed(motion)
+    weights = np.exp(-0.5 * ((motion.times[:, None] - motion.times) / SMOOTH) ** 2)
+    weights /= weights.sum(1, keepdims=True)
+    smooth = replace(motion, regions=np.tensordot(weights, motion.regions, 1))
     change = difference(smooth)
     strength = strength_of(change)
     limit = max(LEAST, NOISE * noise_of(motion))
     free, proposed = np.ones(len(strength), bool), []
     while strength[at := int(np.argmax(np.where(free, strength, -1)))] > limit and free[at]:
         first, last = edges(smooth, change, at, free)
-        region = int(np.linalg.norm(change[at], axis=-1).argmax())
-        height = float(strength[at])
         onset, apex, offset = motion.times[[first, at, last]].tolist()
+        height, region = float(strength[at]), np.linalg.norm(change[at], axis=-1).argmax()
         sure = height / (height + limit)
         proposed.append(Interval(onset, apex, offset, height, sure, REGIONS[region]))
         near = (motion.times >= onset - MICRO / 2) & (motion.times <= offset + MICRO / 2)
         free[near] = False  # the difference answers there, too, with half the height
     return proposed
-
-
-def _smoothed(motion: Motion) -> Motion:
-    """The same with the regions' places smoothed over time."""
-    weights = np.exp(-0.5 * ((motion.times[:, None] - motion.times) / SMOOTH) ** 2)
-    weights /= weights.sum(1, keepdims=True)
-    regions = np.tensordot(weights, motion.regions, 1)
-    return Motion(motion.fields, regions, motion.times, motion.eye_pixels)
 
 
 def noise_of(motion: Motion) -> float:

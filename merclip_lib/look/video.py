@@ -104,33 +104,35 @@ def _limited(frames: Frames, notes: list[str]) -> Frames:
             notes.append(f"looked at up to frame {MOST_FRAMES}")
             return
         height, width = picture.shape[:2]
-        scale = LONGEST_SIDE / max(height, width)
-        if scale < 1:
+        if (scale := LONGEST_SIDE / max(height, width)) < 1:
             size = round(width * scale), round(height * scale)
             picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
             if not count:
-                shown = f"{size[0]} x {size[1]}"
-                notes.append(f"pictures of {width} x {height} pixels made smaller: {shown}")
+                smaller = f"made smaller: {size[0]} x {size[1]}"
+                notes.append(f"pictures of {width} x {height} pixels {smaller}")
         yield time, picture
 
 
 def _stored(folder: Path, clip: str) -> Footage:
+    """A clip of a store."""
     store = open_store(folder)
-    ids = store.table["clip_id"].tolist()
-    if clip not in ids:
-        hint = textwrap.shorten(did_you_mean(clip, ids), 80)
-        raise ValueError(f"{folder}: no clip {clip!r}{hint}")
-    return _known(clip, store.frames[ids.index(clip)], store.table.iloc[ids.index(clip)])
+    at = _position(clip, store.table["clip_id"].tolist(), f"{folder}: no clip {clip!r}")
+    return _known(clip, store.frames[at], store.table.iloc[at])
 
 
 def _drawn(name: str) -> Footage:
+    """A clip of SynthME, drawn now."""
     plan = plan_population(EXAMPLE)
     names = (plan["subject"].str[-4:] + "/" + plan["clip"]).tolist()  # "p001/c01"
-    if name not in names:
-        hint = textwrap.shorten(did_you_mean(name, names), 80)
-        raise ValueError(f"synthme:{name}: no such clip{hint}")
-    row = plan.iloc[names.index(name)]
+    row = plan.iloc[_position(name, names, f"synthme:{name}: no such clip")]
     return _known(f"{EXAMPLE.name}-{name}", draw_clip(replace(EXAMPLE, size=DRAWN), row)[0], row)
+
+
+def _position(name: str, names: list[str], wrong: str) -> int:
+    """Where a name stands among names; ValueError with the words `wrong` and the nearest."""
+    if name not in names:
+        raise ValueError(wrong + textwrap.shorten(did_you_mean(name, names), 80))
+    return names.index(name)
 
 
 def _known(name: str, frames: np.ndarray, row: pd.Series) -> Footage:
@@ -141,9 +143,8 @@ def _known(name: str, frames: np.ndarray, row: pd.Series) -> Footage:
         raise ValueError(f"{name}: onset and offset are the same frame, so nothing can move")
     times = np.linspace(0, moments["offset"], len(frames)).tolist()
     truth = row[["action_units", "emotion"]].to_dict() | moments.to_dict()
-    frames_at_times = iter(zip(times, frames, strict=True))
-    who = f"{row['dataset']}/{row['subject']}"
-    return Footage(name.replace("/", "-"), frames_at_times, True, who, truth)
+    timed, who = iter(zip(times, frames, strict=True)), f"{row['dataset']}/{row['subject']}"
+    return Footage(name.replace("/", "-"), timed, True, who, truth)
 
 
 def write_video(path: Path, frames: np.ndarray, fps: float) -> None:

@@ -209,8 +209,8 @@ def _train(
     for epoch in range(config.epochs):
         batches = torch.randperm(len(labels), generator=generator).split(config.batch_size)
         for step, items in enumerate(batches, start=epoch * len(batches)):
-            kept = torch.rand(len(items), width, generator=generator) >= dropout
-            logits = stacked_logits(head, parameters, tokens[items], kept / (1 - dropout))
+            mask = torch.rand(len(items), width, generator=generator) >= dropout
+            logits = stacked_logits(head, parameters, tokens[items], mask / (1 - dropout))
             weights = clip_weights[:, items]  # (R, n)
             losses = clip_losses(logits, labels[items]) * weights
             loss = losses.sum(1) / weights.sum(1).clamp(min=1)

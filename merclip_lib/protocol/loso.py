@@ -6,7 +6,6 @@ prediction carries its clip id. Folds run side by side, in several processes or 
 machines; where they are kept, and how an interrupted run resumes, is in `runs.store`.
 """
 
-import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -23,9 +22,10 @@ from merclip_lib.protocol.plan import START, RunPlan
 from merclip_lib.runs import store as run_store
 from merclip_lib.runs.arithmetic import as_recorded, choose, of_begun_run
 from merclip_lib.runs.code import loaded_code
-from merclip_lib.runs.executors import Execution, check_execution, gpu_share, run_jobs, workers_for
+from merclip_lib.runs.executors import Execution, check_execution, run_jobs, workers_for
 from merclip_lib.runs.store import Run, read_run
 from merclip_lib.scores.metrics import read_predictions
+from merclip_lib.training.memory import memory_bytes
 from merclip_lib.training.whole_batch import wait_for_all
 from merclip_lib.weights.transfer import NETWORK, save_network
 
@@ -55,10 +55,8 @@ def run_fold(job: FoldJob) -> bool:
     """Train one fold into the run store; False when another process is doing so, or did."""
     plan, fold = job.plan, job.fold
     if plan.code != loaded_code():
-        raise ValueError(
-            f"{job.folder}: another version of the code is at work here than where the run began; "
-            "start again, with the same version everywhere"
-        )
+        why = "another version of the code is at work here than where the run began"
+        raise ValueError(f"{job.folder}: {why}; start again, with the same version everywhere")
     with run_store.hold(job.folder, fold.name) as mine:
         if not mine or run_store.is_done(job.folder, fold.name, job.keep_network):
             return False
@@ -69,9 +67,8 @@ def run_fold(job: FoldJob) -> bool:
             write_text(part / "environment.json", json.dumps(run_store.environment(), indent=1))
         if (part / "checkpoint.pt.damaged").exists():
             say(f"{part / 'checkpoint.pt'} was damaged: {fold.name} was trained anew")
-        write_csv(trained.predictions, part / "predictions.csv", run_store.DIGITS)
-        write_csv(trained.history, part / "history.csv", run_store.DIGITS)
-        write_csv(trained.epochs, part / "epochs.csv", run_store.DIGITS)
+        for name in ("predictions", "history", "epochs"):
+            write_csv(getattr(trained, name), part / f"{name}.csv", run_store.DIGITS)
         write_text(part / "seconds.json", json.dumps(round(trained.seconds, 2)))
         if job.keep_network:
             people = plan.people[fold.train]
@@ -116,29 +113,21 @@ def cross_validate(
         return read_run(folder)
     if waiting():
         plan.check()
-        check_execution(execution, plan.config.device, plan.memory)
-        workers = workers_for(len(waiting()), execution, plan.config.device, plan.memory)
+        device, memory = plan.config.device, memory_bytes(plan.config)
+        check_execution(execution, device, memory)
+        workers = workers_for(len(waiting()), execution, device, memory)
         execution = replace(execution, workers=workers)
     begin_run(plan, folder, bool(waiting()))
-    gpus, others = gpu_share(execution, plan.config.device), list[str]()
-    with contextlib.ExitStack() as stack:
-        bar = None
-        if progress is None and waiting():
-            bar = Progress("folds", len(folds), len(folds) - len(waiting()))
-            stack.enter_context(bar)
+    others = list[str]()
+    with Progress("folds", len(folds), len(folds) - len(waiting()), progress) as bar:
         while waiting():
             free = [fold for fold in waiting() if not run_store.is_held(folder, fold.name)]
-            jobs = [
-                FoldJob(plan, fold, folder.resolve(), execution.data_workers, keep_network)
-                for fold in free
-            ]
-            for k, mine in run_jobs(run_fold, jobs, execution, gpus):
-                done = len(folds) - len(waiting())
-                line = f"fold {done}/{len(folds)}: {free[k].name} of {folder.name}"
-                if mine and bar is not None:
-                    bar.step(line, done)
-                elif mine and progress is not None:
-                    progress(line)
+            how = folder.resolve(), execution.data_workers, keep_network
+            jobs = [FoldJob(plan, fold, *how) for fold in free]
+            for k, mine in run_jobs(run_fold, jobs, execution, plan.config.device):
+                if mine:
+                    done = len(folds) - len(waiting())
+                    bar.step(f"fold {done}/{len(folds)}: {free[k].name} of {folder.name}", done)
             if not free:
                 busy = [f"{fold.name} {run_store.holder(folder, fold.name)}" for fold in waiting()]
                 if busy != others:
@@ -160,10 +149,8 @@ def begin_run(plan: RunPlan, folder: Path, trains: bool = True) -> None:
         try:
             run_store.read_record(folder)
         except ValueError:
-            how = of_begun_run(folder) or choose(plan.config)
-            write_text(
-                folder / "run.json", json.dumps(plan.record() | {"arithmetic": how}, indent=1)
-            )
+            record = plan.record() | {"arithmetic": of_begun_run(folder) or choose(plan.config)}
+            write_text(folder / "run.json", json.dumps(record, indent=1))
         if trains:
             plan.write_start(folder)
 
@@ -171,9 +158,8 @@ def begin_run(plan: RunPlan, folder: Path, trains: bool = True) -> None:
 def _check_there(folder: Path) -> None:
     """ValueError when somebody deleted the folder of the run, else it would be half a run."""
     if not (folder / "run.json").is_file():
-        raise ValueError(
-            f"{folder}: was deleted while it was at work; start again, all of it is trained anew"
-        )
+        remedy = "start again, all of it is trained anew"
+        raise ValueError(f"{folder}: was deleted while it was at work; {remedy}")
 
 
 def collect(folder: Path, folds: list[Fold]) -> None:

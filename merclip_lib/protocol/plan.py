@@ -28,7 +28,6 @@ from merclip_lib.runs.code import loaded_code
 from merclip_lib.text import bank
 from merclip_lib.text.unit_labels import unit_labels
 from merclip_lib.training.loop import TrainingData
-from merclip_lib.training.memory import memory_bytes
 from merclip_lib.weights.files import read_weights, save_weights
 from merclip_lib.weights.load import empty_network, load_text_tower, text_file, weights_file
 from merclip_lib.weights.transfer import StartNetwork, check_people, network_file, start_network
@@ -57,10 +56,8 @@ class RunPlan:
     def table(self) -> pd.DataFrame:
         """The clips of the task with a `label` column; the index is the row of the store."""
         table = apply_task(self.store.table, self.config.task, self.every_class)
-        if self.config.subjects:
-            names = sorted(set(table["subject"]))[: self.config.subjects]
-            table = table[table["subject"].isin(names)]
-        return table
+        names = sorted(set(table["subject"]))[: self.config.subjects or None]
+        return table[table["subject"].isin(names)]
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -124,10 +121,8 @@ class RunPlan:
     def data_hash(self) -> str:
         """Which clips these are. Raises ValueError when the store does not say."""
         if "hash" not in self.store.meta:
-            raise ValueError(
-                f"{self.store.folder}: meta.json has no hash that says which clips these are; "
-                "delete the folder and prepare it again"
-            )
+            why = f"{self.store.folder}: meta.json has no hash that says which clips these are"
+            raise ValueError(f"{why}; delete the folder and prepare it again")
         return self.store.meta["hash"]
 
     @cached_property
@@ -152,12 +147,10 @@ class RunPlan:
         tower = load_text_tower(self.config)
         rows = self.table.index.to_numpy()
         text = bank.bank_of_clips(tower, self.sentences, rows, self.templates)
-        if text.embeddings.shape[-1] != self.size.embed_dim:
-            raise ValueError(
-                f"{text_file(self.config)}: its sentences have {text.embeddings.shape[-1]} "
-                f"numbers, the clips of {self.config.size} {self.size.embed_dim}; name a text "
-                "tower of that width as `text_weights`"
-            )
+        if (width := text.embeddings.shape[-1]) != self.size.embed_dim:
+            here = f"{text_file(self.config)}: its sentences have {width} numbers, the clips of "
+            here += f"{self.config.size} {self.size.embed_dim}"
+            raise ValueError(f"{here}; name a text tower of that width as `text_weights`")
         if self.config.align_with == "shuffled":
             return bank.shuffled_bank(text, rows, self.config.seed)
         if self.config.align_with == "random":
@@ -174,11 +167,6 @@ class RunPlan:
         """The network with which every fold begins, and what became of the weights."""
         with torch.random.fork_rng(devices=[]):
             return start_network(self.config, len(self.classes))
-
-    @cached_property
-    def memory(self) -> int:
-        """Bytes that the training of one fold takes, an estimate."""
-        return memory_bytes(self.config)
 
     def write_start(self, folder: Path) -> None:
         """Leave the network with which every fold begins in the folder of the run."""
@@ -223,28 +211,25 @@ class RunPlan:
         """What a network is trained on: clips at these positions, faces told apart, sentences."""
         subjects = np.zeros(len(self.store), int)
         subjects[self.table.index] = pd.factorize(self.people)[0]
-        units = None
-        if self.config.use_text and self.config.align_with == "units":
-            units = unit_labels(self.table, self.table.index.to_numpy())
+        by_units = self.config.use_text and self.config.align_with == "units"
+        units = unit_labels(self.table, self.table.index.to_numpy()) if by_units else None
         clips = self.dataset(positions, training=True)
         return TrainingData(clips, subjects, self.text, workers, units)
 
     def check(self) -> None:
         """Raise ValueError for what would stop a fold later, before any training."""
-        pixels, side = self.store.frames.shape[2:4], stored_side(self.config)
-        if pixels != (side, side):
+        (height, width), side = self.store.frames.shape[2:4], stored_side(self.config)
+        if not height == width == side:
             crop = f" with crop {self.config.crop:g}" if self.config.crop < 1 else ""
-            raise ValueError(
-                f"{self.store.folder}: clips of {pixels[0]} x {pixels[1]} pixels, but "
-                f"{self.config.size}{crop} wants {side}; prepare the set with --size {side}"
-            )
+            here = f"{self.store.folder}: clips of {height} x {width} pixels"
+            wanted = f"{self.config.size}{crop} wants {side}; prepare the set with --size {side}"
+            raise ValueError(f"{here}, but {wanted}")
         for fold in self.folds:
             if self.config.selection == "inner_validation":
                 inner_validation(self.people, fold.train, self.config.seed)
         if self.config.init_from:
-            check_people(
-                self.config, {who for fold in self.folds for who in self.people[fold.test]}
-            )
+            held_out = {who for fold in self.folds for who in self.people[fold.test]}
+            check_people(self.config, held_out)
         _ = self.start, self.text  # the weights are there and of this size, annotations are read
         if RunPlan(self.config, self.store).contents != self.contents:
             raise ValueError("the weights were replaced while the run was planned; start again")
@@ -265,12 +250,11 @@ class RunPlan:
             "stamp": stamp(config),
             "torch": torch.__version__,
         }
-        if config.use_text and (own := own_prompts(self.prompts)):
-            record["prompts"] = own
+        if config.use_text and (prompts := own_prompts(self.prompts)):
+            record["prompts"] = prompts
         if self.start.weights:
             record["loading"] = self.start.weights.counts()
-        if self.start.transfer:
-            report = self.start.transfer
+        if report := self.start.transfer:
             record["init_from"] = {"report": str(report), "initial": report.initial}
         return record
 

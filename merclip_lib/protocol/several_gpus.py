@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fold", required=True, help="name of the fold, such as group1")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--data-workers", type=int, default=0)
-    given = parser.parse_args(arguments)
+    given, first = parser.parse_args(arguments), os.environ.get("RANK", "0") == "0"
     try:
         try:
             config = config_from(json.loads(given.config.read_text(encoding="utf-8")))
@@ -94,10 +94,10 @@ def main(arguments: list[str] | None = None) -> int:
         dist.init_process_group("nccl" if config.device == "cuda" else "gloo")
         plan = RunPlan(config, open_store(given.store))
         folder = train_together(plan, given.fold, given.runs_dir, given.data_workers)
-        if dist.get_rank() == 0:
+        if first:
             print(folder)
     except ValueError as error:
-        if os.environ.get("RANK", "0") == "0":
+        if first:
             print(error, file=sys.stderr)
         return 2
     finally:

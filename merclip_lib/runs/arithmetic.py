@@ -45,14 +45,14 @@ def choose(config: Config) -> str:
     """The arithmetic for a new run of this configuration: a name of ARITHMETICS."""
     if config.device != "cpu" or config.compile:
         return "torch"
-    found = trials(config)
-    best = min((name for name in found if is_exact(found, name)), key=lambda n: found[n].seconds)
-    return best if found[best].seconds * GAIN < found["torch"].seconds else "torch"
+    tried = trials(config)
+    best = min((name for name in tried if is_exact(tried, name)), key=lambda n: tried[n].seconds)
+    return best if tried[best].seconds * GAIN < tried["torch"].seconds else "torch"
 
 
-def is_exact(found: dict[str, Trial], name: str) -> bool:
+def is_exact(tried: dict[str, Trial], name: str) -> bool:
     """Whether one way rounds no more than torch's own."""
-    return found[name].error <= LOSS * found["torch"].error
+    return tried[name].error <= LOSS * tried["torch"].error
 
 
 def as_recorded(folder: Path, config: Config) -> contextlib.AbstractContextManager[None]:
@@ -72,9 +72,8 @@ def as_recorded(folder: Path, config: Config) -> contextlib.AbstractContextManag
 
 def of_begun_run(folder: Path) -> str | None:
     """What finished folds were computed with, where run.json was lost; None without any."""
-    for path in sorted(folder.glob("*/environment.json")):
-        return read_json(path, dict).get("arithmetic", "torch")
-    return None
+    first = min(folder.glob("*/environment.json"), default=None)
+    return read_json(first, dict).get("arithmetic", "torch") if first else None
 
 
 def trials(config: Config) -> dict[str, Trial]:
@@ -85,12 +84,12 @@ def trials(config: Config) -> dict[str, Trial]:
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = caches / "merclip" / f"arithmetic-{digest}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        kept = json.loads(path.read_text())
-        return {name: Trial(*kept[name]) for name in ARITHMETICS}
-    found = in_one_thread(try_out, config)
+        cached = json.loads(path.read_text())
+        return {name: Trial(*cached[name]) for name in ARITHMETICS}
+    tried = in_one_thread(try_out, config)
     with contextlib.suppress(OSError, ValueError):  # a folder that cannot be written is no harm
-        write_text(path, json.dumps(found))
-    return found
+        write_text(path, json.dumps(tried))
+    return tried
 
 
 def try_out(config: Config) -> dict[str, Trial]:

@@ -17,9 +17,9 @@ from merclip_lib import IMPORTED
 PACKAGE = Path(__file__).resolve().parents[1]
 # Files and rooms (every file of it) that make predictions, below merclip_lib.
 SOURCES = (
-    "config.py augment.py text model training data/dataset.py weights/load.py "
-    "weights/key_layouts.py weights/sizes.py weights/adapt.py weights/transfer.py "
-    "protocol/folds.py protocol/one_fold.py protocol/predictions.py"
+    "config.py augment.py text model training data/dataset.py weights/load.py weights/sizes.py "
+    "weights/key_layouts.py weights/adapt.py weights/transfer.py protocol/folds.py "
+    "protocol/one_fold.py protocol/predictions.py"
 ).split()
 RECORDS = ("Method", "Optimisation", "Computing", "Protocol")  # fields hashed by value
 BESIDE = ("training/memory.py", "training/checkpoint.py")  # make no run

@@ -101,7 +101,7 @@ def workers_for(jobs: int, execution: Execution, device: str, memory: float) -> 
     return max(1, min(workers, jobs))
 
 
-def gpu_share(execution: Execution, device: str) -> float:
+def _gpu_share(execution: Execution, device: str) -> float:
     """The part of a GPU that one job occupies: a whole one, less only if more workers are asked
     for than this machine has."""
     if device != "cuda":
@@ -111,7 +111,7 @@ def gpu_share(execution: Execution, device: str) -> float:
     return min(1.0, torch.cuda.device_count() / (execution.workers or 1))
 
 
-def run_jobs(function: Callable, jobs: Sequence, execution: Execution, gpus: float = 0.0) -> Done:
+def run_jobs(function: Callable, jobs: Sequence, execution: Execution, device: str = "cpu") -> Done:
     """Call a function with every job, and give the results as they come.
 
     A worker that Ray loses is replaced and its job tried again.
@@ -120,7 +120,7 @@ def run_jobs(function: Callable, jobs: Sequence, execution: Execution, gpus: flo
         function: of this library, called with one job.
         jobs: anything that can be sent to another process.
         execution: where they run.
-        gpus: what one job occupies, a fraction when several share one: Ray places jobs by it,
+        device: "cpu" or "cuda": Ray places jobs by the share of a GPU that each occupies,
             processes take the GPUs in turn.
 
     Yields:
@@ -130,7 +130,7 @@ def run_jobs(function: Callable, jobs: Sequence, execution: Execution, gpus: flo
         Exception: an error in a job; the jobs that have not begun are dropped.
         RuntimeError: a worker was killed.
     """
-    workers = execution.workers or 1
+    workers, gpus = execution.workers or 1, _gpu_share(execution, device)
     if execution.executor == "serial":
         for k, job in enumerate(jobs):
             yield k, in_one_thread(function, job)

@@ -17,6 +17,7 @@ from merclip_lib.scores.metrics import Score, read_predictions, score
 
 COLUMNS = "run date task seed stamp code arithmetic folds uf1 seconds differs".split()
 HASH = "[0-9a-f]" * 12  # the names of all runs; a folder of another name is not ours to tidy up
+BEGUN = {"run.json", "start.safetensors"}  # what a run shows before its first fold is finished
 REMOVED = ".removed"  # how the name of a run ends that is being deleted
 ORDERS = {"date": ["date"], "uf1": ["task", "uf1"], "task": ["task", "date"]}
 
@@ -49,7 +50,8 @@ def _row(folder: Path) -> dict:
     record = store.read_record(folder)
     config = config_from(record["config"])
     done = [fold for fold in record["folds"] if store.is_done(folder, fold)]
-    row = {
+    pooled = _pooled(folder, config.task)
+    return {
         "run": folder.name,
         "date": _date(folder),
         "task": config.task,
@@ -58,11 +60,10 @@ def _row(folder: Path) -> dict:
         "code": "" if record.get("code") == fingerprint() else "other",
         "arithmetic": record.get("arithmetic", ""),
         "folds": f"{len(done)}/{len(record['folds'])}",
+        "uf1": pooled.uf1 if pooled else float("nan"),
         "seconds": sum(store.seconds_of(folder / fold) for fold in done),
         "differs": differs(config),
     }
-    pooled = _pooled(folder, config.task)
-    return row | ({"uf1": pooled.uf1} if pooled else {})
 
 
 def _pooled(folder: Path, task: str) -> Score | None:
@@ -109,9 +110,8 @@ def find_run(runs_dir: str | Path, name: str) -> Path:
     paths = Path(runs_dir).glob("*/run.json")
     folders = [path.parent for path in paths if path.parent.name.startswith(name)]
     if len(folders) != 1:
-        raise ValueError(
-            f"{len(folders)} runs in {runs_dir} begin with {name!r}; `merclip runs list` names them"
-        )
+        many = f"{len(folders)} runs in {runs_dir} begin with {name!r}"
+        raise ValueError(f"{many}; `merclip runs list` names them")
     return folders[0]
 
 
@@ -164,7 +164,8 @@ def leftovers(runs_dir: str | Path) -> list[tuple[Path, str]]:
     """What could be removed, each with the reason; nothing that a process is working on.
 
     Checkpoints of interrupted folds, files half written, what is damaged, and runs without one
-    finished fold. Finished folds of an unfinished run stay.
+    finished fold. Finished folds of an unfinished run stay, and so does a run.json that cannot be
+    read: it may be of another version, or another program's.
     """
     folders = sorted(path.parent for path in Path(runs_dir).glob(f"{HASH}/run.json"))
     removed = sorted(Path(runs_dir).glob(f".{HASH}{REMOVED}"))
@@ -183,12 +184,17 @@ def _leftovers_of(folder: Path) -> list[tuple[Path, str]]:
     except ValueError as error:
         return [*left, (folder / "run.json", f"damaged: {error}")]
     done = [fold for fold in folds if (folder / fold).is_dir()]
-    if not done and idle == parts and not store.is_held(folder, store.WHOLE):
+    if _has_only_begun(folder) and idle == parts and not store.is_held(folder, store.WHOLE):
         return [(folder, "a run without a finished fold")]
     bad = [(folder / fold, why) for fold in done if (why := store.damage(folder / fold))]
     if (folder / "predictions.csv").is_file() and (why := store.damage(folder, whole=True)):
         bad.append((folder / "predictions.csv", why))
     return left + [(path, f"damaged: {why}") for path, why in bad]
+
+
+def _has_only_begun(folder: Path) -> bool:
+    """Whether a run has no finished fold, and nothing that we did not write."""
+    return {path.name for path in folder.glob("[!.]*")} <= BEGUN
 
 
 def clean(runs_dir: str | Path, yes: bool = False) -> str:
@@ -199,21 +205,23 @@ def clean(runs_dir: str | Path, yes: bool = False) -> str:
     lines = [f"{path}: {why}" for path, why in items]
     if not yes:
         return "\n".join([*lines, "nothing was removed; add --yes to remove these"])
-    done = ["removed" if remove_leftover(path) else "kept, now in use" for path, _ in items]
+    done = ["removed" if remove_leftover(path) else "kept" for path, _ in items]
     return "\n".join(f"{line}: {what}" for line, what in zip(lines, done, strict=True))
 
 
 def remove_leftover(path: Path) -> bool:
-    """Delete what `leftovers` named; False when a process has begun to work on it meanwhile."""
+    """Delete what `leftovers` named; False for a run.json, for what a process has begun to work
+    on meanwhile, and what is sound by now."""
     if path.name.endswith(REMOVED):
         remove(path)
         return True
     if (path / "run.json").is_file():
         return _remove_run(path)
     with store.hold(path.parent, _lock_of(path)) as mine:
-        if mine:
+        folder, whole = (path.parent, True) if path.is_file() else (path, False)
+        if mine and (path.name[0] == "." or path.name not in BEGUN and store.damage(folder, whole)):
             remove(path)
-        return mine
+        return not path.exists()
 
 
 def _remove_run(folder: Path) -> bool:
@@ -221,7 +229,7 @@ def _remove_run(folder: Path) -> bool:
     folds = store.read_record(folder)["folds"]
     with contextlib.ExitStack() as locks:
         mine = [locks.enter_context(store.hold(folder, name)) for name in (store.WHOLE, *folds)]
-        if not all(mine) or any(store.is_done(folder, fold) for fold in folds):
+        if not all(mine) or not _has_only_begun(folder):
             return False
         aside = folder.with_name(f".{folder.name}{REMOVED}")
         with writing(folder):

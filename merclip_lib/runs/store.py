@@ -73,9 +73,8 @@ def read_run(folder: str | Path) -> Run:
         tables = read_predictions(folder / "predictions.csv"), pd.read_csv(folder / "history.csv")
         return Run(folder.name, folder, config_from(record["config"]), *tables, seconds)
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{folder}: damaged ({error}); see `merclip runs clean`, then start the run again"
-        ) from None
+        remedy = "see `merclip runs clean`, then start the run again"
+        raise ValueError(f"{folder}: damaged ({error}); {remedy}") from None
 
 
 def read_runs(runs_dir: str | Path) -> list[Run]:
@@ -112,15 +111,13 @@ def read_record(folder: Path) -> dict:
         config_from(record["config"])
         folds, data = [str(name) for name in record["folds"]], {*record["data"]}
         sound = isinstance(record["folds"], list) and isinstance(record.get("loading"), dict | None)
-        inside = all(name[:1] != "." and Path(name).name == name for name in folds)
+        inside = all(name[:1] not in ("", ".") and Path(name).name == name for name in folds)
         if not (sound and inside and {"name", "hash"} <= data):
             raise ValueError("folds, data or loading are not what was written there")
         return {**record, "folds": folds}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{folder / 'run.json'}: cannot be read ({error}); start the run again and it is "
-            "written anew, finished folds stay"
-        ) from None
+        remedy = "start the run again and it is written anew, finished folds stay"
+        raise ValueError(f"{folder / 'run.json'}: cannot be read ({error}); {remedy}") from None
 
 
 def is_done(folder: Path, fold: str, network: bool = False) -> bool:
@@ -165,10 +162,8 @@ def set_aside(path: Path, why: str) -> ValueError:
     with writing(aside):
         remove(aside)
         os.replace(path, aside)
-    return ValueError(
-        f"{path}: damaged ({why}); it is now {aside.name}. Start again: this part is trained "
-        "anew, everything else is kept"
-    )
+    remedy = "Start again: this part is trained anew, everything else is kept"
+    return ValueError(f"{path}: damaged ({why}); it is now {aside.name}. {remedy}")
 
 
 def environment() -> dict:
@@ -205,12 +200,11 @@ def hold(folder: Path, name: str, wait: bool = False) -> Iterator[bool]:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
-        try:
+        with contextlib.suppress(Timeout):
             lock.acquire(blocking=False)
-        except Timeout:
-            if wait:
-                say(f"waiting for {path}, {holder(folder, name)}")
-                lock.acquire()
+        if wait and not lock.is_locked:
+            say(f"waiting for {path}, {holder(folder, name)}")
+            lock.acquire()
     try:
         if lock.is_locked:
             write_text(note, f"{os.getpid()} on {platform.node()} since {time.ctime()}")

@@ -93,8 +93,7 @@ def bootstrap_interval(
     Raises:
         ValueError: for an unknown metric, or as `score`.
     """
-    _, low, high = mean_and_interval([table], classes, metric, resampling)
-    return low, high
+    return mean_and_interval([table], classes, metric, resampling)[1:]
 
 
 def mean_and_interval(
@@ -274,13 +273,10 @@ def paired_counts(
 
 def _check_same_clips(first: pd.DataFrame, other: pd.DataFrame, same: Sequence[str]) -> None:
     """ValueError unless both tables, sorted by clip id, are of the same clips."""
-    differ = set(first["clip_id"]) ^ set(other["clip_id"])
-    if differ:
+    if differ := set(first["clip_id"]) ^ set(other["clip_id"]):
         missing = f"{len(differ)} clip(s), such as {min(differ)!r}, are not in both sets"
         raise ValueError(f"{missing} of predictions; compare runs over the same clips")
     for column in same:
-        unequal = first[column] != other[column]
-        if unequal.any():
-            clip = first.loc[unequal, "clip_id"].iloc[0]
-            other_one = f"clip {clip!r} has another {column} in the second set of predictions"
-            raise ValueError(f"{other_one}; compare runs of the same task and clip table")
+        for clip in first.loc[first[column] != other[column], "clip_id"]:
+            differs = f"clip {clip!r} has another {column} in the second set of predictions"
+            raise ValueError(f"{differs}; compare runs of the same task and clip table")

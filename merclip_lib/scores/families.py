@@ -112,8 +112,7 @@ def p_value(values: np.ndarray, mean: float, alternative: Alternative, rules: Ru
         return float(stats.ttest_1samp(values, mean, alternative=alternative).pvalue)
     how = {"permutation_type": "samples", "n_resamples": 2**16, "alternative": alternative}
     rng = np.random.default_rng(rules.populations.seed)
-    flipped = stats.permutation_test((values - mean,), np.mean, rng=rng, **how)
-    return float(flipped.pvalue)
+    return float(stats.permutation_test((values - mean,), np.mean, rng=rng, **how).pvalue)
 
 
 def p_equivalence(values: np.ndarray, rules: Rules) -> float:

@@ -14,7 +14,8 @@ import pandas as pd
 
 from merclip_lib.data.table import people
 
-COLUMNS = ("clip_id", "subject", "truth", "prediction")
+LABELS = ("truth", "prediction")
+COLUMNS = ("clip_id", "subject", *LABELS)
 METRICS = ("uf1", "uar", "accuracy")
 
 
@@ -99,10 +100,8 @@ def confusion_by(
     """
     check_predictions(predictions, classes)
     names, number = np.unique(group, return_inverse=True)
-    index = {name: position for position, name in enumerate(classes)}
-    truth = predictions["truth"].map(index).to_numpy(int)
-    prediction = predictions["prediction"].map(index).to_numpy(int)
-    matrix = np.zeros((len(names), len(index), len(index)), int)
+    truth, prediction = (pd.Index(classes).get_indexer(predictions[name]) for name in LABELS)
+    matrix = np.zeros((len(names), len(classes), len(classes)), int)
     np.add.at(matrix, (number, truth, prediction), 1)
     return matrix
 
@@ -120,11 +119,10 @@ def metric_of(matrix: np.ndarray, metric: str) -> np.ndarray:
 
 def person_of(predictions: pd.DataFrame) -> pd.Series:
     """Who is seen in each row (N,); subject "s01" of two databases is two people."""
-    subject = predictions["subject"].astype(str)
-    if "database" not in predictions:
-        return subject
-    database = predictions["database"].astype(str)
-    return people(pd.DataFrame({"dataset": database, "subject": subject}))
+    names = predictions.filter(["database", "subject"]).astype(str)
+    if "database" not in names:
+        return names["subject"]
+    return people(names.rename(columns={"database": "dataset"}))
 
 
 def check_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> None:
@@ -134,14 +132,12 @@ def check_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> None
         raise ValueError(f"classes {classes!r} must be a list of different class names")
     if predictions.empty:
         raise ValueError("there are no predictions to score; did every fold finish?")
-    twice = predictions.loc[predictions["clip_id"].duplicated(), "clip_id"]
-    if len(twice):
-        again = f"clip {twice.iloc[0]!r} is predicted more than once; score each run (seed)"
-        raise ValueError(f"{again} by itself, and each clip in the one fold that holds it out")
-    for column in ("truth", "prediction"):
+    for clip in predictions.loc[predictions["clip_id"].duplicated(), "clip_id"]:
+        again = f"clip {clip!r} is predicted more than once; score each run (seed) by itself"
+        raise ValueError(f"{again}, and each clip in the one fold that holds it out")
+    for column in LABELS:
         unknown = predictions.loc[~predictions[column].isin(classes), ["clip_id", column]]
-        if len(unknown):
-            clip, label = unknown.iloc[0]
+        for clip, label in unknown.itertuples(index=False):
             names = ", ".join(map(str, classes))
             wrong = f"clip {clip!r} has {column} {label!r}, which is no class of the task ({names})"
             raise ValueError(f"{wrong}; were the predictions made for another task?")

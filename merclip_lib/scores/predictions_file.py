@@ -25,7 +25,7 @@ from merclip_lib.scores.warnings import VisibleTrap, clip_of, database_of, find_
 NAMES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
 OF_LABELS = "the labels found in the file"
 # How programs and people write an empty cell.
-MISSING = {"nan", "null", "na", "n/a", "#n/a", "<na>", "nat", "-", "/", "?"}
+MISSING = {"", "nan", "null", "na", "n/a", "#n/a", "<na>", "nat", "-", "/", "?"}
 # Beyond these, memory and time would run away.
 MOST_CLASSES = 30
 MOST = {"subject": 1_500, "database": 30}
@@ -73,24 +73,20 @@ def score_file(path: str | Path, classes: Sequence[str] = (), samples: int = 100
     """
     table = read_file(path)
     names, origin = _classes(table, classes, str(path))
-    warnings = find_traps(table, names)
-    table = table.assign(clip_id=clip_of(table)).drop_duplicates("clip_id")
-    per_class = metrics.score(table, names).per_class
-    parts = {}
-    if "database" in table and table["database"].nunique() > 1:
-        for name, rows in table.groupby("database", sort=True):
-            parts[str(name)] = _estimates(rows, names, samples)
+    clips = table.assign(clip_id=clip_of(table)).drop_duplicates("clip_id")
+    per_class = metrics.score(clips, names).per_class
+    parts = clips.groupby("database") if "database" in clips else ()
     return Report(
         file=str(path),
         classes=names,
         classes_from=origin,
-        clips=len(table),
-        subjects=person_of(table).nunique(),
-        values=_estimates(table, names, samples),
+        clips=len(clips),
+        subjects=person_of(clips).nunique(),
+        values=_estimates(clips, names, samples),
         macro_precision=float(per_class["precision"].mean()),
         per_class=per_class,
-        parts=parts,
-        warnings=warnings,
+        parts={str(k): _estimates(t, names, samples) for k, t in parts if len(parts) > 1},
+        warnings=find_traps(table, names),
     )
 
 
@@ -104,39 +100,31 @@ def read_file(path: str | Path) -> pd.DataFrame:
             ragged row, an empty cell in a needed column, a probability that is no number, a clip
             with two truths, and a person or a database in two spellings.
     """
-    path = Path(path)
-    header, rows = _read_rows(path)
-    needed = [*COLUMNS, *(["database"] if "database" in header else [])]
-    for number, row in rows.items():
-        for name in needed:
-            row[name] = row[name].strip()
-            if not row[name] or row[name].lower() in MISSING:
-                raise ValueError(f"{path}, row {number}: {name} is empty or no value; fill it in")
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=header)
-    for name in probabilities(table):
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        for number in table.index[~numbers.between(0, 1)]:
-            raise ValueError(
-                f"{path}, row {number}: {name} {table[name][number]!r} is no probability in [0, 1]"
-            )
-        table[name] = numbers
-    where, people = str(path), table["subject"].map(lambda name: person_key(_plain(name)))
+    table = _read_rows(Path(path))
+    needed = table.filter([*COLUMNS, "database"]).apply(lambda cells: cells.str.strip())
+    table[needed.columns] = needed
+    for (row, column), cell in needed.stack().items():
+        if cell.lower() in MISSING:
+            raise ValueError(f"{path}, row {row}: {column} is empty or no value; fill it in")
+    for column in probabilities(table):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        for row, cell in table[column][~numbers.between(0, 1)].items():
+            raise ValueError(f"{path}, row {row}: {column} {cell!r} is no probability in [0, 1]")
+        table[column] = numbers
+    people = table["subject"].map(lambda name: person_key(_plain(name)))
     if "database" in table:
-        _refuse_two_spellings(table["database"], table["database"].map(database_of), where)
+        _refuse_two_spellings(table["database"], table["database"].map(database_of), path)
         people = table["database"] + "/" + people
-    _refuse_two_spellings(table["subject"], people, where)
+    _refuse_two_spellings(table["subject"], people, path)
     for name, values in (("subject", people), ("database", table.get("database", people[:1]))):
         if (count := values.nunique()) > MOST[name]:
-            raise ValueError(
-                f"{path}: {count:,} different cells under `{name}`, such as {values.iloc[0]!r}; at "
-                f"most {MOST[name]:,} are scored. Is it a column of something else?"
-            )
+            cells = f"{count:,} different cells under `{name}`, such as {values.iloc[0]!r}"
+            most = f"at most {MOST[name]:,} are scored. Is it a column of something else?"
+            raise ValueError(f"{path}: {cells}; {most}")
     truths = table.groupby(clip_of(table))["truth"].transform("nunique")
-    for number in table.index[truths > 1]:
-        raise ValueError(
-            f"{path}, row {number}: clip {table['clip_id'][number]!r} has two different truths in "
-            "this file; correct the labels"
-        )
+    for row, clip in table["clip_id"][truths > 1].items():
+        wrong = f"clip {clip!r} has two different truths in this file; correct the labels"
+        raise ValueError(f"{path}, row {row}: {wrong}")
     return table
 
 
@@ -146,18 +134,16 @@ def _plain(name: str) -> str:
     return re.sub(r"(?<!\d)0+(?=\d)", "", words).removesuffix("s") or name
 
 
-def _refuse_two_spellings(names: pd.Series, meant: pd.Series, where: str) -> None:
+def _refuse_two_spellings(names: pd.Series, meant: pd.Series, path: str | Path) -> None:
     """ValueError for the first row that writes what is meant otherwise than a row before it."""
     first = names.groupby(meant).transform("first")
-    for row in names.index[names != first]:
-        raise ValueError(
-            f"{where}, row {row}: {names.name} {names[row]!r} is {first[row]!r} in a row before; "
-            "write one in one way, or they count as two"
-        )
+    for row, name in names[names != first].items():
+        before = f"{path}, row {row}: {names.name} {name!r} is {first[row]!r} in a row before"
+        raise ValueError(f"{before}; write one in one way, or they count as two")
 
 
-def _read_rows(path: Path) -> tuple[list[str], dict[int, dict]]:
-    """The header, and the cells of each row by its number in the file."""
+def _read_rows(path: Path) -> pd.DataFrame:
+    """The cells as text; the index is the number of the row in the file."""
     rows = {number: row for number, row in enumerate(read_text_table(path).rows, 1) if row}
     header = [name.strip() for name in rows.pop(min(rows))]
     missing = [name for name in COLUMNS if name not in header]
@@ -170,10 +156,10 @@ def _read_rows(path: Path) -> tuple[list[str], dict[int, dict]]:
     for number, row in rows.items():
         if len(row) != len(header):
             raise ValueError(f"{path}, row {number}: not as many cells as the header has")
-    return header, {k: dict(zip(header, row, strict=True)) for k, row in rows.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=header)
 
 
-def _classes(table: pd.DataFrame, given: Sequence[str], where: str) -> tuple[tuple[str, ...], str]:
+def _classes(table: pd.DataFrame, given: Sequence[str], path: str) -> tuple[tuple[str, ...], str]:
     """The classes of the task, and where they come from in words."""
     columns = tuple(name[2:] for name in probabilities(table))
     labels = pd.concat([table["truth"], table["prediction"]])
@@ -181,34 +167,26 @@ def _classes(table: pd.DataFrame, given: Sequence[str], where: str) -> tuple[tup
     if given:
         classes, origin = tuple(given), "as given"
         if columns and set(columns) != set(classes):
-            raise ValueError(
-                f"{where}: the p_ columns name the classes {', '.join(columns)}, not "
-                f"{', '.join(classes)}"
-            )
+            named = f"the p_ columns name the classes {', '.join(columns)}"
+            raise ValueError(f"{path}: {named}, not {', '.join(classes)}")
     elif not columns:
         classes, origin = tuple(sorted(set(labels))), OF_LABELS
     if len(classes) > MOST_CLASSES:
-        raise ValueError(
-            f"{where}: {len(classes):,} classes ({origin}), such as {classes[0]!r}; at most "
-            f"{MOST_CLASSES} are scored. Is `truth` or `prediction` a column of something else?"
-        )
-    spelt = [_plain(name) for name in classes]
-    for name in classes:
-        if spelt.count(_plain(name)) > 1:
-            raise ValueError(
-                f"{where}: the class {name!r} is written in two ways; write every class in one"
-            )
-    if origin == OF_LABELS and not set(table["truth"]) & set(table["prediction"]):
-        truth, prediction = table["truth"].iloc[0], table["prediction"].iloc[0]
-        raise ValueError(
-            f"{where}: no label of `prediction` (such as {prediction!r}) occurs in `truth` (such "
-            f"as {truth!r}); write both alike, or give --classes if all are wrong"
-        )
+        many = f"{len(classes):,} classes ({origin}), such as {classes[0]!r}"
+        other = "Is `truth` or `prediction` a column of something else?"
+        raise ValueError(f"{path}: {many}; at most {MOST_CLASSES} are scored. {other}")
+    names = pd.Series(classes)
+    for name in names[names.map(_plain).duplicated(keep=False)]:
+        twice = f"the class {name!r} is written in two ways; write every class in one"
+        raise ValueError(f"{path}: {twice}")
+    truth, prediction = table["truth"], table["prediction"]
+    if origin == OF_LABELS and not truth.isin(prediction).any():
+        such = f"(such as {prediction.iloc[0]!r}) occurs in `truth` (such as {truth.iloc[0]!r})"
+        alike = "write both alike, or give --classes if all are wrong"
+        raise ValueError(f"{path}: no label of `prediction` {such}; {alike}")
     for row, label in labels[~labels.isin(classes)].items():
-        raise ValueError(
-            f"{where}, row {row}: {label!r} is no class of the task ({', '.join(classes)}; "
-            f"{origin}); correct the label or the classes"
-        )
+        task = f"the task ({', '.join(classes)}; {origin}); correct the label or the classes"
+        raise ValueError(f"{path}, row {row}: {label!r} is no class of {task}")
     return classes, origin
 
 
@@ -254,10 +232,8 @@ def as_json(report: Report) -> str:
     """A report as JSON; a metric is {value, low, high}, null where there is no interval."""
 
     def values(estimates: dict[str, Estimate]) -> dict[str, dict]:
-        return {
-            name: {key: None if math.isnan(x) else x for key, x in estimate._asdict().items()}
-            for name, estimate in estimates.items()
-        }
+        table = pd.DataFrame(estimates, Estimate._fields, dtype=object)
+        return table.where(table.notna(), None).to_dict()
 
     content = asdict(report) | values(report.values)
     del content["values"]

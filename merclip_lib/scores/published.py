@@ -173,10 +173,8 @@ def ledger(published: pd.DataFrame, rows: Sequence[dict]) -> pd.DataFrame:
 def ledger_of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:
     """One task of the ledger for reading: a row per method, `UF1 / UAR` of each part."""
     rows = table[table["task"] == task]
-    text = [
-        note or " / ".join("–" if pd.isna(value) else f"{value:.4f}" for value in (uf1, uar))
-        for uf1, uar, note in zip(rows["uf1"], rows["uar"], rows["note"], strict=True)
-    ]
+    both = rows[["uf1", "uar"]].map(lambda value: "–" if pd.isna(value) else f"{value:.4f}")
+    text = (both["uf1"] + " / " + both["uar"]).where(rows["note"] == "", rows["note"])
     # ours may stand there several times: runs of other settings are told apart by their source
     keys = ["method", "protocol", "selection", "source"]
     named = rows[keys].fillna("")
@@ -189,8 +187,8 @@ def ledger_of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:
 def _parts(task: str) -> dict[str, str]:
     """The parts of a task that are tested, as its card says, with the column that tells them."""
     name = task.rsplit("-", 1)[0]
-    totals = read_card(name).get("tasks", {}) if (CARDS / f"{name}.yaml").is_file() else {}
-    parts = totals.get(task, {}).get("parts", {})
+    card = read_card(name) if (CARDS / f"{name}.yaml").is_file() else {}
+    parts = card.get("tasks", {}).get(task, {}).get("parts", {})
     return {part: column for column in parts for part in parts[column] if part != "train"}
 
 

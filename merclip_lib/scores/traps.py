@@ -123,7 +123,7 @@ def answer_traps(together: pd.DataFrame, people: int) -> str:
     last = f"The largest gain is {widest['change']:+.3f}, {widest['name']}. The interval of that "
     last += f"honest number is {widest['honest_high'] - widest['honest_low']:.2f} wide: a reader "
     last += "cannot see from a number alone that something is wrong."
-    return answer(head, together["sentence"]) + f"\n\n{last}"
+    return f"{answer(head, together['sentence'])}\n\n{last}"
 
 
 def precision_as_uar(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -9,13 +9,14 @@ A warning is a reason to look, not a proof; and a file cannot show every trap.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
 from merclip_lib.data.tasks import TASKS, read_card
-from merclip_lib.scores.metrics import person_of
+from merclip_lib.scores.metrics import LABELS, person_of
 
 ROUNDING = 0.01  # of a probability in a file
 ENOUGH = 5  # clips of a subject from which one and the same answer to all is remarkable
@@ -37,12 +38,8 @@ Seen = Iterator[tuple[str, str]]  # the name of a trap and what was seen
 
 def find_traps(table: pd.DataFrame, classes: Classes) -> list[VisibleTrap]:
     """All traps that show in the table of a file, in the order of the checks below."""
-    of_columns = (_no_probabilities, _swapped_in_probabilities, _swapped_in_counts)
-    of_rows = (_duplicates, _stamps, _split_subjects, _number_of_subjects)
-    of_labels = (_absent_classes, _one_answer, _no_error, _other_totals)
-    checks = (*of_columns, *of_rows, *of_labels)
-    seen = [pair for check in checks for pair in check(table, classes)]
-    return [VisibleTrap(name, what + MEANING[name]) for name, what in seen]
+    checks = (check(table, classes) for check in (_of_probabilities, _of_rows, _of_labels))
+    return [VisibleTrap(name, what + MEANING[name]) for name, what in chain(*checks)]
 
 
 def probabilities(table: pd.DataFrame) -> list[str]:
@@ -55,28 +52,27 @@ def clip_of(table: pd.DataFrame) -> pd.Series:
     return person_of(table) + "/" + table["clip_id"]
 
 
-def _no_probabilities(table: pd.DataFrame, classes: Classes) -> Seen:
-    """The probabilities of a clip do not sum to 1."""
-    columns = probabilities(table)
+def _of_probabilities(table: pd.DataFrame, classes: Classes) -> Seen:
+    """Sums and highest classes of the probabilities; where there are none, the class counts."""
+    if not (columns := probabilities(table)):
+        truth, prediction = (_counts(table[column], classes) for column in LABELS)
+        for name, total in _known_totals(classes):
+            if prediction == total != truth:
+                seen = f"`prediction` has exactly the class counts of the list of {name}"
+                yield "swapped columns", f"{seen} and `truth` has not"
+        return
     total = table[columns].sum(axis=1)
     off = total[(total - 1).abs() > ROUNDING * len(columns)]
-    if columns and len(off):
+    if len(off):
         rows = f"{len(off)} of {len(table)} rows do not sum to 1"
         such = f"such as {off.iloc[0]:.3g} in row {off.index[0]}"
         yield "no probabilities", f"the p_ columns of {rows}, {such}"
-
-
-def _swapped_in_probabilities(table: pd.DataFrame, classes: Classes) -> Seen:
-    """The answer is not the class of the highest probability."""
-    if not (columns := probabilities(table)):
-        return
     highest = table[columns].eq(table[columns].max(axis=1), axis=0)  # (rows, classes), bool
-    truth, prediction = (
-        [highest.at[row, f"p_{label}"] for row, label in table[column].items()]
-        for column in ("truth", "prediction")
+    of_truth, of_prediction = (
+        [highest.at[row, f"p_{label}"] for row, label in table[column].items()] for column in LABELS
     )
-    other = prediction.count(False)
-    if other and all(truth):
+    other = of_prediction.count(False)
+    if other and all(of_truth):
         seen = f"is always that of `truth`, in {other} rows not that of `prediction`"
         yield "swapped columns", f"the highest probability {seen}"
     elif other:
@@ -84,75 +80,42 @@ def _swapped_in_probabilities(table: pd.DataFrame, classes: Classes) -> Seen:
         yield "row order", f"in {other} of {len(table)} rows {seen}"
 
 
-def _swapped_in_counts(table: pd.DataFrame, classes: Classes) -> Seen:
-    """Without probabilities: the predictions have the class counts of a published list."""
-    if probabilities(table):
-        return
-    truth, prediction = (_counts(table[column], classes) for column in ("truth", "prediction"))
-    for name, total in _known_totals(classes):
-        if prediction == total != truth:
-            seen = f"`prediction` has exactly the class counts of the list of {name}"
-            yield "swapped columns", f"{seen} and `truth` has not"
-
-
-def _duplicates(table: pd.DataFrame, classes: Classes) -> Seen:
-    """Clips that are there several times, and ids that several clips have."""
-    again = clip_of(table).duplicated()
-    if again.any():
-        ids = table["clip_id"][again]
-        such = f"such as {ids.iloc[0]!r} in row {ids.index[0]}"
-        yield "duplicate clips", f"{len(ids)} row(s) repeat a clip, {such}"
-    ids = table["clip_id"][~again]
-    several = ids[ids.duplicated()]
+def _of_rows(table: pd.DataFrame, classes: Classes) -> Seen:
+    """Clips and ids that repeat, what a run stamped into its file, folds and number of people."""
+    ids, people, clips = table["clip_id"], person_of(table), clip_of(table)
+    if (again := clips.duplicated()).any():
+        such = f"such as {ids[again].iloc[0]!r} in row {ids[again].index[0]}"
+        yield "duplicate clips", f"{again.sum()} row(s) repeat a clip, {such}"
+    several = ids[~again][ids[~again].duplicated()]
     if len(several):
         such = f"such as {several.iloc[0]!r}"
         yield "clip ids", f"{len(several)} clip id(s), {such}, occur with several subjects"
-
-
-def _stamps(table: pd.DataFrame, classes: Classes) -> Seen:
-    """What a run of this library writes into its file about itself."""
-    stamps = (set(table.get(name, ())) for name in ("selection", "protocol", "held_out"))
-    selection, protocol, held_out = stamps
+    stamps, says = ("selection", "protocol", "held_out"), "the file says that"
+    selection, protocol, held_out = (set(table.get(name, ())) for name in stamps)
     if "best_on_test" in selection or "reference" in protocol:
-        seen = "the file says that the epoch was chosen on the held-out subject"
-        yield "epoch chosen on the test", seen
+        yield "epoch chosen on the test", f"{says} the epoch was chosen on the held-out subject"
     if "clip" in held_out:
-        seen = "the file says that clips, not subjects, were held out"
-        yield "subject in both parts", seen
-
-
-def _split_subjects(table: pd.DataFrame, classes: Classes) -> Seen:
-    """Subjects whose clips lie in several folds."""
-    people = person_of(table)
+        yield "subject in both parts", f"{says} clips, not subjects, were held out"
     folds = table.get("fold", people).groupby(people).nunique()
     split = folds.index[folds > 1]
     if len(split):
         seen = f"the clips of {len(split)} subject(s), such as {split[0]}, lie in several folds"
         yield "subject in both parts", seen
-
-
-def _number_of_subjects(table: pd.DataFrame, classes: Classes) -> Seen:
-    """One subject, or as many as clips."""
-    people, clips = person_of(table).nunique(), clip_of(table).nunique()
-    if people == 1:
+    if people.nunique() == 1:
         yield "one subject", "all clips are of one subject"
-    elif people == clips:
-        yield "clip as subject", f"each of the {clips} clips has a subject of its own"
+    elif people.nunique() == clips.nunique():
+        yield "clip as subject", f"each of the {clips.nunique()} clips has a subject of its own"
 
 
-def _absent_classes(table: pd.DataFrame, classes: Classes) -> Seen:
-    """Classes that are never true."""
-    absent = [name for name in classes if not (table["truth"] == name).any()]
-    predicted = [name for name in absent if (table["prediction"] == name).any()]
-    if absent:
+def _of_labels(table: pd.DataFrame, classes: Classes) -> Seen:
+    """Classes that are never true, subjects with one answer, no error, totals of another list."""
+    truth, prediction = table["truth"], table["prediction"]
+    if absent := [name for name in classes if not (truth == name).any()]:
+        predicted = [name for name in absent if (prediction == name).any()]
         also = f"; predicted all the same: {', '.join(predicted)}" if predicted else ""
         most = 1 - len(absent) / len(classes)
         seen = f"never true in this file: {', '.join(absent)}{also}"
         yield "absent class", f"{seen}; UF1 and UAR can be at most {most:.3f}"
-
-
-def _one_answer(table: pd.DataFrame, classes: Classes) -> Seen:
-    """Subjects who got the same answer to every clip."""
     of_people = table.groupby(person_of(table))
     clips, kinds = of_people.size(), of_people[["truth", "prediction"]].nunique()
     uniform = clips.index[(clips >= ENOUGH) & (kinds.truth > 1) & (kinds.prediction == 1)]
@@ -161,17 +124,9 @@ def _one_answer(table: pd.DataFrame, classes: Classes) -> Seen:
         of_person = f"{clips[person]} clips of {kinds.truth[person]} classes, all {answers[person]}"
         seen = f"{len(uniform)} of {len(clips)} subjects got one answer to all clips"
         yield "one answer", f"{seen}, such as {person} ({of_person})"
-
-
-def _no_error(table: pd.DataFrame, classes: Classes) -> Seen:
-    """Every prediction is right."""
-    if (table["truth"] == table["prediction"]).all() and len(table) >= ENOUGH:
+    if (truth == prediction).all() and len(table) >= ENOUGH:
         yield "no error", "every prediction is right"
-
-
-def _other_totals(table: pd.DataFrame, classes: Classes) -> Seen:
-    """The databases of a published list, but not its clips."""
-    here = _counts(table["truth"][~clip_of(table).duplicated()], classes)
+    here = _counts(truth[~clip_of(table).duplicated()], classes)
     databases = {database_of(name) for name in set(table.get("database", ()))}
     for name, total in _known_totals(classes):
         if databases == set(TASKS[name].databases) and here != total:
@@ -189,8 +144,7 @@ def _known_totals(classes: Classes) -> Iterator[tuple[str, dict[str, int]]]:
     for name, task in TASKS.items():
         if set(task.classes) == set(classes):
             card = read_card(name.rsplit("-", 1)[0])
-            total = card.get("tasks", {}).get(name, {}).get("classes")
-            if total:
+            if total := card.get("tasks", {}).get(name, {}).get("classes"):
                 yield name, {label: total[label] for label in classes}
 
 

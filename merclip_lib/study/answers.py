@@ -32,9 +32,9 @@ def set_name(parts: Mapping[str, Any]) -> str:
 
 def named(asked: pd.DataFrame) -> pd.DataFrame:
     """Differences or controls with a `name`: what was changed or controlled, and where."""
-    control = "control" in asked
-    what = asked["kind"] + " control: " + asked["control"] if control else asked["change"]
-    return asked.assign(name=what + " (" + asked["preset"] + " from " + asked["start"] + ")")
+    form = "{kind} control: {control}" if "control" in asked else "{change}"
+    form += " ({preset} from {start})"
+    return asked.assign(name=[form.format_map(row) for row in asked.to_dict("records")])
 
 
 def with_doubts(asked: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
@@ -53,21 +53,31 @@ def with_doubts(asked: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
     return asked.assign(doubt=doubts)
 
 
-def _doubts(asked: pd.DataFrame) -> list[str]:
+def _answer(head: str, lines: list[str], doubts: str = "") -> str:
+    """As `answer`, with what `_doubts` says; NOTHING where there are no lines."""
+    return answer(head, lines) + doubts if lines else NOTHING
+
+
+def _doubts(asked: pd.DataFrame) -> str:
     """What may not be concluded of each part; that no control failed; nothing without controls."""
     if "doubt" not in asked:
-        return []
+        return ""
     pairs = asked.loc[asked["doubt"] != "", ["part", "doubt"]].drop_duplicates()
     lines = [f"* {PARTS.get(part, 'the rest')}: {doubt}." for part, doubt in pairs.to_numpy()]
     head = "What failed controls forbid to conclude:" if lines else "No control of these failed."
-    return ["", head, "", *lines]
+    return "\n".join(["", "", head, "", *lines])
 
 
 def references_in_words(references: pd.DataFrame) -> str:
     """What is reached without the method at each preset and start; "" where that is not known."""
     places = references.groupby(PLACE, sort=False)
-    told = [f"{preset}, from {start}: {_means(rows)}" for (preset, start), rows in places]
-    return f"Without the method, mean UF1. {'; '.join(told)}." if told else ""
+    means = [f"{preset}, from {start}: {_means(rows)}" for (preset, start), rows in places]
+    return f"Without the method, mean UF1. {'; '.join(means)}." if means else ""
+
+
+def _with_interval(row: Mapping[str, float]) -> str:
+    """UF1 and its interval."""
+    return f"{row['uf1']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
 def _means(references: pd.DataFrame) -> str:
@@ -89,39 +99,32 @@ def answer_parts(parts: pd.DataFrame, references: pd.DataFrame) -> str:
         whole = rows[list(PARTS)].all(axis=1)
         full, rest = rows[whole].iloc[0], rows.loc[~whole, "uf1"]
         here = references[(references["preset"] == preset) & (references["start"] == start)]
-        line = f"* {preset}, from {start}: the full method has UF1 {full['uf1']:.3f} "
-        line += f"[{full['low']:.3f}, {full['high']:.3f}]"
+        line = f"{preset}, from {start}: the full method has UF1 {_with_interval(full)}"
         line += f", the others {rest.min():.3f} to {rest.max():.3f}" if len(rest) else ""
         above = here.groupby("reference")["uf1"].transform("mean") > full["uf1"]
         for word, side in (("above", here[above]), ("below", here[~above])):
             line += f"; {word} it: {_means(side)}" if len(side) else ""
         lines.append(f"{line}.")
-    head = "**Answer.** Means over populations; which of them differ, the next figure says."
-    return "\n".join([head, "", *lines]) if lines else NOTHING
+    return _answer("Means over populations; which of them differ, the next figure says.", lines)
 
 
 def answer_differences(differences: pd.DataFrame, rules: Rules) -> str:
     """How many questions have which verdict, the sentence of each, and what controls forbid."""
-    if differences.empty:
-        return NOTHING
     counts = differences["verdict"].value_counts()
-    told = ", ".join(f"{verdict}: {number}" for verdict, number in counts.items())
+    counted = ", ".join(f"{verdict}: {number}" for verdict, number in counts.items())
     rows = named(differences).to_dict("records")
-    lines = [f"* {finding_in_words(row['name'], row, rules)}." for row in rows]
-    head = f"**Answer.** {told}; Holm's correction for {len(rows)}."
-    return "\n".join([head, "", *lines, *_doubts(differences)])
+    lines = [f"{finding_in_words(row['name'], row, rules)}." for row in rows]
+    return _answer(f"{counted}; Holm's correction for {len(rows)}.", lines, _doubts(differences))
 
 
 def answer_controls(controls: pd.DataFrame) -> str:
     """Which controls passed, and what those that failed forbid to conclude."""
-    if controls.empty:
-        return NOTHING
     lines = []
     for row in named(controls).to_dict("records"):
-        said = "passed" if row["passed"] else f"failed: {FORBIDS[row['kind']]}"
+        outcome = "passed" if row["passed"] else f"failed: {FORBIDS[row['kind']]}"
         numbers = in_numbers(row["difference"], row["low"], row["high"])
-        lines.append(f"{row['name']} {said} (UF1 {numbers}).")
-    return answer(f"{controls['passed'].sum()} of {len(controls)} controls passed.", lines)
+        lines.append(f"{row['name']} {outcome} (UF1 {numbers}).")
+    return _answer(f"{controls['passed'].sum()} of {len(controls)} controls passed.", lines)
 
 
 def answer_curves(when: pd.DataFrame) -> str:
@@ -129,11 +132,10 @@ def answer_curves(when: pd.DataFrame) -> str:
     lines = []
     for (factor, part), rows in when.groupby(["factor", "part"], sort=False):
         groups = rows.groupby("verdict", sort=False)["level"]
-        said = [f"{verdict} at {', '.join(levels)}" for verdict, levels in groups]
+        by_verdict = [f"{verdict} at {', '.join(levels)}" for verdict, levels in groups]
         of = ", ".join(filter(None, [part, str(factor).replace("_", " ")]))
-        lines.append(f"* {of}: {'; '.join(said)}.")
-    head = ["**Answer.** After Holm's correction:", ""]
-    return "\n".join([*head, *lines, *_doubts(when)]) if lines else NOTHING
+        lines.append(f"{of}: {'; '.join(by_verdict)}.")
+    return _answer("After Holm's correction:", lines, _doubts(when))
 
 
 def answer_development(courses: pd.DataFrame, rules: Rules) -> str:
@@ -151,13 +153,13 @@ def answer_development(courses: pd.DataFrame, rules: Rules) -> str:
             gap = uf1["full"] - uf1[entry]
             parts = gap.iloc[:quarter], gap.iloc[-quarter:]
             early, late = (bool(part.mean() >= rules.exclude) for part in parts)
-            told = [f"{p.mean():+.3f} in epochs {p.index[0]} to {p.index[-1]}" for p in parts]
-            told[1] += "; ahead early and not late: here the part buys speed" * (early > late)
+            gaps = [f"{p.mean():+.3f} in epochs {p.index[0]} to {p.index[-1]}" for p in parts]
+            gaps[1] += "; ahead early and not late: here the part buys speed" * (early > late)
             name = PARTS[entry.removeprefix("no_")]
-            lines.append(f"* {name}, {preset} from {start}: {', '.join(told)}.")
-    head = "**Answer.** One training of each on one development population: no verdict. The full "
-    head += f"method minus that without the part; {rules.exclude:g} and more counts as ahead:"
-    return "\n".join([head, "", *lines]) if lines else NOTHING
+            lines.append(f"{name}, {preset} from {start}: {', '.join(gaps)}.")
+    head = "One training of each on one development population: no verdict. The full method minus "
+    head += f"that without the part; {rules.exclude:g} and more counts as ahead:"
+    return _answer(head, lines)
 
 
 def answer_here(here: pd.DataFrame, loso: bool) -> str:
@@ -166,24 +168,23 @@ def answer_here(here: pd.DataFrame, loso: bool) -> str:
         return "**Answer.** Nothing was trained here."
     first, lines = here["entry"].iloc[0], []
     for number, row in enumerate(here.to_dict("records")):
-        line = f"* {row['entry']}: UF1 {row['uf1']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+        line = f"{row['entry']}: UF1 {_with_interval(row)}"
         if number and pd.notna(row["difference"]):
             verb = SIDES[side_of_change(row["difference"], row["p_holm"])] if loso else "minus"
-            p = (row["p_holm"],) if loso else ()
-            numbers = in_numbers(row["difference"], row["from"], row["to"], *p)
+            p = row["p_holm"] if loso else None
+            numbers = in_numbers(row["difference"], row["from"], row["to"], p)
             line += f"; it {verb} {first} ({numbers})"
         lines.append(f"{line}.")
-    one = "One training of each on one population is an illustration: the verdicts are those of "
+    head = "One training of each on one population is an illustration: the verdicts are those of "
     held_out = "People held out, p-values after Holm's correction:"
-    head = held_out if loso else f"{one}the frozen study alone."
-    return "\n".join([f"**Answer.** {head}", "", *lines])
+    return answer(held_out if loso else f"{head}the frozen study alone.", lines)
 
 
 def results_table(parts: pd.DataFrame) -> str:
     """UF1 with its interval in Markdown: sets of parts down, presets and starts across."""
     held = with_full(parts)
     held["place"] = held["preset"] + ", from " + held["start"]
-    held["cell"] = [f"{r.uf1:.3f} [{r.low:.3f}, {r.high:.3f}]" for r in held.itertuples()]
+    held["cell"] = [_with_interval(row) for row in held.to_dict("records")]
     rows, columns = (list(dict.fromkeys(held[key])) for key in ("name", "place"))
     cells = held.pivot(index="name", columns="place", values="cell").fillna("")
     lines = [["parts", *columns], ["---"] * (1 + len(columns))]

@@ -11,11 +11,8 @@ MARK = Path("notebooks", "05_train_loso.ipynb")
 
 def find_root() -> Path | None:
     """The folder of the copy of the repository, or None where there is none."""
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
-        if (folder / MARK).is_file():
-            return folder
-    return None
+    places = (Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parents[2])
+    return next((folder for folder in places if (folder / MARK).is_file()), None)
 
 
 def root_with(folder: str) -> Path:

@@ -7,6 +7,7 @@ clips per second, yours or that of a short calibration (`measure_speed`). Not in
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -18,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from merclip_lib.config import SIZES, Config, config_from, size_of
 from merclip_lib.data.tasks import apply_task, read_card, task_named
-from merclip_lib.runs.executors import in_one_thread
+from merclip_lib.runs.executors import Execution, check_execution, in_one_thread
 from merclip_lib.synthme.plan import plan_population
 from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.training.memory import GIB, empty_video, memory_bytes, shapes_only
@@ -41,13 +42,11 @@ def flops(config: Config) -> dict[str, int]:
     counter = FlopCounterMode(display=False, depth=None)  # type: ignore[arg-type]  # None: all
     with FakeTensorMode(allow_non_fake_inputs=True), counter:
         model.to_empty(device="cpu")(empty_video(config, 1))
-    counts = {name: sum(by_kind.values()) for name, by_kind in counter.get_flop_counts().items()}
+    counts = Counter({name: sum(n.values()) for name, n in counter.get_flop_counts().items()})
     encoder = "MERCLIP.vision_encoder"
     trunk, block = f"{encoder}.transformer", f"{encoder}.transformer.resblocks.0"
-    mlp = counts.get(f"{block}.mlp", 0)
-    lmhra = sum(counts.get(f"{block}.lmhra{k}", 0) for k in (1, 2))
-    dec = f"{trunk}.dec"
-    global_blocks = sum(n for name, n in counts.items() if name.rpartition(".")[0] == dec)
+    mlp, lmhra = counts[f"{block}.mlp"], counts[f"{block}.lmhra1"] + counts[f"{block}.lmhra2"]
+    global_blocks = sum(n for at, n in counts.items() if at.rpartition(".")[0] == f"{trunk}.dec")
     return {
         "attention within a time": len(local_blocks) * (counts[block] - lmhra - mlp),
         "MLP": len(local_blocks) * mlp,
@@ -109,11 +108,13 @@ def estimate(config: Config, clips: int, folds: int, clips_per_second: float) ->
             GPU.
 
     Raises:
-        ValueError: for a count or a speed that is not above 0.
+        ValueError: for a count or a speed that is not above 0, and more folds than clips.
     """
     for name, value in (("clips", clips), ("folds", folds), ("clips_per_second", clips_per_second)):
         if not value > 0 or not math.isfinite(value):
             raise ValueError(f"{name} is {value}; it must be above 0")
+    if folds > clips:
+        raise ValueError(f"folds is {folds}, but there are {clips} clips: each fold holds out some")
     trained = clips * max(folds - 1, 1)  # per epoch, over all folds
     predicted = clips if folds > 1 else 0
     steps = folds * config.epochs * math.ceil(trained / folds / config.batch_size)
@@ -153,15 +154,14 @@ def growth(
 def measure_speed(config: Config) -> float:
     """Clips per second of training with this configuration on this machine, in one thread.
 
-    One local block is timed on one clip, forward and backward, and scaled by the operations
-    counted, so that any size is measured in seconds. Time is that which this process computes,
-    whatever else the machine does; of a GPU, what passes.
+    One local block is timed on one clip, of at most 16 times, forward and backward, and
+    scaled by the operations counted, so that any size is measured in seconds. Time is that which
+    this process computes, whatever else the machine does; of a GPU, what passes.
 
     Raises:
         ValueError: when there is no such device.
     """
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError('device is "cuda", but this machine has no GPU that torch can use')
+    check_execution(Execution("serial"), config.device)
     return in_one_thread(_speed_of_block, config)
 
 
@@ -171,10 +171,11 @@ def _speed_of_block(config: Config) -> float:
     block = block.to_empty(device=config.device)
     for parameter in block.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
-    size, gpu = size_of(config), config.device == "cuda"
-    tokens = torch.randn(1, size.times, 1 + size.grid**2, size.width, device=config.device)
+    size = size_of(config)
+    times = min(size.times, 16)  # what a block keeps of them fits into any memory
+    tokens = torch.randn(1, times, 1 + size.grid**2, size.width, device=config.device)
     tokens.requires_grad_()
-    clock = time.monotonic if gpu else time.process_time
+    clock = time.monotonic if config.device == "cuda" else time.process_time
     seconds: list[float] = []
     while sum(seconds) < 0.5:
         begun = clock()
@@ -182,12 +183,10 @@ def _speed_of_block(config: Config) -> float:
             loss = block(tokens).square().mean()
         loss.backward()
         loss.item()  # a GPU is waited for
-        if gpu:
-            torch.cuda.synchronize()
         seconds.append(clock() - begun)
     counted = flops(config)
     of_blocks = sum(counted[part] for part in ("attention within a time", "MLP", "LMHRA"))
-    passes = 4 / 3 if config.checkpoint_blocks else 1
+    passes = (4 / 3 if config.checkpoint_blocks else 1) * size.times / times
     return of_blocks / size.layers / (min(seconds) * passes * sum(counted.values()))
 
 
@@ -197,8 +196,7 @@ def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int
     Raises:
         ValueError: when neither says it.
     """
-    dataset = config.task.rsplit("-", 1)[0]
-    card = read_card(dataset)
+    card = read_card(config.task.rsplit("-", 1)[0])
     totals = card.get("tasks", {}).get(config.task, {})
     if card["embedded"]:
         table = apply_task(plan_population(EXAMPLE), config.task)

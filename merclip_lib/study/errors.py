@@ -42,17 +42,18 @@ def explain(error: BaseException) -> Verdict:
         remedy = _REMEDIES.get(number, "check that it is there and can be used")
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         return Verdict(f"{': '.join([*names, error.strerror])}; {remedy}", True)
-    if isinstance(error, RuntimeError) and "memory" in text and not is_ours(error):
+    if isinstance(error, RuntimeError) and re.search("tried to allocate|allocate memory", text):
         return Verdict(f"{_REMEDIES['MemoryError']} ({text})", True)  # torch, on the CPU
+    for frame, _ in [*traceback.walk_tb(error.__traceback__)][-1:]:
+        if type(error) is RuntimeError and frame.f_globals["__name__"].startswith("pathlib"):
+            path = frame.f_locals.get("self", "a path")  # of an unknown ~user, or links in a circle
+            return Verdict(f"{path}: {text.rstrip('.')}; write it without ~ and links", True)
     if isinstance(error, ValueError | OSError | ModuleNotFoundError) or is_ours(error):
         return Verdict(text, type(error).__name__ != "NotebookError")
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {frames[-1].name}, {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return Verdict(
-        f"{type(error).__name__}: {text}{place}; this is a fault of merclip: please report it "
-        "where you have merclip from, with what `--debug` shows",
-        False,
-    )
+    fault = f"{type(error).__name__}: {text}{place}; this is a fault of merclip: please report it "
+    return Verdict(f"{fault}where you have merclip from, with what `--debug` shows", False)
 
 
 def is_ours(error: BaseException) -> bool:

@@ -45,10 +45,8 @@ def read_grid(grid: str | Path) -> dict[str, Any]:
         name = entry["name"]
         _check_kind(name, str, f"{where}: name", "a text; quote it where YAML reads it otherwise")
         if not NAME.fullmatch(name):
-            raise ValueError(
-                f"{where}: the name {name[:80]!r} becomes that of a file; use up to 50 letters, "
-                "digits, _, + and -"
-            )
+            why = f"{where}: the name {name[:80]!r} becomes that of a file"
+            raise ValueError(f"{why}; use up to 50 letters, digits, _, + and -")
         if before := names.get(name.casefold()):
             raise ValueError(f"{where}: the name {name!r} is given twice (before: {before!r})")
         names[name.casefold()] = name
@@ -69,11 +67,9 @@ def _read_yaml(grid: str | Path) -> Any:
         with open(grid, "rb") as file:
             return yaml.load(file, UniqueKeys)
     except (OSError, yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
-        why = " ".join(str(error).split())
-        raise ValueError(
-            f"cannot read the grid {grid}: {why}; a grid is a small file of YAML in UTF-8, such as "
-            "notebooks/ablations.yaml"
-        ) from None
+        why = f"cannot read the grid {grid}: {' '.join(str(error).split())}"
+        wanted = "a grid is a small file of YAML in UTF-8, such as notebooks/ablations.yaml"
+        raise ValueError(f"{why}; {wanted}") from None
 
 
 class UniqueKeys(yaml.SafeLoader):
@@ -100,10 +96,8 @@ def check_seeds(seeds: Any, where: str) -> None:
     """ValueError unless `seeds` is a list of different numbers from 0."""
     good = isinstance(seeds, list | tuple | range) and len(seeds) > 0
     if not good or any(type(seed) is not int or not 0 <= seed < 2**63 for seed in seeds):
-        raise ValueError(
-            f"{where}: seeds is {reprlib.repr(seeds)[:80]}; it must be a list of whole numbers "
-            "from 0, such as [0, 1, 2]"
-        )
+        wanted = "it must be a list of whole numbers from 0, such as [0, 1, 2]"
+        raise ValueError(f"{where}: seeds is {reprlib.repr(seeds)[:80]}; {wanted}")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"{where}: seeds {list(seeds)} has a number twice; leave it out")
 

@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from merclip_lib.config import Config, files_from
+import pandas as pd
+
+from merclip_lib.config import Config, config_from, files_from
 from merclip_lib.study.checkout import NOTEBOOKS
 from merclip_lib.study.errors import explain, is_ours
 from merclip_lib.study.notebooks import check_values
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 INJECTED = "# Parameters\n"  # how the cell begins that papermill adds
 PARAMETERS = re.compile(r"^runs_dir *=", re.MULTILINE)  # every cell of parameters has it
@@ -35,18 +34,26 @@ class InjectedError(ValueError):
 
 CALLED_FROM = Path.cwd()  # before `setup` leaves it
 
+# on paper (the print of JupyterLab, HTML of nbconvert) long lines and wide tables are not cut
+PRINT_STYLE = """<style>@media print {
+  .jp-Notebook pre, .jp-RenderedText pre {
+    white-space: pre-wrap !important; overflow-wrap: anywhere; font-size: 7.5pt !important; }
+  .jp-OutputArea-output, .jp-RenderedHTMLCommon { overflow: visible !important; }
+  .jp-Notebook table { font-size: 7pt !important; max-width: 100%; }
+  .jp-Notebook td, .jp-Notebook th { padding: 2px 4px !important; overflow-wrap: anywhere; }
+  .jp-Notebook img { max-width: 100%; break-inside: avoid; }
+}</style>"""
+
 
 def setup() -> None:
     """Prepare the kernel of a notebook.
 
-    Figures appear in the page, tables show whole sentences with words at the left, tqdm does not
-    ask for a widget, and relative paths start in notebooks/, wherever papermill was called (in a
-    notebook that stands alone: where it is). A parameter that papermill injects and the notebook
-    does not know stops it, and an error that the library explains is one line, without its
-    traceback.
+    Figures appear in the page, tables show whole sentences with words at the left, nothing is cut
+    where the page is printed, tqdm does not ask for a widget, and relative paths start in
+    notebooks/, wherever papermill was called (in a notebook that stands alone: where it is). A
+    parameter that papermill injects and the notebook does not know stops it, and an error that the
+    library explains is one line, without its traceback.
     """
-    import pandas as pd
-
     warnings.filterwarnings("ignore", message="IProgress not found")
     ipython = sys.modules.get("IPython")
     if shell := ipython and ipython.get_ipython():
@@ -54,6 +61,7 @@ def setup() -> None:
         shell.input_transformers_post.append(_check_injected)
         shell.set_custom_exc((ValueError, RuntimeError, OSError, MemoryError), _show)
         shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, _as_html)
+        shell.display_pub.publish({"text/html": PRINT_STYLE, "text/plain": ""})
     pd.set_option("display.max_colwidth", None)
     if NOTEBOOKS.is_dir():
         os.chdir(NOTEBOOKS)
@@ -77,11 +85,10 @@ def versions(*packages: str) -> None:
         print(package, version(package))
 
 
-def _as_html(table: "pd.DataFrame") -> str:
+def _as_html(table: pd.DataFrame) -> str:
     """A table with its words and their headings at the left; numbers stay at the right."""
-    from pandas.api.types import is_numeric_dtype
-
-    html, words = table._repr_html_(), [not is_numeric_dtype(kind) for kind in table.dtypes]
+    html = table._repr_html_()
+    words = [not pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]
     if html.count("<td>") != table.size or table.columns.nlevels > 1:  # not all of it is shown
         return html
     head, body = html.split("</thead>")
@@ -104,7 +111,13 @@ def _check_injected(lines: list[str]) -> list[str]:
         ours = [text for text in run_before if PARAMETERS.search(text) and INJECTED not in text]
         try:
             if ours:
-                check_values(_assigned(ours[-1]), _assigned(cell), "this notebook")
+                values = check_values(_assigned(ours[-1]), _assigned(cell), "this notebook")
+                options = values.get("options") or {}
+                other = [key for key in options if values.get(key, options[key]) != options[key]]
+                if other:
+                    raise ValueError(f"options give another {other[0]}; leave out one of the two")
+                known = values.keys() & Config.__dataclass_fields__.keys()
+                config_from({key: values[key] for key in known} | options)
         except ValueError as error:
             raise InjectedError(str(error)) from None
     return lines

@@ -19,21 +19,22 @@ import yaml
 
 from merclip_lib.config import Config
 from merclip_lib.files import did_you_mean, write_text
-from merclip_lib.progress import say as report
+from merclip_lib.progress import say
 from merclip_lib.runs.executors import GIB, Execution, run_jobs, workers_for
 from merclip_lib.study.checkout import root_with
+from merclip_lib.study.grids import check_seeds
 from merclip_lib.study.progress import Clock, progress_file
 from merclip_lib.synthme.draw import draw_population
 from merclip_lib.synthme.populations import EXAMPLE
 from merclip_lib.workers import QUIET, environment
 
 CELL_SECONDS = 6 * 3600  # no single cell may take longer
-# Notebooks, of whose cells many keep one core busy; bytes of one with the folds that it trains.
+# Notebooks at a time, as most cells keep one core busy; bytes that one needs with its folds.
 SIDE_BY_SIDE, MEMORY = 2, 3.0 * GIB
 
 _SETTINGS = yaml.safe_load(Path(__file__).with_name("profiles.yaml").read_text(encoding="utf-8"))
 PROFILES: dict[str, dict[str, dict]] = _SETTINGS["profiles"]
-SHARES: dict[str, dict[str, float]] = _SETTINGS["shares"]
+SHARES: dict[str, float] = _SETTINGS["shares"]
 
 
 class NotebookError(RuntimeError):
@@ -68,43 +69,42 @@ def run(
     if in_place and profile != "standard":
         raise ValueError("--in-place is for the standard profile: it rewrites the notebooks")
     root = Path(root or root_with("notebooks"))
-    numbered = sorted(root.glob("notebooks/[0-9][0-9]_*.ipynb"))
-    paths = [path for path in numbered if path.name.startswith(only)]
+    paths = sorted(root.glob("notebooks/[0-9][0-9]_*.ipynb"))
+    paths = [path for path in paths if path.name.startswith(only)]
     if not paths:
         raise ValueError(f"no numbered notebook in {root / 'notebooks'} begins with {only!r}")
     output = root / "runs" / "notebooks" / profile
     figures = root / "figures" if in_place else root / "runs" / "figures" / profile
     runs = root / "runs" / ("" if profile == "standard" else profile)
     common = {"figures_dir": str(figures), "runs_dir": str(runs)}
-    own = PROFILES[profile]
-    jobs = [(path, output / path.name, own.get(path.stem, {}) | common) for path in paths]
+    changes = PROFILES[profile]
+    jobs = [(path, output / path.name, changes.get(path.stem, {}) | common) for path in paths]
     for path, _, parameters in jobs:
         check_parameters(path, parameters)
 
     workers = min(SIDE_BY_SIDE, workers_for(len(jobs), Execution(), "cpu", MEMORY))
-    shares = SHARES.get(profile, SHARES["quick"])
-    weights = {path.stem: shares.get(path.stem, 10.0) for path in paths}
-    say = Clock(weights, output / "seconds.json", workers)
+    weights = {path.stem: SHARES.get(path.stem, 10.0) for path in paths}
+    clock = Clock(weights, output / "seconds.json", workers)
     execution = Execution("processes" if workers > 1 else "serial", workers)
-    with progress_file(output, say):
+    with progress_file(output, clock):
         if workers > 1:  # none is to find it half drawn by another
             draw_population(EXAMPLE, runs / "synthme")
         for k, seconds in run_jobs(_timed, jobs, execution):
             if in_place:
                 write_clean(output / paths[k].name, paths[k])
-            say.finish(paths[k].stem, seconds)
+            clock.finish(paths[k].stem, seconds)
     for name in ("results.csv", "parts.csv"):
         if (figures / name).is_file():
             table = pd.read_csv(figures / name).round(3)
-            say(f"\n{name}\n{table.to_string(index=False)}")
-    say(f"\nnotebooks: {root / 'notebooks' if in_place else output}\nfigures:   {figures}")
+            clock(f"\n{name}\n{table.to_string(index=False)}")
+    clock(f"\nnotebooks: {root / 'notebooks' if in_place else output}\nfigures:   {figures}")
     return output
 
 
 def _timed(job: tuple[Path, Path, dict[str, Any]]) -> float:
     """The seconds that `execute` takes with these arguments."""
     began = time.monotonic()
-    report(f"{job[0].name} begins")
+    say(f"{job[0].name} begins")
     execute(*job)
     return time.monotonic() - began
 
@@ -124,11 +124,11 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
     if not entries:
         raise ValueError(f"{name} has no parameters: tag one cell `parameters`")
     defaults = {}
-    for key, entry in entries.items():
+    for key, default in ((key, entry["default"]) for key, entry in entries.items()):
         try:
-            defaults[key] = ast.literal_eval(entry["default"])
+            defaults[key] = ast.literal_eval(default)
         except (ValueError, SyntaxError):
-            unread = f"{name}: the default of parameter {key!r} is {entry['default']!r}"
+            unread = f"{name}: the default of parameter {key!r} is {default!r}"
             raise ValueError(f"{unread}; write a plain literal") from None
     return defaults
 
@@ -139,7 +139,8 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str,
     An int may stand for a float and a list for a tuple; a default of None takes any value.
 
     Raises:
-        ValueError: unless every parameter exists in the notebook and has its type.
+        ValueError: unless every parameter exists in the notebook and has its type, and no seed is
+            given twice.
     """
     return check_values(parameters_of(notebook), parameters, Path(notebook).name)
 
@@ -156,15 +157,18 @@ def check_values(
                 remedy = f": write the line `{line}` into its cell of parameters"
             raise ValueError(f"{name} has no parameter {key!r}{remedy}")
         kind = type(defaults[key])
-        allowed = {float: (float, int), tuple: (tuple, list), list: (tuple, list)}.get(kind, kind)
-        boolean = isinstance(value, bool) and kind is not bool
-        if defaults[key] is None or (isinstance(value, allowed) and not boolean):
+        fits = {float: (float, int), tuple: (tuple, list), list: (tuple, list)}.get(kind, (kind,))
+        if defaults[key] is None or type(value) in fits:
             continue
         hint = _as_float(value) if kind is float and isinstance(value, str) else ""
         wrong = f"{name}: parameter {key!r} is {reprlib.repr(value)[:80]} ({type(value).__name__})"
         right = f"{kind.__name__}, as in the default {defaults[key]!r}{hint}"
         raise ValueError(f"{wrong} but should be {right}")
-    return {**defaults, **parameters}
+    filled = {**defaults, **parameters}
+    for key in {"seeds", "reference_seeds", "extra_seeds"} & filled.keys():
+        first = [filled.get("seed")] * (key == "extra_seeds")  # they come beside `seed`
+        check_seeds([*first, *filled[key]], f"{name}, {key}")
+    return filled
 
 
 def _as_float(text: str) -> str:
@@ -232,12 +236,12 @@ def write_clean(executed: Path, target: Path) -> None:
     notebook.metadata.update(kernelspec=kernel, language_info={"name": "python"})
     cells = notebook.cells
     notebook.cells = [c for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
-    executed_cells = [cell for cell in notebook.cells if cell.get("execution_count")]
-    for number, cell in enumerate(executed_cells, 1):  # the injected cell had counted
-        for counted in (cell, *cell.outputs):
-            if "execution_count" in counted:
-                counted.execution_count = number
-    added = ("papermill", "execution", "ExecuteTime")
+    added, number = ("papermill", "execution", "ExecuteTime"), 0
     for cell in notebook.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k not in added and v != []}
+        if cell.get("execution_count"):
+            number += 1  # the injected cell had counted
+            for counted in (cell, *cell.outputs):
+                if "execution_count" in counted:
+                    counted.execution_count = number
     write_text(target, nbformat.writes(notebook) + "\n")

@@ -75,6 +75,7 @@ def own_trials(design: Design, names: Sequence[str], entry: Any, here: Here) -> 
     wanted = [*names, *([entry] if entry else [])]
     known: dict[str, Iterable[str]] = dict.fromkeys(wanted, entries)
     known |= {here.preset: design.presets, here.start: ["", *design.starts]}
+    known |= dict.fromkeys(here.sizes, ["people", "clips", "test_people", "test_clips"])
     for name, there in known.items():
         if name not in there:
             raise ValueError(f"the design has no {name!r}{did_you_mean(name, there)}")
@@ -163,8 +164,9 @@ def compare_levels(
     for level, changes in levels.items():
         plans[" ".join(level)] = RunPlan(config_from(asdict(full) | changes), store)
     tables = {at: [cross_validate(plan, runs_dir).predictions] for at, plan in plans.items()}
-    told = compared(tables, dict.fromkeys(tables, task_named(full.task).classes))[1:]
-    told[["factor", "level"]] = list(levels)
-    told = told.drop(columns=["low", "high"]).rename(columns={"from": "low", "to": "high"})
-    told["verdict"] = [VERDICTS[s] for s in map(side_of_change, told["difference"], told["p_holm"])]
-    return told.assign(part="")["factor level part uf1 difference low high p_holm verdict".split()]
+    table = compared(tables, dict.fromkeys(tables, task_named(full.task).classes))[1:]
+    table[["factor", "level"]] = list(levels)
+    table = table.drop(columns=["low", "high"]).rename(columns={"from": "low", "to": "high"})
+    sides = map(side_of_change, table["difference"], table["p_holm"])
+    table["verdict"] = [VERDICTS[side] for side in sides]
+    return table.assign(part="")["factor level part uf1 difference low high p_holm verdict".split()]

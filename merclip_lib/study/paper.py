@@ -105,20 +105,18 @@ def _run(notebook: Path, given: dict[str, Any], options: dict[str, Any]) -> str:
 
 def _collect(name: str, artefact: Mapping[str, Any], folder: Path) -> list[str]:
     """Copy the files of an artefact; says what is not there."""
-    figures = [f"{figure}.pdf" for figure in artefact.get("figures", ())]
-    tables = [f"{artefact['table']}.csv"] if "table" in artefact else []
+    files = [f"{figure}.pdf" for figure in artefact.get("figures", ())]
+    files += [f"{artefact['table']}.csv"] if "table" in artefact else []
     missing = []
-    for file in (folder / MADE / each for each in (*figures, *tables)):
+    for file in (folder / MADE / each for each in files):
         if not file.is_file():
             missing.append(f"{artefact['notebook']} made no {file.name} of this set")
         elif file.suffix == ".pdf":
             write_bytes(folder / file.name, file.read_bytes())
         else:
-            table = pd.read_csv(file)
+            table, caption = pd.read_csv(file), f"{artefact['shows']} ({folder.name})"
             write_csv(table, folder / f"{name}.csv", "%.7g")
-            write_text(
-                folder / f"{name}.tex", as_latex(table, f"{artefact['shows']} ({folder.name})")
-            )
+            write_text(folder / f"{name}.tex", as_latex(table, caption))
     return missing
 
 
@@ -131,12 +129,8 @@ def as_latex(table: pd.DataFrame, caption: str) -> str:
     style = table.style.hide(axis="index").format(precision=3, na_rep="", escape="latex")
     style = style.format_index(axis="columns", escape="latex")
     p_values = table.columns.intersection(["p", "p_holm"])
-    style = style.format(_p_in_latex, subset=p_values, na_rep="")
+    style = style.format(lambda p: r"$<$0.001" if p < 0.001 else f"{p:.3f}", p_values, na_rep="")
     long = table.map(lambda cell: len(str(cell))).max() > 40
     kinds = ["p{45mm}" if long[name] else "lr"[table[name].dtype.kind in "if"] for name in table]
     look: dict[str, Any] = {"position_float": "centering", "environment": "table*"}
     return style.to_latex(column_format="".join(kinds), hrules=True, caption=caption, **look)
-
-
-def _p_in_latex(p: float) -> str:
-    return r"$<$0.001" if p < 0.001 else f"{p:.3f}"

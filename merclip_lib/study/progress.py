@@ -26,7 +26,10 @@ class Clock:
     """
 
     def __init__(self, weights: dict[str, float], file: Path | None = None, workers: int = 1):
-        self.file, self.seconds, self.workers = file, remembered(file), workers
+        self.file, self.workers, self.seconds = file, workers, dict[str, float]()
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+            before = json.loads(file.read_text(encoding="utf-8")) if file else {}
+            self.seconds = {name: float(seconds) for name, seconds in before.items() if seconds > 0}
         self.done, self.starts = dict[str, float](), dict[str, float]()  # seconds, moments
         known = [name for name in weights if name in self.seconds]
         seconds, shares = (sum(of[name] for name in known) for of in (self.seconds, weights))
@@ -40,7 +43,10 @@ class Clock:
 
     def finish(self, name: str, seconds: float = 0.0, outcome: str = "finished") -> None:
         """A job has ended: what became of it, time spent, and an estimate of the time left."""
-        self.remember(name, seconds)
+        if self.file and seconds >= self.seconds.get(name, 0.0) / 4:  # else its runs were there
+            self.seconds[name] = round(seconds, 1)
+            with contextlib.suppress(ValueError):  # an estimate is not worth an error
+                write_text(self.file, json.dumps(self.seconds, indent=1))
         self.done[name] = seconds
         self(f"[{len(self.done)}/{len(self.weights)}] {name}: {outcome}")
         now = time.monotonic()
@@ -50,20 +56,12 @@ class Clock:
         """Seconds until the last job ends: all work shared, and none sooner than its own rest."""
         taken = sum(self.done.values()) or self.workers * (now - self.began)
         pace = taken / sum(self.weights[name] for name in self.done)  # seconds of a weight of 1
-        rest = [0.0] + [
+        rest = [
             max(pace * weight - (now - self.starts.get(name, now)), 0.0)
             for name, weight in self.weights.items()
             if name not in self.done
         ]
-        return max(sum(rest) / self.workers, *rest)
-
-    def remember(self, name: str, seconds: float) -> None:
-        """Keep the seconds of a job; not those of one that found its runs in the store."""
-        if self.file is None or seconds < self.seconds.get(name, 0.0) / 4:
-            return
-        self.seconds[name] = round(seconds, 1)
-        with contextlib.suppress(ValueError):  # an estimate is not worth an error
-            write_text(self.file, json.dumps(self.seconds, indent=1))
+        return max([sum(rest) / self.workers, *rest])
 
     def inner_line(self, line: str) -> None:
         """A line such as "fold 3/12 ..." that a notebook wrote while it works."""
@@ -78,14 +76,6 @@ class Clock:
                 text += f" (about {minutes((now - start) * (int(total) - k) / (k - first))} left)"
             self.inner[of, total] = (start, first, k)
         self(text)
-
-
-def remembered(file: Path | None) -> dict[str, float]:
-    """Seconds by job of earlier runs, as far as known."""
-    with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-        kept = json.loads(file.read_text(encoding="utf-8")) if file else {}
-        return {name: float(seconds) for name, seconds in kept.items() if seconds > 0}
-    return {}
 
 
 def minutes(seconds: float) -> str:

@@ -57,10 +57,8 @@ def primary_trials(study: Study) -> list[Trial]:
 def score_references(job: Job) -> None:
     """Write UF1 of every reference that learns from the people of one training."""
     trial, drawn = job.trial, job.place.runs / "populations"
-    training, fresh = (
-        RunPlan(trial.config, draw(people, drawn), every_class=False)
-        for people in (trial.training, trial.test)
-    )
+    stores = draw(trial.training, drawn), draw(trial.test, drawn)
+    training, fresh = (RunPlan(trial.config, store, every_class=False) for store in stores)
     reached = references(training, fresh).items()
     rows = [[*trial.cell[1:], name, score(table, fresh.classes).uf1] for name, table in reached]
     write_csv(pd.DataFrame(rows, columns=COLUMNS), job.file)

@@ -6,8 +6,9 @@ executors that folds use.
 """
 
 import contextlib
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ class Job:
     store_dir: str
 
 
+COPIES = Path("notebooks", "sweep")  # where, in the run store, executed copies go
 WHOLE_GRID = Selection()
 SIDE_BY_SIDE = Execution("processes")
 
@@ -96,23 +98,23 @@ def sweep(
     """
     runs_dir = Path(runs_dir or default_runs()).resolve()
     jobs = plan_jobs(Path(grid), runs_dir, selection)
-    device, memory = (jobs[0].config.device, memory_bytes(jobs[0].config)) if jobs else ("cpu", 0)
+    memory = max(memory_bytes(replace(job.config, seed=0)) for job in jobs)
+    device = "cuda" if any(job.config.device == "cuda" for job in jobs) else "cpu"
     executors.check_execution(execution, device, memory)
     todo = [job for job in jobs if not _is_done(job, runs_dir)]
     workers = executors.workers_for(len(todo), execution, device, memory)
     if execution.executor == "serial" or (execution.executor == "processes" and workers == 1):
-        execution, gpus = Execution("serial", 1), 0.0
+        execution = Execution("serial", 1)
     else:
         execution = replace(execution, workers=workers)
-        gpus = executors.gpu_share(execution, device)
         todo = [_with_folds_one_by_one(job) for job in todo]
     say = Clock(dict.fromkeys((job.name for job in todo), 1.0), workers=execution.workers or 1)
     say(f"{len(jobs) - len(todo)} of {len(jobs)} runs are in the store, {len(todo)} to do")
     for job in todo:
         say(f"  {notebooks.papermill_command(job.notebook, job.output, job.parameters)}")
     failures = []
-    with progress_file(_output(runs_dir), say):
-        for k, failure in executors.run_jobs(run_job, todo, execution, gpus):
+    with progress_file(runs_dir / COPIES, say):
+        for k, failure in executors.run_jobs(run_job, todo, execution, device):
             if failure:
                 failures.append(f"{todo[k].name}: {failure}")
             say.finish(todo[k].name, outcome=failure or "finished")
@@ -135,43 +137,41 @@ def plan_jobs(grid: Path, runs_dir: Path, selection: Selection) -> list[Job]:
     content = read_grid(grid)
     folder = grid.resolve().parent
     notebook = _notebook_of(grid, content["notebook"])
-    if selection.seeds is not None:
-        check_seeds(selection.seeds, "given instead of those of the grid")
+    seeds = content["seeds"] if selection.seeds is None else selection.seeds
+    check_seeds(seeds, "given instead of those of the grid")
     check_parameters(dict(selection.overrides), "the overrides")
     names = [entry["name"] for entry in content["entries"]]
     wanted = selection.only or names
     if unknown := set(wanted) - set(names):
         raise ValueError(f"{grid} has no entry {min(unknown)!r}")
     jobs = []
-    for entry in content["entries"]:
-        for seed in content["seeds"] if selection.seeds is None else selection.seeds:
-            name = f"{entry['name']}-seed{seed}"
-            output = _output(runs_dir) / name
-            parameters = {
-                **files_from(folder, content["base"]),
-                **selection.overrides,
-                **files_from(folder, entry["parameters"]),
-                "seed": seed,
-                "runs_dir": str(runs_dir),
-                "figures_dir": str(output),
-            }
-            try:
-                filled = notebooks.check_parameters(notebook, parameters)
-                known = [field.name for field in fields(Config) if field.name in filled]
-                config = config_from({key: filled[key] for key in known})
-            except ValueError as error:
-                raise ValueError(f"{grid}, entry {entry['name']!r}: {error}") from None
-            copy, store = output.with_name(f"{name}.ipynb"), filled.get("store_dir", "")
-            if entry["name"] in wanted:
-                jobs.append(Job(name, entry["name"], notebook, copy, parameters, config, store))
+    for entry, seed in itertools.product(content["entries"], seeds):
+        name = f"{entry['name']}-seed{seed}"
+        output = runs_dir / COPIES / name
+        parameters = {
+            **files_from(folder, content["base"]),
+            **selection.overrides,
+            **files_from(folder, entry["parameters"]),
+            "seed": seed,
+            "runs_dir": str(runs_dir),
+            "figures_dir": str(output),
+        }
+        try:
+            filled = notebooks.check_parameters(notebook, parameters)
+            known = [key for key in Config.__dataclass_fields__ if key in filled]
+            config = config_from({key: filled[key] for key in known})
+        except ValueError as error:
+            raise ValueError(f"{grid}, entry {entry['name']!r}: {error}") from None
+        if entry["name"] in wanted:
+            place = notebook, output.with_name(f"{name}.ipynb"), parameters
+            jobs.append(Job(name, entry["name"], *place, config, filled.get("store_dir", "")))
     return jobs
 
 
 def _with_folds_one_by_one(job: Job) -> Job:
     """A job that leaves the other cores to other jobs, if its notebook can be told so."""
-    if "executor" not in notebooks.parameters_of(job.notebook):
-        return job
-    return replace(job, parameters=job.parameters | {"executor": "serial"})
+    change = {"executor": "serial"} if "executor" in notebooks.parameters_of(job.notebook) else {}
+    return replace(job, parameters=job.parameters | change)
 
 
 def run_job(job: Job) -> str:
@@ -181,10 +181,9 @@ def run_job(job: Job) -> str:
 
 def _is_done(job: Job, runs_dir: Path) -> bool:
     """Whether the run store holds the run of a job, and its networks where they are wanted."""
-    store = _store(job, runs_dir)
     if not job.parameters.get("keep_network"):
-        return is_finished(runs_dir, job.config, store)
-    plan = RunPlan(job.config, store)
+        return is_finished(runs_dir, job.config, _store(job, runs_dir))
+    plan = RunPlan(job.config, _store(job, runs_dir))
     return all(is_done(runs_dir / plan.hash, fold.name, network=True) for fold in plan.folds)
 
 
@@ -196,8 +195,7 @@ def _store(job: Job, runs_dir: Path) -> ClipStore:
 
 def results(jobs: Sequence[Job], runs_dir: Path) -> pd.DataFrame:
     """What the finished runs of a grid are worth, as `compared` says it."""
-    tables: dict[str, list[pd.DataFrame]] = {}
-    classes: dict[str, tuple[str, ...]] = {}
+    tables, classes = dict[str, list[pd.DataFrame]](), dict[str, tuple[str, ...]]()
     for job in jobs:
         folder = runs_dir / RunPlan(job.config, _store(job, runs_dir)).hash
         if is_whole(folder):
@@ -241,15 +239,9 @@ def results_text(table: pd.DataFrame) -> str:
     return head + table.round(3).to_string(index=False, na_rep="")
 
 
-def _output(runs_dir: Path) -> Path:
-    """Where the executed copies of a sweep go."""
-    return runs_dir / "notebooks" / "sweep"
-
-
 def _notebook_of(grid: Path, name: str) -> Path:
     """The notebook of a grid: beside it, or in the copy of the repository."""
     places = [grid.resolve().parent / name, (find_root() or Path.cwd()) / "notebooks" / name]
-    for path in places:
-        if path.is_file():
-            return path
+    if there := [path for path in places if path.is_file()]:
+        return there[0]
     raise ValueError(f"{grid}: no notebook {places[0]}, nor {places[1]}; put the grid beside it")

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -145,18 +145,16 @@ def _parts(study: Study, uf1: dict[Cell, np.ndarray]) -> pd.DataFrame:
     places = Counter(cell[:3] for cell in uf1)
     order = [*design.presets, *design.starts]
     for entry, preset, start in sorted(places, key=lambda at: [*map(order.index, at[1:]), at[0]]):
-        made = design.entries[entry]
-        if not changes_parts_alone(made):
-            continue
-        values = _at(uf1, entry, (preset, start), places[entry, preset, start])
-        interval = two_way_interval(values, design.rules)
-        rows.append([preset, start, *parts_of(design, made).values(), *interval, ""])
+        if changes_parts_alone(made := design.entries[entry]):
+            values = _at(uf1, entry, (preset, start), places[entry, preset, start])
+            interval = two_way_interval(values, design.rules)
+            rows.append([preset, start, *parts_of(design, made).values(), *interval, ""])
     return _table("parts", rows)
 
 
 def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame]:
     """Tables of all differences, of the controls, and of those that lie on curves."""
-    differences, controls, when = [], [], []
+    differences, controls, when = list[dict](), list[dict](), list[dict]()
     for name, family in study.design.families.items():
         asked, values = [], []
         for c in family.comparisons:
@@ -173,18 +171,13 @@ def _judged(study: Study, uf1: dict[Cell, np.ndarray]) -> dict[str, pd.DataFrame
                 kind = {"control": c.change, "kind": c.control, "passed": passed(c, finding)}
                 controls.append(row | kind)
             for factor, level in c.points.items():
-                when.append(row | {"factor": factor, "level": level, "part": c.part})
+                rank = np.inf if isinstance(level, str) else float(level)  # words as in the design
+                point = {"factor": factor, "level": str(level), "part": c.part, "rank": rank}
+                when.append(row | point)
     factors = [row["factor"] for row in when]
-    when.sort(key=lambda row: (factors.index(row["factor"]), *_rank(row["level"])))
-    when = [row | {"level": str(row["level"])} for row in when]
-    made: dict[str, list] = {"differences": differences, "controls": controls, "when": when}
+    when.sort(key=lambda row: (factors.index(row["factor"]), row["rank"]))
+    made = {"differences": differences, "controls": controls, "when": when}
     return {name: _table(name, rows) for name, rows in made.items()}
-
-
-def _rank(level: Any) -> tuple[bool, float]:
-    """Numbers in their order, then words in that of the design."""
-    word = isinstance(level, str)
-    return word, 0.0 if word else float(level)
 
 
 def passed(control: Comparison, finding: Finding) -> bool:

@@ -41,7 +41,7 @@ def inspect_file(path: Path, size: str = "") -> dict:
             if not name.endswith("num_batches_tracked"):
                 key_layouts.check_values(name, tensor, str(path))
     numbers = {name: sum(t.numel() for t in part.values()) for name, part in parts.items() if part}
-    content: dict = {
+    content = {
         "file": str(path),
         "bytes": path.stat().st_size,
         "sha256": checksum,
@@ -53,9 +53,7 @@ def inspect_file(path: Path, size: str = "") -> dict:
         "other": checkpoint.other,
         "header": header,
     }
-    if size:
-        content["report"] = dry_run(checkpoint, size, path.name)
-    return content
+    return content | ({"report": dry_run(checkpoint, size, path.name)} if size else {})
 
 
 def dry_run(checkpoint: Checkpoint, size: str, source: str) -> LoadReport:

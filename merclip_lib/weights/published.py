@@ -119,15 +119,13 @@ def read_torch_file(path: Path) -> object:
         ValueError: the file is damaged, or holds more than that.
     """
     try:
-        if _is_torchscript(path):
-            return _read_torchscript(path)
-        with torch.serialization.safe_globals([(_Unread, name) for name in _RECORDS]):
-            with path.open("rb") as file:  # so that the ending decides nothing
-                return torch.load(file, map_location="cpu", weights_only=True)
+        if not _is_torchscript(path):
+            with torch.serialization.safe_globals([(_Unread, name) for name in _RECORDS]):
+                with path.open("rb") as file:  # so that the ending decides nothing
+                    return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        if isinstance(error, ValueError) and str(error).startswith(f"{path}: "):
-            raise
         raise ValueError(why_unreadable(path, error)) from None
+    return _read_torchscript(path)
 
 
 class _Unread:
@@ -163,11 +161,10 @@ def _read_torchscript(path: Path) -> dict[str, Tensor]:
     Such an archive holds code, so only OpenAI's own files are opened, known by their SHA-256.
     """
     if sha256(path) not in openai_files():
-        raise ValueError(
-            f"{path}: is a TorchScript archive, which holds code, and not one of OpenAI's "
-            "published files; if you trust it, save its state alone and name that file: "
-            'torch.save(torch.jit.load(FILE).state_dict(), "state.pt")'
-        )
+        wrong = "is a TorchScript archive, which holds code, and not one that OpenAI published"
+        how = 'torch.save(torch.jit.load(FILE).state_dict(), "state.pt")'
+        remedy = f"if you trust it, save its state alone and name that file: {how}"
+        raise ValueError(f"{path}: {wrong}; {remedy}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch gives TorchScript up one day
         return torch.jit.load(path, map_location="cpu").state_dict()
@@ -175,22 +172,19 @@ def _read_torchscript(path: Path) -> dict[str, Tensor]:
 
 def why_unreadable(path: Path, error: Exception) -> str:
     """One sentence on why a file could not be read, and what to do."""
-    failed = f"{path}: cannot be read as weights"
     with path.open("rb") as file:
         start = file.read(64).lstrip().lower()
+    why, remedy = f"{type(error).__name__}: the file is damaged", "fetch it again"
     if start.startswith((b"<!doctype", b"<html")):
-        return f"{failed} (it is a web page, saved instead of the file); fetch the file itself"
-    if start.startswith(b"version https://git-lfs"):
-        return f"{failed} (it is a Git LFS pointer); fetch what it stands for with `git lfs pull`"
-    if start.startswith(b"{") and b"weight_map" in path.read_bytes():
-        return (
-            f"{failed} (it is the index of weights in several files); join these: read each with "
-            "safetensors.torch.load_file, and save all tensors in one file"
-        )
-    if "Unsupported global" in str(error):
-        return (
-            f"{failed} (it holds more than tensors, and objects from a file could run code); "
-            "if you trust it, save its state dict alone and name that file: "
-            'torch.save(torch.load(FILE, weights_only=False)["state_dict"], "state.pt")'
-        )
-    return f"{failed} ({type(error).__name__}: the file is damaged); fetch it again"
+        why, remedy = "it is a web page, saved instead of the file", "fetch the file itself"
+    elif start.startswith(b"version https://git-lfs"):
+        why, remedy = "it is a Git LFS pointer", "fetch what it stands for with `git lfs pull`"
+    elif start.startswith(b"{") and b"weight_map" in path.read_bytes():
+        why = "it is the index of weights in several files"
+        how = "read each with safetensors.torch.load_file, and save all tensors in one file"
+        remedy = f"join these: {how}"
+    elif "Unsupported global" in str(error):
+        why = "it holds more than tensors, and objects from a file could run code"
+        how = 'torch.save(torch.load(FILE, weights_only=False)["state_dict"], "state.pt")'
+        remedy = f"if you trust it, save its state dict alone and name that file: {how}"
+    return f"{path}: cannot be read as weights ({why}); {remedy}"

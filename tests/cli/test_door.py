@@ -22,8 +22,10 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from merclip_lib.__main__ import main
+from merclip_lib.config import Config
 from merclip_lib.scores import predictions_file
 from merclip_lib.study.errors import explain, is_ours
+from merclip_lib.training.memory import empty_video
 from merclip_lib.workers import pool
 
 COMMAND = [sys.executable, "-m", "merclip_lib"]
@@ -84,9 +86,12 @@ def test_what_an_input_or_a_machine_causes_is_one_line_and_code_2(code_and_line,
 
 
 def test_torch_without_memory_is_one_line():
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(RuntimeError) as here:
         torch.empty(2**60)
-    assert explain(caught.value).caused and "fewer workers" in explain(caught.value).line
+    with pytest.raises(RuntimeError) as in_ours:
+        empty_video(Config(), 2**40)
+    for caught in (here, in_ours):
+        assert explain(caught.value).caused and "fewer workers" in explain(caught.value).line
 
 
 def test_an_error_of_ours_is_known_also_from_a_worker():
@@ -112,6 +117,18 @@ def test_debug_shows_the_traceback(monkeypatch, capsys, before):
     said = capsys.readouterr().err
     assert "Traceback (most recent call last)" in said and "raise error" in said
     assert said.splitlines()[-1].startswith("merclip: error: KeyError")
+
+
+@posix
+def test_a_path_that_leads_nowhere_is_one_line(tmp_path, capsys):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    manifest = ["manifest", "casme2", "--out", str(tmp_path / "o.csv"), "--annotations"]
+    commands = {"~nosuchuser/x": ["weights", "inspect"], str(tmp_path / "a"): manifest}
+    for path, command in commands.items():
+        assert main([*command, path]) == 2
+        said = capsys.readouterr().err
+        assert path in said and said.count("\n") == 1 and "fault of merclip" not in said
 
 
 def test_ctrl_c_says_that_the_work_goes_on(code_and_line):

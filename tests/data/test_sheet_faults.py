@@ -1,6 +1,7 @@
 """What people and programs do to annotation files is read rightly, or refused by row and column."""
 
 import datetime
+import re
 import warnings
 import zipfile
 
@@ -172,6 +173,47 @@ def test_a_formula_without_its_value_is_named(tmp_path):
     path = book(tmp_path / "a.xlsx", [HEAD, row(c="b"), row(off="=C3+40")])
     _, outcome, reason = read(path)
     assert outcome == {2: "kept", 3: "dropped"} and "offset is the formula '=C3+40'" in reason[3]
+
+
+def computed(path, value, kind=""):
+    """The workbook with a value stored beside each of its formulas, as Excel does it."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    name = "xl/worksheets/sheet1.xml"
+    cell = rb"<c r='\1'%s><f>\2</f><v>%s</v>"  # some programs write such quotation marks
+    text = re.sub(rb'<c r="(\w+)"><f>(.*?)</f><v ?/>', cell, parts[name])
+    parts[name] = text % ((kind.encode(), value.encode()) * text.count(b"<f>"))
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "formula", "value"),
+    [
+        ("au", "F3", "=4+7", "11"),
+        ("au", "F3", "=+4+7", "11"),
+        ("c", "B3", "=2-1", "1"),
+        ("s", "A3", "=A2", "1"),
+        ("e", "G3", "=G2", "fear"),
+    ],
+)
+def test_a_formula_in_a_column_of_text_is_refused(tmp_path, capsys, column, cell, formula, value):
+    path = book(tmp_path / "a.xlsx", [HEAD, row(c="b"), row(**{column: formula})])
+    computed(path, value, ' t="str"' * value.isalpha())
+    out = tmp_path / "o.csv"
+    assert main(["manifest", "casme2", "--annotations", str(path), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert f"a.xlsx, sheet 'Sheet', cell {cell}: " in said and f"{formula!r}; write what" in said
+    assert said.count("\n") == 1 and not out.exists()
+
+
+def test_formulas_elsewhere_are_read(tmp_path):
+    below = [None, None, None, None, None, "=COUNTA(F2:F3)", None]
+    path = book(tmp_path / "a.xlsx", [HEAD, row(c="b"), row(off="=C3+40"), below])
+    reading, outcome, _ = read(computed(path, "99"))
+    assert reading.table["offset"].tolist() == [86, 99] and outcome[4] == "dropped"
 
 
 @pytest.mark.parametrize(

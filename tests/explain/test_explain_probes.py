@@ -7,6 +7,7 @@ from merclip_lib.explain.sentences import (
     au_readout,
     counterfactuals,
     prefers_truth,
+    rank_of_sentence,
     retrieval,
     retrieval_within,
 )
@@ -21,6 +22,7 @@ def test_retrieval_both_ways():
     assert forth["R@1"] == 3 / 4 and forth["R@5"] == 1
     assert forth["mAP"] == pytest.approx((1 + 1 + 1 / 2 + 1) / 4)
     assert back["R@1"] == 1 and back["questions"] == 3 and back["candidates"] == 4
+    assert rank_of_sentence(z, bank, own).tolist() == [1, 1, 2, 1]
     asked = retrieval(z, bank, own, among=own == 1)
     assert asked.loc["sentence of a clip", "R@1"] == 0
     assert asked["questions"].tolist() == [1, 1] and asked["candidates"].tolist() == [3, 4]

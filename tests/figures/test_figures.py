@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -279,6 +280,16 @@ def test_saved_twice_gives_the_same_bytes(tmp_path):
     for name in names:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     assert b"CreationDate" not in (tmp_path / "first" / "counts.pdf").read_bytes()
+
+
+def test_a_folder_that_another_process_holds_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "merclip_lib.figures.style.FileLock", lambda path, timeout: FileLock(path, timeout=0.1)
+    )
+    with FileLock(tmp_path / ".figures.lock"):
+        with pytest.raises(ValueError, match="figures.lock: held by a process, .*; end it"):
+            save_figure(DRAWINGS["motion"](), "b", tmp_path, Provenance(), "Caption.")
+    save_figure(DRAWINGS["motion"](), "b", tmp_path, Provenance(), "Caption.")
 
 
 def test_figures_json_keeps_other_entries_and_replaces_its_own(tmp_path):

@@ -119,6 +119,16 @@ def test_what_is_looked_at_is_never_replaced(tmp_path, capsys, name):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_the_long_part_is_announced_where_a_page_is_written(tmp_path, capsys):
+    path = tmp_path / "me.mp4"
+    write_video(path, np.zeros((6, 64, 64, 3), np.uint8), 30)
+    for folder, lines in ((tmp_path / "page", 1), (None, 0)):
+        with pytest.raises(ValueError, match="me: no face found in the first 6 frames"):
+            page.look(str(path), page.LookSettings(network=False), folder)
+        said = capsys.readouterr().err
+        assert said.count("\n") == said.count("me: following the face frame by frame") == lines
+
+
 def test_a_page_replaces_files_of_ours_alone(tmp_path):
     footage = Footage("me", iter(()), source=tmp_path / "videos" / "me.mp4")
     (tmp_path / "me.gif").write_text("mine")

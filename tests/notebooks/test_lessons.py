@@ -105,6 +105,15 @@ def test_has_cells_whose_output_is_compared(path):
 
 
 @each_lesson
+def test_code_that_only_writes_an_answer_is_folded(path):
+    answers = [cell for cell in code_cells(path) if "**Answer" in cell.source]
+    assert all(cell.metadata.get("jupyter", {}).get("source_hidden") for cell in answers)
+    assert [
+        cell for cell in code_cells(path) if "answer" in cell.metadata.get("tags", [])
+    ] == answers
+
+
+@each_lesson
 def test_source_that_is_shown_is_compared_with_the_library(path):
     for cell in code_cells(path):
         if re.search(r"^ *(print\(inspect\.getsource|source)\(", cell.source, re.MULTILINE):

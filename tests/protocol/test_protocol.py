@@ -239,7 +239,7 @@ def test_a_text_tower_of_another_width_is_refused(store, tmp_path, monkeypatch):
         text = bank_of_clips(*arguments)
         return dataclasses.replace(text, embeddings=text.embeddings.repeat(1, 1, 2))
 
-    monkeypatch.setattr("merclip_lib.protocol.plan.bank_of_clips", wide)
+    monkeypatch.setattr("merclip_lib.protocol.plan.bank.bank_of_clips", wide)
     with pytest.raises(ValueError, match="sentences have 128 numbers.*64"):
         serial(QUICK, store, tmp_path)
     assert not list(tmp_path.rglob("*.part"))

@@ -99,9 +99,29 @@ def test_clean_leaves_a_run_whose_first_fold_has_just_been_finished(tmp_path):
     assert not remove_leftover(folder) and (folder / "2" / "predictions.csv").is_file()
 
 
+def test_clean_leaves_what_it_does_not_know(tmp_path):
+    begun = make_run(tmp_path / "0123456789a0", done=())
+    (begun / "notes.md").write_text("mine")
+    unnamed = make_run(tmp_path / "0123456789a1", folds=("3",), done=("1",))
+    newer = make_run(tmp_path / "0123456789a2") / "run.json"
+    record = json.loads(newer.read_text())
+    newer.write_text(json.dumps(record | {"config": record["config"] | {"of_the_future": 1}}))
+    assert main(["runs", "clean", "--yes", "--runs-dir", str(tmp_path)]) == 0
+    assert (begun / "notes.md").is_file() and (unnamed / "1" / "predictions.csv").is_file()
+    assert "of_the_future" in newer.read_text()
+
+
+def test_clean_leaves_a_fold_that_was_trained_anew_meanwhile(tmp_path):
+    fold = make_run(tmp_path / "run") / "1"
+    assert not remove_leftover(fold) and fold.is_dir()
+    (fold / "history.csv").write_text("")
+    assert remove_leftover(fold) and not fold.exists()
+
+
 @pytest.mark.parametrize(
     "key, value",
     [("folds", ["../../notes"]), ("folds", ["/notes"]), ("folds", [".."]), ("folds", [".x"])]
+    + [("folds", [""])]
     + [("folds", "12"), ("loading", 3), ("loading", [])],
 )
 def test_a_record_that_was_changed_names_nothing_outside_its_run(tmp_path, capsys, key, value):

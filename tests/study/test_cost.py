@@ -89,6 +89,7 @@ def test_speed_is_measured_whatever_the_memory(monkeypatch):
     many = dataclasses.replace(TINY, batch_size=10**6)  # more than any memory holds
     whole = measure_speed(many)
     assert 0 < whole < 1e4
+    assert 0 < measure_speed(dataclasses.replace(TINY, frames=10**6)) < 1  # as long as a day
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="no GPU that torch can use"):
         measure_speed(dataclasses.replace(TINY, device="cuda"))
@@ -108,6 +109,10 @@ def test_the_command(capsys):
     text = capsys.readouterr().out
     assert text.startswith("synthme-5, merclip-tiny, 8 frames, 160 clips\n94 folds, ")
     assert "at the measured 12 clips/s" in text and "twice the subjects" in text
+    twice = ["--set", "frames=16", "--clips-per-second", "1", "--set", "epochs=3"]
+    assert main(["cost", "synthme-5", *twice]) == 0
+    text = capsys.readouterr().out
+    assert "16 frames" in text and f" {16 * 3 * 10} steps" in text  # 150 clips in batches of 16
     none = ["--clips", "0", "--clips-per-second", "2"]
     for wrong in (["--set", "epochs"], ["--set", "epoch=3"], ["--clips-per-second", "-1"], none):
         assert main(["cost", "synthme-5", *wrong]) == 2

@@ -4,8 +4,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from merclip_lib.runs.executors import Execution
 from merclip_lib.study.grids import read_grid
-from merclip_lib.study.sweeps import Selection, plan_jobs
+from merclip_lib.study.sweeps import Selection, plan_jobs, sweep
 
 CELL = 'runs_dir = "../runs"\nfigures_dir = "../f"\nseed = 0\nepochs = 6\nlr = 2e-4\nfolds = 0'
 GOOD = "notebook: tiny.ipynb\nbase: {folds: 2}\nseeds: [3]\nentries:\n- {name: a}\n"
@@ -149,3 +150,14 @@ def test_selections_are_checked_as_the_grid_is(folder):
 def test_a_grid_elsewhere_takes_the_notebook_of_the_copy(tmp_path):
     job = plan(tmp_path, GOOD.replace("tiny.ipynb", "05_train_loso.ipynb"))[0]
     assert job.notebook.parent.name == "notebooks" and job.config.folds == 2
+
+
+@pytest.mark.parametrize("largest", [0, 1])
+def test_memory_is_that_of_the_largest_entry(tmp_path, largest):
+    entries = ["- {name: a}", "- {name: b}"]
+    entries[largest] = f"- {{name: large, parameters: {{batch_size: {10**7}}}}}"
+    path = tmp_path / "grid.yaml"
+    path.write_text("\n".join(["entries:", *entries]))
+    with pytest.raises(ValueError, match="2 workers need about [0-9]{5,}"):
+        sweep(path, tmp_path, execution=Execution("processes", 2))
+    assert not (tmp_path / "notebooks").exists()

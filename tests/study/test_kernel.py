@@ -7,7 +7,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from papermill import PapermillExecutionError
 
 SETUP = "from merclip_lib import study\nstudy.setup()"
-PARAMETERS = 'runs_dir = "../runs"\nepochs = 6\nlr = 2e-4\nseeds = [0]\ntask = ""'
+PARAMETERS = 'runs_dir = "../runs"\nepochs = 6\nlr = 2e-4\nseeds = [0]\ntask = ""\nfolds = 4\n'
+PARAMETERS += "shown = 0.5\noptions = {}"
 BODY = """from merclip_lib.scores import score_file
 reached = True
 if task == "ours":
@@ -40,6 +41,9 @@ def run(notebook, parameters):
         ({"config": {"epochs": 2}}, "ValueError: this notebook has no parameter 'config'; known"),
         ({"seeds": 0}, "ValueError: this notebook: parameter 'seeds' is 0 (int) but should be"),
         ({"lr": "1e-4"}, "write 1.0e-4"),
+        ({"folds": 1}, "ValueError: folds must be 0 (leave one subject out) or at least 2"),
+        ({"options": {"mix_alpha": 2.0}}, "mix_alpha is 2.0; it must lie in"),
+        ({"options": {"epochs": 3}}, "ValueError: options give another epochs; leave out"),
         ({"task": "ours"}, "ValueError: none.csv: no such file"),
     ],
 )
@@ -57,7 +61,9 @@ def test_a_python_error_keeps_its_traceback(notebook):
 
 
 def test_good_parameters_arrive(notebook):
-    cells = run(notebook, {"epochs": 2, "lr": float("nan"), "seeds": []})
+    cells = run(
+        notebook, {"epochs": 2, "shown": float("nan"), "seeds": [1], "options": {"epochs": 2}}
+    )
     assert "injected-parameters" in cells[2].metadata.tags
     assert cells[3].execution_count == 4 and not cells[3].outputs
 

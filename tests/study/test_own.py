@@ -74,6 +74,7 @@ def test_levels_are_those_of_a_family_or_values_of_a_setting(design):
         ("no_mixx", {}, "no 'no_mixx'.*'no_mix'"),
         (None, {"start": "tinny"}, "no 'tinny'.*'tiny'"),
         (None, {"preset": "casme9-like"}, "no 'casme9-like'"),
+        (None, {"sizes": {"peple": 3}}, "no 'peple'; did you mean 'people'"),
         (None, {"number": 99}, "beyond the development seeds"),
         ({"epoch": 3}, {}, "'epoch'.*'epochs'"),
     ],

@@ -22,6 +22,7 @@ from merclip_lib.study.notebooks import (
     PROFILES,
     NotebookError,
     check_parameters,
+    check_values,
     execute,
     papermill_command,
     parameters_of,
@@ -64,11 +65,23 @@ def test_defaults_are_read_as_values(tmp_path):
         ({"epochs": True}, r"'epochs' is True .* should be int"),
         ({"mix": 1}, r"'mix' is 1 .* should be bool"),
         ({"task": None}, r"'task' is None .* should be str"),
+        ({"seeds": []}, r"05_tiny.ipynb, seeds: seeds is \[\]; it must be a list of whole numbers"),
+        ({"seeds": [-1]}, r"it must be a list of whole numbers"),
+        ({"seeds": [2, 2]}, r"05_tiny.ipynb, seeds: seeds \[2, 2\] has a number twice"),
     ],
 )
 def test_wrong_parameters_are_refused(tmp_path, parameters, message):
     with pytest.raises(ValueError, match=message):
         check_parameters(write_notebook(tmp_path), parameters)
+
+
+def test_a_further_seed_is_another_one():
+    """The same run twice would be "mean of 2 seeds, seeds differ by 0.000"."""
+    defaults = {"seed": 0, "extra_seeds": []}
+    assert check_values(defaults, {"extra_seeds": [1, 2]}, "05")["extra_seeds"] == [1, 2]
+    for given in ({"extra_seeds": [1, 0]}, {"extra_seeds": [3], "seed": 3}):
+        with pytest.raises(ValueError, match="05, extra_seeds: .* has a number twice"):
+            check_values(defaults, given, "05")
 
 
 def test_right_parameters_fill_the_defaults(tmp_path):

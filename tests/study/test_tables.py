@@ -245,10 +245,14 @@ def test_the_commands_score_the_archive_and_fill_the_readme(done, tmp_path, monk
     study_stand_in.install(monkeypatch.setattr)
     monkeypatch.setattr("merclip_lib.study.checkout.root_with", lambda name: tmp_path)
     (tmp_path / "README.md").write_text("# Title\n" + "\n".join(MARKS) + "\n")
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "design.yaml").write_text("of the committed tables")
     command = ["study", "--design", str(study.path), "--runs-dir", str(tmp_path / "runs")]
     assert main([*command, "score"]) == 0
-    assert f"{tmp_path / 'figures' / 'when.csv'}" in capsys.readouterr().out
+    figures = tmp_path / "runs" / "figures"  # not over the committed ones
+    assert f"{figures / 'when.csv'}" in capsys.readouterr().out
+    assert not (tmp_path / "figures").exists()
     assert main([*command, "readme"]) == 0
-    parts = pd.read_csv(tmp_path / "figures" / "parts.csv")
+    parts = pd.read_csv(figures / "parts.csv")
     text = (tmp_path / "README.md").read_text()
     assert results_table(parts) in text and text.startswith("# Title\n")

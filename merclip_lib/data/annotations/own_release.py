@@ -15,13 +15,7 @@ from typing import Any
 
 import yaml
 
-from merclip_lib.data.annotations.releases import (
-    EMOTIONS,
-    KNOWN_EMOTIONS,
-    OWN_HEADINGS,
-    RELEASES,
-    Release,
-)
+from merclip_lib.data.annotations import releases
 from merclip_lib.data.annotations.sheets import with_headings
 from merclip_lib.files import did_you_mean
 
@@ -49,17 +43,16 @@ def own_values(file: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
         if not sound or not all(isinstance(kept[key], dict | None) for key in MAPPINGS):
             raise ValueError(f"{file}: has other keys than {', '.join(START)}; mend or delete it")
     elif not changes.get("columns"):
-        raise ValueError(
-            f"dataset {name!r} is unknown{did_you_mean(name, RELEASES)}; of a set of your own name "
-            "the headings once, such as --columns subject=Person clip=Video emotion=Label --fps 100"
-        )
+        wrong = f"dataset {name!r} is unknown{did_you_mean(name, releases.RELEASES)}"
+        remedy = "of a set of your own name the headings once, such as --columns subject=Person"
+        raise ValueError(f"{wrong}; {remedy} clip=Video emotion=Label --fps 100")
     values = START | kept | {key: value for key, value in changes.items() if value is not None}
     for key in MAPPINGS:
         values[key] = (kept.get(key) or {}) | dict(changes.get(key, {}))
     return values
 
 
-def own_release(file: Path, values: Mapping[str, Any]) -> Release:
+def own_release(file: Path, values: Mapping[str, Any]) -> releases.Release:
     """The release that `own_values` describe; `file` is named in messages.
 
     Raises:
@@ -73,12 +66,13 @@ def own_release(file: Path, values: Mapping[str, Any]) -> Release:
     except (ValueError, LookupError, AttributeError):
         hint = f"write such as {START['pictures']!r}"
         raise ValueError(f"{file}: pictures is {pictures!r}; {hint}") from None
-    emotions = {str(a).lower(): str(b).lower() for a, b in values["emotions"].items()}
+    emotions = {"other": "others"}
+    emotions |= {str(a).lower(): str(b).lower() for a, b in values["emotions"].items()}
     for theirs, ours in emotions.items():
-        if EMOTIONS.get(ours, ours) not in KNOWN_EMOTIONS:
-            hint = did_you_mean(ours, KNOWN_EMOTIONS)
+        if releases.EMOTIONS.get(ours, ours) not in releases.KNOWN_EMOTIONS:
+            hint = did_you_mean(ours, releases.KNOWN_EMOTIONS)
             raise ValueError(f"{file}: emotions makes {theirs!r} {ours!r}, which is unknown{hint}")
-    release = Release(_name(file), fps, "", pictures, {"other": "others"} | emotions, OWN_HEADINGS)
+    release = releases.Release(_name(file), fps, "", pictures, emotions, releases.OWN_HEADINGS)
     return with_headings(release, values["columns"], f"{file}: columns")
 
 

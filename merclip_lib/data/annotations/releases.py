@@ -5,7 +5,7 @@ read them describe; where releases differ, several headings are accepted.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 # field -> accepted headings, as `sheets.normalise` makes them; "-": the field may be absent
 _HEADINGS = {
@@ -20,8 +20,7 @@ _HEADINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(NamedTuple):
     """How one dataset writes its annotations.
 
     Attributes:
@@ -41,20 +40,19 @@ class Release:
     fps: float
     subject: str = ""
     frames: str = "{subject}/{clip}"
-    emotions: Mapping[str, str] = field(default_factory=lambda: {"other": "others"})
-    headings: Mapping[str, str] = field(default_factory=lambda: _HEADINGS)
+    emotions: Mapping[str, str] = {"other": "others"}
+    headings: Mapping[str, str] = _HEADINGS
     order: tuple[str, ...] = ()
     folder_per_clip: bool = True
     first_frame: int = 0
 
 
 # Of a set that we do not know: without frame numbers the whole folder or video is the clip.
-OWN_HEADINGS = {
-    name: accepted + " -" if name in ("onset", "offset", "action_units") else accepted
-    for name, accepted in _HEADINGS.items()
-} | {"split": "split set subset partition -"}
+_SPLIT = {"split": "split set subset partition -"}
+_PERHAPS = {name: f"{_HEADINGS[name]} -" for name in ("onset", "offset", "action_units")}
+OWN_HEADINGS = _HEADINGS | _PERHAPS | _SPLIT
 _SMIC = _HEADINGS | {"action_units": "-", "emotion": _HEADINGS["emotion"] + " -"}
-_DFME = _HEADINGS | {"split": "split set subset partition -"}
+_DFME = _HEADINGS | _SPLIT
 _CASME2SQ = _HEADINGS | {"kind": "expressiontype type microormacro -"}
 _NO_HEADER = ("subject", "clip", "onset", "apex", "offset", "action_units", "emotion", "kind", "")
 _REPRESSION = {"others": "repression", "other": "repression"}  # as the paper of MMEW says
@@ -74,11 +72,11 @@ RELEASES = {
 }
 # Patterns of clip or subject names, by which the file of another set is recognised.
 NAMES = {
-    "casme2": r"EP\d+_\d+f?",
-    "samm": r"\d{3}_\d+_\d+",
-    "smic": r"s\d+_(ne|po|sur)_\d+",
-    "casme3": r"spNO\.\d+",
-    "casme": r"EP\d+_\d+f?",
+    "casme2": r"(?i)EP\d+_\d+f?",
+    "samm": r"(?i)\d{3}_\d+_\d+",
+    "smic": r"(?i)s\d+_(ne|po|sur)_\d+",
+    "casme3": r"(?i)spNO\.\d+",
+    "casme": r"(?i)EP\d+_\d+f?",
 }
 # Other spellings seen in the files.
 EMOTIONS = {

@@ -7,6 +7,7 @@ from it cannot be compared with published ones, and the report says by how much.
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from merclip_lib.data import tasks
 from merclip_lib.data.annotations.read import Reading
 from merclip_lib.data.annotations.releases import RELEASES
 from merclip_lib.data.frames.find import DataRoot
-from merclip_lib.data.table import hash_ids, people
+from merclip_lib.data.table import hash_ids
 from merclip_lib.files import Kind
 from merclip_lib.text import facs
-from merclip_lib.text.sentences import PAIRS, Phrases, describe, is_mentioned
+from merclip_lib.text.sentences import Phrases, describe, is_mentioned
 
 SENTENCES = Kind(("clip_id", "action_units", "sentence"))
 
@@ -31,17 +32,16 @@ def describe_table(table: pd.DataFrame) -> dict:
     that no sentence mentions, and `ids` stands for the set of clips.
     """
     annotations = [facs.parse(annotation) for annotation in table["action_units"]]
-    numbers = _clips_with({unit.number for unit in units} for units in annotations)
+    numbers = _counts(number for units in annotations for number in {u.number for u in units})
     unsaid = [{_code(u) for u in units if not is_mentioned(u)} for units in annotations]
     wordless = [bool(units) and not any(map(is_mentioned, units)) for units in annotations]
     length = table["offset"] - table["onset"] + 1
     shortest, median, longest = int(length.min()), float(length.median()), int(length.max())
     return {
-        "clips": len(table),
-        "subjects": people(table).nunique(),
+        **tasks.size(table),
         "emotions": _counts(table["emotion"]),
         "action_units": {str(number): clips for number, clips in numbers.items()},
-        "action_units_unsaid": _clips_with(unsaid),
+        "action_units_unsaid": _counts(chain.from_iterable(unsaid)),
         "clips_without_action_units": sum(not units for units in annotations),
         "clips_with_unsaid_units_alone": sum(wordless),
         "apex_missing": int(table["apex"].isna().sum()),
@@ -54,18 +54,11 @@ def _code(unit: facs.ActionUnit) -> str:
     return f"{unit.number}(k)" if unit.marked_k else str(unit.number)
 
 
-def _clips_with(units_of_clips: Iterable[set]) -> dict[Any, int]:
-    """Action unit -> number of clips that have it."""
-    return dict(sorted(Counter(unit for units in units_of_clips for unit in units).items()))
+def _counts(values: Iterable[Any]) -> dict[Any, int]:
+    return dict(sorted(Counter(values).items()))
 
 
-def _counts(values: pd.Series) -> dict[str, int]:
-    return values.value_counts().sort_index().to_dict()
-
-
-def sentences_of(
-    table: pd.DataFrame, style: str = "phrases", where: str = "", phrases: Phrases = PAIRS
-) -> pd.DataFrame:
+def sentences_of(table: pd.DataFrame, style: str, where: str, phrases: Phrases) -> pd.DataFrame:
     """The sentence of every clip.
 
     Args:
@@ -101,17 +94,14 @@ def manifest_report(reading: Reading, dataset: str, data_root: Path | None = Non
         dataset: its name, and that of its card.
         data_root: the pictures; where given, the report counts the clips that have theirs.
     """
-    changed = reading.report[reading.report["outcome"] != "kept"]
     report: dict[str, Any] = {
         "dataset": dataset,
         "notes": list(reading.notes),
         "rows": reading.counts(),
-        "changes": changed.to_dict("records"),
+        "changes": reading.report[reading.report["outcome"] != "kept"].to_dict("records"),
         "table": describe_table(reading.table),
     }
-    if reading.coding:
-        report["coding"] = reading.coding
-        report["relabelled"] = _relabelled(reading.table)
+    report |= _coding(reading.table)
     if data_root is not None:
         report["frames"] = _frames(reading.table, data_root)
     card = tasks.read_card(dataset) if dataset in RELEASES else {}
@@ -133,19 +123,14 @@ def task_report(table: pd.DataFrame, name: str) -> tuple[dict, pd.DataFrame]:
     chosen = tasks.apply_task(table, name)
     task, databases = tasks.task_named(name), tasks.database(table["dataset"])
     left_out = table[databases.isin(task.databases or databases)].drop(chosen.index)
-    taken = set(chosen["dataset"] + chosen["emotion"])
+    taken = chosen["dataset"] + chosen["emotion"]
     by_name = (left_out["dataset"] + left_out["emotion"]).isin(taken)
     report: dict[str, Any] = {
         "task": name,
-        "clips": len(chosen),
-        "subjects": people(chosen).nunique(),
+        **tasks.size(chosen),
         "classes": {c: int((chosen["label"] == c).sum()) for c in task.classes},
         "databases": {
-            str(part): {
-                "clips": len(rows),
-                "subjects": int(rows["subject"].nunique()),
-                "classes": _counts(rows["label"]),
-            }
+            str(part): tasks.size(rows) | {"classes": _counts(rows["label"])}
             for part, rows in chosen.groupby(databases[chosen.index])
         },
         "ids": hash_ids(chosen["clip_id"]),
@@ -154,8 +139,7 @@ def task_report(table: pd.DataFrame, name: str) -> tuple[dict, pd.DataFrame]:
         "left_out_by_name": left_out.loc[by_name, "clip_id"].tolist(),
     }
     if "casme2" in report["databases"]:
-        report["coding"] = tasks.casme2_coding(table) or "unknown"
-        report["relabelled"] = _relabelled(table)
+        report |= _coding(table)
     unknown = name.startswith("synthme") or name in tasks.ANY
     report["expected"] = [] if unknown else _task_totals(table, name, report["notes"])
     return report, chosen
@@ -170,9 +154,10 @@ def differences(report: dict) -> list[str]:
     ]
 
 
-def _relabelled(table: pd.DataFrame) -> list[str]:
-    """Names of the three clips on which the codings of CASME II disagree, as far as known."""
-    return table.loc[tasks.relabelled(table), "clip_id"].tolist()
+def _coding(table: pd.DataFrame) -> dict[str, Any]:
+    """The coding of CASME II, and the clips on which the codings disagree, as far as known."""
+    coding, names = tasks.casme2_coding(table), table.loc[tasks.relabelled(table), "clip_id"]
+    return {"coding": coding, "relabelled": names.tolist()} if coding else {}
 
 
 def _frames(table: pd.DataFrame, root: Path) -> dict:
@@ -188,17 +173,13 @@ def _frames(table: pd.DataFrame, root: Path) -> dict:
 
 def _table_totals(expected: dict, report: dict) -> list[dict]:
     """Totals of the whole table; a card states those that are known."""
-    table = report["table"]
-    counts = table | {"rows": report["rows"]["read"]}
-    known = [name for name in ("rows", "clips", "subjects") if name in expected]
-    lines = [(name, expected[name], counts[name]) for name in known]
-    codings = expected.get("emotions_by_coding", {})
+    found = report["table"] | {"rows": report["rows"]["read"]}
+    known = {name: expected[name] for name in ("rows", "clips", "subjects") if name in expected}
+    codings, held = expected.get("emotions_by_coding", {}), found["emotions"]
     of_coding = codings.get(report.get("coding"), codings.get("2019", {}))
     if emotions := expected.get("emotions") or of_coding:
-        names = sorted({*emotions, *table["emotions"]})
-        lines += [(name, emotions.get(name, 0), table["emotions"].get(name, 0)) for name in names]
-    keys = ("part", "quantity", "expected", "found")
-    return [dict(zip(keys, ("table", *line), strict=True)) for line in lines]
+        known |= {name: emotions.get(name, 0) for name in sorted({*emotions, *held})}
+    return tasks.compare_counts("table", known, found | held)
 
 
 def _task_totals(table: pd.DataFrame, name: str, notes: list[str]) -> list[dict]:
@@ -221,10 +202,9 @@ def manifest_text(report: dict) -> str:
     """Put a report of `manifest_report` or `task_report` into lines for a reader."""
     lines = [*report["notes"], *(_reading_lines if "rows" in report else _task_lines)(report)]
     if "coding" in report:
-        lines.append(
-            f"CASME II in the coding of {report['coding']}; the codings of 2014 and 2019 "
-            f"disagree on {', '.join(report['relabelled']) or 'clips not told here'}"
-        )
+        clips = f"disagree on {', '.join(report['relabelled']) or 'clips not told here'}"
+        codings = f"CASME II in the coding of {report['coding']}; the codings of 2014 and 2019"
+        lines.append(f"{codings} {clips}")
     if "frames" in report:
         frames = report["frames"]
         lines.append(f"frames: {frames['found']} clips found, {frames['missing']} not")
@@ -252,28 +232,23 @@ def _reading_lines(report: dict) -> list[str]:
 
 
 def _task_lines(report: dict) -> list[str]:
-    lines = [
-        f"{report['task']}: {_size(report)}, ids {report['ids']}",
-        f"  classes: {_list(report['classes'])}",
-    ]
+    lines = [f"{report['task']}: {_size(report)}, ids {report['ids']}"]
+    lines += [f"  classes: {_list(report['classes'])}"]
     for part, held in report["databases"].items():
-        lines.append(f"  {part}: {_size(held)}; {_list(held['classes'])}")
+        lines += [f"  {part}: {_size(held)}; {_list(held['classes'])}"]
     if report["left_out"]:
-        lines.append(f"  left out: {_list(report['left_out'])}")
+        lines += [f"  left out: {_list(report['left_out'])}"]
     if report["left_out_by_name"]:
-        lines.append(f"  of these by name: {', '.join(report['left_out_by_name'])}")
+        lines += [f"  of these by name: {', '.join(report['left_out_by_name'])}"]
     return lines
 
 
 def _unsaid_lines(table: dict) -> list[str]:
     """What the sentences leave out, of what `describe_table` counted."""
-    lines = []
-    if table["action_units_unsaid"]:
-        lines.append(f"not said in sentences: {_list(table['action_units_unsaid'])} (clips)")
-    for name in ("clips_without_action_units", "clips_with_unsaid_units_alone"):
-        if table[name]:
-            lines.append(f"{name.replace('_', ' ')}: {table[name]}")
-    return lines
+    unsaid = _list(table["action_units_unsaid"])
+    lines = [f"not said in sentences: {unsaid} (clips)"] if unsaid else []
+    names = ("clips_without_action_units", "clips_with_unsaid_units_alone")
+    return lines + [f"{name.replace('_', ' ')}: {table[name]}" for name in names if table[name]]
 
 
 def _size(part: dict) -> str:

@@ -8,62 +8,56 @@ import io
 import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import openpyxl
-from openpyxl.utils.cell import coordinate_to_tuple, get_column_letter, range_boundaries
+from openpyxl.utils.cell import get_column_letter
 from openpyxl.worksheet._read_only import ReadOnlyWorksheet
+from openpyxl.worksheet._reader import FORMULA_TAG, WorkSheetParser
 
 from merclip_lib.data.annotations.releases import Release
-from merclip_lib.data.limits import check_limit
+from merclip_lib.data.limits import check_limits
 from merclip_lib.data.text_table import OLE, ZIP, read_bytes, read_text_table
 from merclip_lib.files import did_you_mean
 
-_ROWS = 2**20  # of a spreadsheet program; a file may say that its row has a higher number
 HEADER_ROWS = 40  # SAMM has a dozen lines of text above its header
 ENCODINGS = ("gb18030", "latin-1")  # of csv files that are not Unicode
-_MERGED = re.compile(r'<(?:\w+:)?mergeCell\s+ref="([A-Z]+[0-9]+:[A-Z]+[0-9]+)"')
-_FORMULA = re.compile(  # a cell with a formula and no value that was stored with it
-    r'<(?:\w+:)?c\s[^<>]{0,200}?\br="([A-Z]+[0-9]+)"[^<>]{0,200}>\s{0,99}'
-    r"<(?:\w+:)?f\b(?:[^<>/]*/>|[^<>]*>([^<]*)</(?:\w+:)?f>)\s{0,99}"
-    r"(?:<(?:\w+:)?v\s{0,9}/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s{0,99}</(?:\w+:)?c>"
-)  # its repeats are limited, or a hostile file would be searched for hours
 
 
-@dataclass(frozen=True)
-class Sheet:
+class Sheet(NamedTuple):
     """One sheet as text: `rows[0]` is row 1 of the file, and all rows are of one length.
 
     Attributes:
         name: of the sheet, or of a csv file.
         rows: the texts of all cells.
-        encoding: of a csv file.
-        cells: how many cells each row had before it was filled up.
+        cells: of a csv file, how many cells each row had before it was filled up.
+        guessed: the encoding of a csv file that is not Unicode.
+        formulas: of a workbook, by row and column from 1.
     """
 
     name: str
     rows: list[list[str]]
-    encoding: str = ""
-    cells: list[int] = field(default_factory=list)
+    cells: Sequence[int] = ()
+    guessed: str = ""
+    formulas: Mapping[tuple[int, int], str] = {}
 
 
-@dataclass(frozen=True)
-class Fields:
+class Fields(NamedTuple):
     """Where the fields of an annotation file are.
 
     Attributes:
         sheet: the sheet that has them.
         header: its header row, 0 the first; -1 where there is none.
         column: the column of each field.
-        notes: columns and sheets that could have been meant as well.
+        notes: columns and sheets that could have been meant as well, and further sheets.
     """
 
     sheet: Sheet
     header: int
     column: dict[str, int]
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """The rows below the header, numbered as in the file."""
@@ -71,10 +65,20 @@ class Fields:
 
     def shifted(self, number: int) -> bool:
         """Whether a row of a csv file holds something beyond the cells that its header has."""
-        if self.header < 0 or not self.sheet.encoding:
-            return False
-        headings = max(self.sheet.cells[max(0, self.header - 1) : self.header + 1])
-        return any(self.sheet.rows[number - 1][headings:])
+        row = self.sheet.rows[number - 1]
+        headings = self.sheet.cells[max(0, self.header - 1) : self.header + 1]
+        return any(row[max(headings, default=len(row)) :])
+
+    def refuse_formulas(self, number: int, path: Path) -> None:
+        """ValueError for a formula among the texts of a row: of `=4+7` the value is 11."""
+        for name in ("subject", "clip", "action_units", "emotion"):
+            at = number, self.column.get(name, -1) + 1
+            if formula := self.sheet.formulas.get(at):
+                raise ValueError(
+                    f"{path}, sheet {self.sheet.name!r}, cell {get_column_letter(at[1])}{number}: "
+                    f"{name} is the formula {formula[:80]!r}; write what is meant as text, with ' "
+                    "before it"
+                )
 
 
 def read_sheets(path: str | Path) -> list[Sheet]:
@@ -86,30 +90,27 @@ def read_sheets(path: str | Path) -> list[Sheet]:
     path = Path(path)
     if not os.path.isfile(path):  # False for names too long, too
         raise ValueError(f"{path}: no such file; name the annotation file of your own copy")
-    start = read_bytes(path)[:8]
-    if start.startswith(ZIP):
-        return _workbook(path)
-    if start == OLE:
-        raise ValueError(
-            f"{path}: is an old xls or protected by a password; open it in a spreadsheet program "
-            "and save it as xlsx without a password"
-        )
+    content = read_bytes(path)
+    if content.startswith(ZIP):
+        return _workbook(io.BytesIO(content), path)
+    if content.startswith(OLE):
+        remedy = "open it in a spreadsheet program and save it as xlsx without a password"
+        raise ValueError(f"{path}: is an old xls or protected by a password; {remedy}")
     if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
         raise ValueError(f"{path}: cannot be read as xlsx or csv; save it again as xlsx")
     table = read_text_table(path, ENCODINGS)
-    return [_sheet(path.name, dict(enumerate(table.rows)), path, table.encoding)]
+    cells = [len(row) for row in table.rows]
+    return [_sheet(path.name, table.rows, path)._replace(cells=cells, guessed=table.guessed)]
 
 
-def _workbook(path: Path) -> list[Sheet]:
-    """All sheets of an xlsx, row by row, so that a cell far away costs nothing."""
+def _workbook(content: io.BytesIO, path: Path) -> list[Sheet]:
+    """All sheets of an xlsx; nothing but the cells that the file has is kept."""
     try:
-        content = io.BytesIO(read_bytes(path))
         with zipfile.ZipFile(content) as archive:
             parts = [p for p in archive.infolist() if not p.filename.startswith("xl/media/")]
-            check_limit("unpacked_bytes", sum(part.file_size for part in parts), str(path))
-            book = openpyxl.load_workbook(content, read_only=True, data_only=True)
-            texts = {s.title: archive.read(s._worksheet_path).decode() for s in book.worksheets}
-        return [_worksheet(sheet, texts[sheet.title], path) for sheet in book.worksheets]
+        check_limits(str(path), unpacked_bytes=sum(part.file_size for part in parts))
+        book = openpyxl.load_workbook(content, read_only=True, data_only=True)
+        return [_worksheet(sheet, path) for sheet in book.worksheets]
     except Exception as problem:  # whatever a damaged file provokes in the readers
         if isinstance(problem, ValueError) and str(problem).startswith(str(path)):
             raise
@@ -117,55 +118,58 @@ def _workbook(path: Path) -> list[Sheet]:
         raise ValueError(f"{path}: cannot be read as xlsx ({why}); save it again") from problem
 
 
-def _worksheet(sheet: ReadOnlyWorksheet, text: str, path: Path) -> Sheet:
-    """One sheet; a merged cell fills the rows below, a formula without a value shows itself.
+class _Parser(WorkSheetParser):
+    """openpyxl's reader of one sheet; formulas are kept, and show themselves without a value."""
 
-    Args:
-        sheet: as openpyxl reads it.
-        text: its XML, for what openpyxl leaves out when it reads row by row.
-        path: of the file, for messages.
+    formulas: dict[tuple[int, int], str]
+
+    def parse_cell(self, element):
+        cell = super().parse_cell(element)
+        if (formula := element.find(FORMULA_TAG)) is not None:
+            text = self.formulas[cell["row"], cell["column"]] = f"={formula.text or ''}"
+            cell["value"] = text if cell["value"] is None else cell["value"]
+        return cell
+
+
+def _worksheet(sheet: ReadOnlyWorksheet, path: Path) -> Sheet:
+    """One sheet of a workbook; a merged cell fills the rows below.
+
+    openpyxl itself would fill rows and columns up to a cell far away, so its parser is asked.
     """
-    where = f"{path}, sheet {sheet.title!r}"
-    sheet.reset_dimensions()  # what the file says of its size may be wrong
+    where, book = f"{path}, sheet {sheet.title!r}", sheet.parent
     cells: dict[tuple[int, int], object] = {}  # by row and column, from 1
     looked_at = 0
-    for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
-        if not row and number <= _ROWS:
-            continue
-        looked_at += len(row)
-        check_limit("workbook_cells", looked_at, where)
-        here = {(number, k): cell for k, cell in enumerate(row, 1) if cell is not None}
-        if here or number > _ROWS:
-            check_limit("rows", number, where)
-            check_limit("columns", max(here, default=(0, 0))[1], where)
-            cells |= here
-    for place, formula in _FORMULA.findall(text):
-        cells.setdefault(coordinate_to_tuple(place), f"={formula}")
+    with sheet._get_source() as source:
+        formats = book.epoch, book._date_formats, book._timedelta_formats
+        parser = _Parser(source, sheet._shared_strings, book.data_only, *formats)
+        parser.formulas = {}
+        for number, row in parser.parse():
+            looked_at += len(row)
+            check_limits(where, workbook_cells=looked_at)
+            filled = [cell for cell in row if cell["value"] is not None]
+            cells |= {(number, cell["column"]): cell["value"] for cell in filled}
     last = max((row for row, _ in cells), default=0)
-    check_limit("rows", last, where)
-    merged = _MERGED.findall(text)
-    check_limit("rows", len(merged), f"{where}, merged cells")
-    for left, top, _, bottom in map(range_boundaries, merged):
+    check_limits(where, rows=last, columns=max((column for _, column in cells), default=0))
+    merged = parser.merged_cells.mergeCell if parser.merged_cells else []
+    check_limits(f"{where}, merged cells", rows=len(merged))
+    for left, top, _, bottom in (area.bounds for area in merged):
         looked_at += min(bottom, last) - top
-        check_limit("workbook_cells", looked_at, where)
+        check_limits(where, workbook_cells=looked_at)
         if (top, left) in cells:
             cells |= {(row, left): cells[top, left] for row in range(top, min(bottom, last) + 1)}
-    rows: dict[int, list] = {}
+    rows: list[list] = [[] for _ in range(last)]
     for (number, column), cell in sorted(cells.items()):
-        row_ = rows.setdefault(number - 1, [])
-        row_ += [None] * (column - 1 - len(row_)) + [cell]
-    return _sheet(sheet.title, rows, path)
+        rows[number - 1] += [None] * (column - 1 - len(rows[number - 1])) + [cell]
+    return _sheet(sheet.title, rows, path)._replace(formulas=parser.formulas)
 
 
-def _sheet(name: str, rows: dict[int, list], path: Path, encoding: str = "") -> Sheet:
-    """A sheet of the rows that are there, numbered from 0; the others are empty."""
-    height, width = max(rows, default=-1) + 1, max(map(len, rows.values()), default=0)
-    characters = sum(len(cell) for row in rows.values() for cell in row if isinstance(cell, str))
-    for what, count in (("cells", height * width), ("characters", characters)):
-        check_limit(what, count, f"{path}, sheet {name!r}")
-    texts = [[_cell_text(cell) for cell in rows.get(number, [])] for number in range(height)]
-    padded = [[*row, *[""] * (width - len(row))] for row in texts]
-    return Sheet(name, padded, encoding, [len(row) for row in texts])
+def _sheet(name: str, rows: list[list], path: Path) -> Sheet:
+    """A sheet of rows that may differ in length."""
+    width = max(map(len, rows), default=0)
+    characters = sum(len(cell) for row in rows for cell in row if isinstance(cell, str))
+    check_limits(f"{path}, sheet {name!r}", cells=len(rows) * width, characters=characters)
+    texts = [[*map(_cell_text, row), *[""] * (width - len(row))] for row in rows]
+    return Sheet(name, texts)
 
 
 def _cell_text(cell: object) -> str:
@@ -180,7 +184,7 @@ def _cell_text(cell: object) -> str:
 
 def normalise(heading: str) -> str:
     """A heading without case, blanks and signs."""
-    return "".join(sign for sign in str(heading).lower() if sign.isalnum())
+    return "".join(filter(str.isalnum, str(heading).lower()))
 
 
 def find_fields(sheets: list[Sheet], release: Release, path: Path) -> Fields:
@@ -198,26 +202,26 @@ def find_fields(sheets: list[Sheet], release: Release, path: Path) -> Fields:
             that do not agree.
     """
     found = [fields for sheet in sheets if (fields := _below_header(sheet, release, path))]
-    if found:
-        others = [fields.sheet.name for fields in found[1:]]
-        notes = [f"sheet {name!r} has the headings too and is NOT read" for name in others]
-        return replace(found[0], notes=(*found[0].notes, *notes))
     rows = [row for sheet in sheets for row in sheet.rows[:HEADER_ROWS]]
     best = max((_columns(row, release) for row in rows), key=len, default={})
-    if release.order and sheets and len(best) < 3:  # a word or two may stand in a cell of a row
+    if not found and release.order and sheets and len(best) < 3:  # words may stand in a cell
         column = {name: k for k, name in enumerate(release.order) if name}
         frames = [column["onset"], column["offset"]]
-        for row in sheets[0].rows[:HEADER_ROWS]:
-            if len(row) >= len(release.order) and all(row[k].isdecimal() for k in frames):
-                return Fields(sheets[0], -1, column)
+        wide = [row for row in sheets[0].rows[:HEADER_ROWS] if len(row) >= len(release.order)]
+        if any(all(row[k].isdecimal() for k in frames) for row in wide):
+            found = [Fields(sheets[0], -1, column)]
+    if found:
+        names = [fields.sheet.name for fields in found]
+        notes = [f"sheet {name!r} has the headings too and is NOT read" for name in names[1:]]
+        others = [sheet.name for sheet in sheets if sheet.name not in names]
+        notes += [f"sheets read for names at most: {', '.join(others)}"] * bool(others)
+        return found[0]._replace(notes=[*found[0].notes, *notes])
     lacking = [name for name in _required(release) if name not in best]
-    encoding = sheets[0].encoding if sheets else ""
-    doubt = f" (read as {encoding}; better save it as CSV UTF-8)" if encoding in ENCODINGS else ""
-    raise ValueError(
-        f"{path}{doubt}: no row of the first {HEADER_ROWS} has a heading for {', '.join(lacking)}; "
-        f"say which it is with columns={{{lacking[0]!r}: 'heading in the file'}} "
-        f"(--columns {lacking[0]}=HEADING)"
-    )
+    guessed = sheets[0].guessed if sheets else ""
+    doubt = f" (read as {guessed}; better save it as CSV UTF-8)" if guessed else ""
+    wrong = f"no row of the first {HEADER_ROWS} has a heading for {', '.join(lacking)}"
+    remedy = f"say which it is with columns={{{lacking[0]!r}: 'heading in the file'}}"
+    raise ValueError(f"{path}{doubt}: {wrong}; {remedy} (--columns {lacking[0]}=HEADING)")
 
 
 def with_headings(release: Release, columns: Mapping[str, str], where: str) -> Release:
@@ -240,7 +244,7 @@ def with_headings(release: Release, columns: Mapping[str, str], where: str) -> R
             raise ValueError(f"{where} gives {name} the heading {heading!r}, which has no letters")
     if len({headings[name] for name in columns}) < len(columns):
         raise ValueError(f"{where} gives two fields the same heading; each has its own")
-    return replace(release, headings=headings)
+    return release._replace(headings=headings)
 
 
 def _required(release: Release) -> list[str]:
@@ -257,14 +261,12 @@ def _below_header(sheet: Sheet, release: Release, path: Path) -> Fields | None:
             column = _columns(headings, release)
             if all(name in column for name in _required(release)):
                 fields = Fields(sheet, number, column)
-                return replace(fields, notes=_other_columns(fields, headings, release, path))
+                return fields._replace(notes=_other_columns(fields, headings, release, path))
         above = row
     return None
 
 
-def _other_columns(
-    fields: Fields, headings: list[str], release: Release, path: Path
-) -> tuple[str, ...]:
+def _other_columns(fields: Fields, headings: list[str], release: Release, path: Path) -> list[str]:
     """Notes on columns whose heading fits as well; ValueError where it is the same and differs."""
     notes, plain = [], [normalise(heading) for heading in headings]
     for name, taken in fields.column.items():
@@ -278,17 +280,18 @@ def _other_columns(
                 continue
             for number, row in fields.rows():
                 if row[other] not in ("", row[taken]):
-                    raise ValueError(
-                        f"{path}, sheet {fields.sheet.name!r}, row {number}: {letters} have the "
-                        f"heading {headings[taken]!r} and differ; rename the one that is not meant"
-                    )
-    return tuple(notes)
+                    place = f"{path}, sheet {fields.sheet.name!r}, row {number}: {letters}"
+                    wrong = f"have the heading {headings[taken]!r} and differ"
+                    raise ValueError(f"{place} {wrong}; rename the one that is not meant")
+    return notes
 
 
 def _columns(row: list[str], release: Release) -> dict[str, int]:
-    """The column of each field that has one of its headings in this row."""
-    headings, column = [normalise(cell) for cell in row], {}
-    for name, accepted in release.headings.items():
-        if present := [heading for heading in accepted.split() if heading in headings]:
-            column[name] = headings.index(present[0])
-    return column
+    """The column of each field that has one of its headings in this row, the first listed."""
+    headings = [normalise(cell) for cell in row]
+    return {
+        name: headings.index(heading)
+        for name, accepted in release.headings.items()
+        for heading in reversed(accepted.split())
+        if heading in headings
+    }

@@ -148,14 +148,12 @@ def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     return moved if times == 1 else cv2.resize(moved, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def rigid_motion(
-    crops: list[np.ndarray], mask: np.ndarray | None = None
-) -> tuple[list[np.ndarray], int]:
+def rigid_motion(crops: list[np.ndarray], mask: np.ndarray | None) -> tuple[list[np.ndarray], int]:
     """Estimate the head's rigid motion since the first crop.
 
     Args:
         crops: RGB uint8 (S, S, 3).
-        mask: (S, S) uint8, what counts, see `still_mask`; without one an expression is partly
+        mask: (S, S) uint8, what counts, see `still_mask`; with None an expression is partly
             taken for a motion of the head.
 
     Returns:

@@ -13,7 +13,7 @@ from PIL import Image, ImageFile, ImageOps
 from merclip_lib.data.frames import align
 from merclip_lib.data.frames.find import ChosenFrames
 from merclip_lib.data.frames.video import frames_at
-from merclip_lib.data.limits import check_limit, check_size
+from merclip_lib.data.limits import check_limits, check_size
 
 _DEPTHS = range(8, 34, 2)  # bits that cameras and programs store
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM")
@@ -47,7 +47,7 @@ class PictureSettings:
         """Raise ValueError for values that make no clip."""
         if self.size < 8 or self.length < 1:
             raise ValueError(f"size {self.size} and frames {self.length}: at least 8 and 1")
-        check_limit("clip_pixels", self.length * self.size**2, f"{self.length} frames")
+        check_limits(f"{self.length} frames", clip_pixels=self.length * self.size**2)
         if not -0.5 < self.margin < 0.45:
             raise ValueError(f"margin is {self.margin}; it must lie between -0.5 and 0.45")
         align.check_method(self.align)
@@ -157,7 +157,7 @@ def read_pictures(chosen: ChosenFrames) -> Pictures:
         bits, by_file = used_bits(files), {}
         for path in files:
             by_file[path] = read_picture(path, bits)
-            check_limit("clip_pixels", by_file[path].size // 3 * len(files), path.name)
+            check_limits(path.name, clip_pixels=by_file[path].size // 3 * len(files))
         pictures = [by_file[path] for path in chosen.files]
     shapes = {picture.shape[:2] for picture in pictures}
     if len(shapes) > 1:
@@ -186,11 +186,9 @@ def crop_pictures(pictures: list[np.ndarray], settings: PictureSettings) -> tupl
     size, note = settings.size, ""
     if settings.align == "none":
         pictures, matrix = [crop_centre(picture, size) for picture in pictures], np.eye(2, 3)
-        clip = np.stack(pictures)
     else:
-        eyes = align.find_eyes(pictures[0])
-        matrix = align.similarity_transform(eyes, size, settings.margin)
-        clip = np.stack([align.warp(picture, matrix, size) for picture in pictures])
+        matrix = align.similarity_transform(align.find_eyes(pictures[0]), size, settings.margin)
+    clip = np.stack([align.warp(picture, matrix, size) for picture in pictures])
     if settings.stabilise:
         try:
             mask = align.still_mask(align.find_face(clip[0]), size)

@@ -10,14 +10,14 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
 
 import numpy as np
 
 from merclip_lib.data.frames.video import count_frames
-from merclip_lib.data.limits import check_limit
+from merclip_lib.data.limits import check_limits
 from merclip_lib.data.table import person_key, plain
 
 PICTURES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -26,8 +26,7 @@ _LEFT_BY_PROGRAMS = ("__macosx", "@eadir", "$recycle.bin")  # and names that beg
 _ONE_IN = 4  # a stray picture for as many frames is left aside; more of them are refused
 
 
-@dataclass(frozen=True)
-class ChosenFrames:
+class ChosenFrames(NamedTuple):
     """What is read of one clip: pictures in order of time, or one video and positions in it.
 
     Attributes:
@@ -84,14 +83,13 @@ class DataRoot:
 
     def _find(self, frames: str, where: str) -> Path:
         """`find`, with errors of the disk as they come."""
-        names = Path(frames.replace("\\", "/")).parts
-        if not names:
+        named = PureWindowsPath(frames)  # knows slashes of both kinds
+        if not named.parts:
             raise ValueError(f"{where}: no frames named; write its folder in the column `frames`")
-        windows = PureWindowsPath(frames)
-        if ".." in names or Path(frames).is_absolute() or windows.drive or windows.root:
+        if ".." in named.parts or named.anchor:
             raise ValueError(f"{where}: {frames!r} lies outside the data root; name one in it")
         direct = self.root / frames
-        candidates = [direct] if direct.exists() else self._search(names)
+        candidates = [direct] if direct.exists() else self._search(named.parts)
         if not candidates:
             remedy = "check `frames`"
             if self._links:
@@ -130,29 +128,34 @@ class DataRoot:
             inner[:] = sorted(ours)  # and so the order in which they are walked
             for name in inner:
                 by_name[plain(name)].append(Path(folder, name))
-                if os.path.islink(Path(folder, name)):
-                    self._links.append(name)
+            self._links += [name for name in inner if os.path.islink(Path(folder, name))]
             for name in sorted(files):
                 path = Path(folder, name)
-                if path.suffix.lower() in VIDEOS and name[0] != "." and path.is_file():
-                    for key in (name, path.stem):
-                        by_name[plain(key)].append(path)
+                if name[0] != "." and _is_video(path):
+                    by_name[plain(name)].append(path)
+                    by_name[plain(path.stem)].append(path)
         return by_name
 
 
 def _folder_of_frames(path: Path, where: str, frames: str) -> Path:
     """A folder without pictures may hold `color` (CAS(ME)^3), itself again, or a single video."""
-    is_video = path.is_file() and path.suffix.lower() in VIDEOS
-    if not is_video and not path.is_dir():
+    if not _is_video(path) and not path.is_dir():
         raise ValueError(f"{where}: {frames!r} is neither a folder nor a video {VIDEOS}")
-    if is_video or list_pictures(path):
+    if _has_frames(path):
         return path
     usual = ("color", "frames", "images", path.name.lower())  # the last is left by unzipping
-    inner = [p for p in path.iterdir() if p.is_dir() and p.name.lower() in usual]
-    inner += [p for p in path.iterdir() if p.is_file() and p.suffix.lower() in VIDEOS]
-    if len(inner) != 1 or (inner[0].is_dir() and not list_pictures(inner[0])):
+    inner = [p for p in path.iterdir() if _is_video(p) or p.is_dir() and p.name.lower() in usual]
+    if len(inner) != 1 or not _has_frames(inner[0]):
         raise ValueError(f"{where}: folder {frames!r} holds no frames {(*PICTURES, *VIDEOS)}")
     return inner[0]
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEOS and path.is_file()
+
+
+def _has_frames(path: Path) -> bool:
+    return _is_video(path) or bool(list_pictures(path))
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -218,21 +221,16 @@ def frame_numbers(
             one; `where` names the clip.
     """
     numbers = [[part for part in _natural(path) if isinstance(part, int)] for path in files]
-    count = min(map(len, numbers), default=0)
-    columns = [[row[-k] for row in numbers] for k in range(1, count + 1)]
+    columns = [[*column] for column in zip(*map(reversed, numbers), strict=False)]  # the last first
     if apart := [column for column in columns if len(set(column)) == len(column)]:
-
-        def likeness(column: list[int]) -> tuple[int, int]:
-            inside = sum(onset <= number <= offset for number in column)
-            return inside, min(column) - max(column)
-
-        return max(apart, key=likeness)
-    if count == 0:
+        apart.sort(key=lambda column: max(column) - min(column))
+        return max(apart, key=lambda column: sum(onset <= k <= offset for k in column))
+    if not columns:
         if any(numbers):
             bare = next(p.name for p, row in zip(files, numbers, strict=True) if not row)
             raise ValueError(f"{where}: {bare} has no frame number as others do; move it elsewhere")
         return None
-    last = [row[-1] for row in numbers]
+    last = columns[0]
     first, second = [p.name for p, n in zip(files, last, strict=True) if last.count(n) > 1][:2]
     raise ValueError(f"{where}: {first} and {second} have the same frame number; keep one of them")
 
@@ -256,17 +254,15 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
         ValueError: for a folder that holds a small part of the clip, two pictures of the same
             number, or a video that cannot be read.
     """
-    video = path.is_file() and path.suffix.lower() in VIDEOS
+    video = _is_video(path)
     files, strays = ([path], []) if video else without_strays(list_pictures(path))
     count = count_frames(path) if video else len(files)
-    check_limit("frames", count, where)
-    numbers = list(range(1, count + 1))
-    if not video:
-        numbers = frame_numbers(files, where, onset, offset) or []
-    names = tuple(stray.name for stray in strays)
+    check_limits(where, frames=count)
+    counted = [*range(1, count + 1)]
+    numbers = counted if video else frame_numbers(files, where, onset, offset) or []
     inside = [k for k, number in enumerate(numbers) if onset <= number <= offset]
     span = offset - onset + 1
-    recounted = count == span and sorted(numbers) in ([*range(span)], [*range(1, span + 1)])
+    recounted = count == span and sorted(numbers) in (counted, [*range(span)])
     if 2 * len(inside) >= span and not (recounted and len(inside) < span):
         numbering, missing = "number", span - len(inside)
         inside.sort(key=numbers.__getitem__)
@@ -283,4 +279,5 @@ def choose_frames(path: Path, onset: int, offset: int, length: int, where: str) 
     chosen = tuple(inside[k] for k in nearest)
     if video:
         return ChosenFrames((path,), chosen, numbering, missing)
-    return ChosenFrames(tuple(files[k] for k in chosen), (), numbering, missing, names)
+    frames, names = tuple(files[k] for k in chosen), tuple(stray.name for stray in strays)
+    return ChosenFrames(frames, (), numbering, missing, names)

@@ -98,7 +98,8 @@ def prepare(
         "advice": align.advice(facts["face"], settings.align),
     }
     shape = (settings.length, settings.size, settings.size, 3)
-    store = write_store(folder, readable, _decoded(waiting, chosen), meta, shape)
+    decoded = ((np.load(_file(waiting, name))["clip"], None) for name in chosen)
+    store = write_store(folder, readable, decoded, meta, shape)
     for left in folder.parent.glob(f".{glob.escape(folder.name)}.{'[0-9a-f]' * 12}.clips"):
         remove(left)
     return store
@@ -142,14 +143,10 @@ def _decode(
 ) -> dict[str, str]:
     """Write each clip that is not there yet into `waiting`; clip id -> why it cannot be read."""
     todo = [name for name in chosen if not _file(waiting, name).is_file()]
-    files = [_file(waiting, name) for name in todo]
-    arguments = (files, [chosen[name] for name in todo], repeat(settings))
+    arguments = ([_file(waiting, k) for k in todo], [chosen[k] for k in todo], repeat(settings))
     workers = min(workers or os.cpu_count() or 1, max(1, len(todo)))
-    with contextlib.ExitStack() as stack:
-        if workers == 1:
-            reasons: Iterable[str] = map(_store_clip, *arguments)
-        else:
-            reasons = stack.enter_context(pool(workers)).map(_store_clip, *arguments)
+    with contextlib.nullcontext() if workers == 1 else pool(workers) as processes:
+        reasons = (processes.map if processes else map)(_store_clip, *arguments)
         pairs = zip(todo, track(reasons, "clips decoded", len(todo)), strict=True)
         return {name: f"clip {name}: {_one_line(reason)}" for name, reason in pairs if reason}
 
@@ -181,13 +178,6 @@ def _store_clip(file: Path, chosen: ChosenFrames, settings: PictureSettings) -> 
     return ""
 
 
-def _decoded(waiting: Path, names: Iterable[str]) -> Iterator[tuple[np.ndarray, None]]:
-    """The clips that wait, in table order, as `write_store` takes them."""
-    for name in names:
-        with np.load(_file(waiting, name)) as stored:
-            yield stored["clip"], None
-
-
 def _told(waiting: Path, chosen: Chosen) -> tuple[list[list[str]], dict[str, list]]:
     """Pairs of clip and what is worth knowing of it; `face` (see `align`) and `pixels` of each."""
     notes, facts, first = [], dict[str, list](face=[], pixels=[]), dict[str, str]()
@@ -199,8 +189,8 @@ def _told(waiting: Path, chosen: Chosen) -> tuple[list[list[str]], dict[str, lis
         other = first.setdefault(facts["pixels"][-1], name)
         again = f"the same pictures as clip {other}" if other != name else ""
         missing = f"{frames.missing} frames missing, the nearest taken" if frames.missing else ""
-        told = filter(None, [missing, again, stray_note(frames.strays), text])
-        notes += [[name, note] for note in told]
+        told = (missing, again, stray_note(frames.strays), text)
+        notes += [[name, note] for note in told if note]
     return notes, facts
 
 
@@ -213,12 +203,10 @@ def prepare_report(meta: dict) -> str:
     how, crop = meta["numbering"], "not aligned: short side resized, centre cropped"
     if meta["align"] != "none":
         crop = f"aligned by {meta['align']} on the onset frame, margin {meta['margin']:g}"
-    also = [name for name in ("stabilise", "grey") if meta[name]]
+    crop = ", ".join([crop, *(name for name in ("stabilise", "grey") if meta[name])])
     lines = [meta["advice"]] if meta.get("advice") else []
     lines += [f"cut by frame number: {how['number']}, the whole folder or video: {how['position']}"]
-    lines += [
-        f"{', '.join([crop, *also])}; {meta['frames']} frames of {meta['size']} pixels a clip"
-    ]
+    lines += [f"{crop}; {meta['frames']} frames of {meta['size']} pixels a clip"]
     dropped = [reason for _, reason in meta["dropped"]]
     notes = [f"clip {name}: {text}" for name, text in meta["notes"]]
     for title, items in (("left out", dropped), ("noted", notes)):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from merclip_lib.data.limits import check_limit, check_size
+from merclip_lib.data.limits import check_limits, check_size
 
 if TYPE_CHECKING:
     import av
@@ -76,7 +76,7 @@ def frames_at(path: Path, positions: tuple[int, ...]) -> list[np.ndarray]:
     last, pictures = max(positions), dict[int, np.ndarray]()
     for k, frame in enumerate(read_frames(path, [])):
         if k in positions:
-            check_limit("clip_pixels", frame.width * frame.height * len({*positions}), path.name)
+            check_limits(path.name, clip_pixels=frame.width * frame.height * len({*positions}))
             pictures[k] = upright(frame)
         if k == last:
             return [pictures[position] for position in positions]
