@@ -51,9 +51,17 @@ def given_of(given: Namespace, *names: str) -> dict[str, Any]:
 
 
 def settings_of(words: list[str], option: str, form: str) -> dict[str, Any]:
-    """As `pairs`, values as YAML reads them with the care of a grid: 010 and 1:30 are refused."""
+    """As `pairs`, values as YAML reads them with the care of a grid: 010 and 1:30 are refused.
+
+    Raises:
+        ValueError: as `pairs`, and for a value that is not YAML.
+    """
     import yaml
 
     from merclip_lib.study.grids import UniqueKeys
 
-    return {key: yaml.load(text, UniqueKeys) for key, text in pairs(words, option, form).items()}
+    values = pairs(words, option, form)
+    try:
+        return {key: yaml.load(text, UniqueKeys) for key, text in values.items()}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{option} {' '.join(words)}: a value is not YAML; {error}") from None

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from merclip_lib.cli.options import Commands, settings_of
 from merclip_lib.config import Config
-from merclip_lib.recipes import RECIPES, recipe
 from merclip_lib.workers import ENVIRONMENT, environment
 
 
@@ -51,6 +50,7 @@ def _plain(value: object) -> str:
 
 
 def _recipe(given: Namespace) -> None:
+    from merclip_lib.recipes import RECIPES, recipe
     from merclip_lib.study.recipe_report import as_dict, as_text
 
     if given.name is None:
@@ -95,6 +95,7 @@ def _why(given: Namespace) -> None:
 
 
 def _cost(given: Namespace) -> None:
+    from merclip_lib.recipes import recipe
     from merclip_lib.study.cost import as_text, counts_of, estimate, measure_speed
 
     changes = settings_of(given.set, "--set", "KEY=VALUE, such as batch_size=4")

@@ -73,6 +73,7 @@ def test_bad_input_is_one_line_and_code_2(arguments):
         ("sweep g.yaml -p epochs 2 -p epochs 3", "-p epochs=2 epochs=3: a name stands there twice"),
         ("sweep g.yaml -p epochs 010", "010 would be read as 8; write that, or quote it"),
         ("cost --set epochs=1:30", "1:30 would be read as 90"),
+        ("cost --set frames=[", "--set frames=[: a value is not YAML"),
         ("cost --set epochs=2 --set epochs=3", "--set epochs=2 epochs=3: a name stands"),
         ("figures --paper --set epochs=2 --set epochs=3", "--set epochs=2 epochs=3: a name stands"),
         ("cost --clips -3", "clips is -3; it must be above 0"),

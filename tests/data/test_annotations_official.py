@@ -1,6 +1,7 @@
 """Every official layout, its oddities, and cells that nobody should have written (made-up)."""
 
 import json
+import re
 import string
 
 import official_annotations as official
@@ -304,7 +305,11 @@ def test_mangled_cells_give_a_table_or_one_error(tmp_path, dataset, data):
         path = write(dataset, tmp_path, rows)
     except (openpyxl.utils.exceptions.IllegalCharacterError, TypeError, ValueError):
         return  # the spreadsheet itself cannot hold such a cell
-    reading = read_annotations(path, dataset)
+    try:
+        reading = read_annotations(path, dataset)
+    except ValueError as error:  # a text such as "=0" becomes a formula in a workbook
+        assert re.search(r"sheet .*, cell [A-Z]+\d+: \w+ is the formula '=", str(error))
+        return
     assert set(reading.report["outcome"]) <= {"kept", "repaired", "dropped"}
     assert (reading.report["reason"] != "").equals(reading.report["outcome"] != "kept")
     assert len(reading.table) == reading.counts()["kept"]
