@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "checkout": ["NOTEBOOKS"],
-        "kernel": ["given", "setup", "versions"],
+        "kernel": ["above_zero", "given", "setup", "versions"],
         "sweeps": ["compared"],
         "design": ["read_study"],
         "blocks": "Workplace plan_blocks plan_text run_block train_and_test verify".split(),

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from merclip_lib.config import Config, config_from, files_from
+from merclip_lib.data.store import open_store
 from merclip_lib.study.checkout import NOTEBOOKS
 from merclip_lib.study.errors import explain, is_ours
 from merclip_lib.study.notebooks import check_values
@@ -78,6 +79,13 @@ def given(names: Mapping[str, Any]) -> dict[str, Any]:
     return files_from(CALLED_FROM, files_from("", values))
 
 
+def above_zero(**parameters: float) -> None:
+    """Raise ValueError for a parameter of a notebook that is not above 0, or infinite."""
+    for name, value in parameters.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"parameter {name!r} is {value}; it must be above 0")
+
+
 def versions(*packages: str) -> None:
     """Print the version of Python and of each package, a line each."""
     print("python", platform.python_version())
@@ -118,6 +126,8 @@ def _check_injected(lines: list[str]) -> list[str]:
                     raise ValueError(f"options give another {other[0]}; leave out one of the two")
                 known = values.keys() & Config.__dataclass_fields__.keys()
                 config_from({key: values[key] for key in known} | options)
+                for folder in (values.get("stores") or {}).values():
+                    open_store(folder)
         except ValueError as error:
             raise InjectedError(str(error)) from None
     return lines

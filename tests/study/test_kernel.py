@@ -6,9 +6,11 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from papermill import PapermillExecutionError
 
+from merclip_lib.study import above_zero
+
 SETUP = "from merclip_lib import study\nstudy.setup()"
 PARAMETERS = 'runs_dir = "../runs"\nepochs = 6\nlr = 2e-4\nseeds = [0]\ntask = ""\nfolds = 4\n'
-PARAMETERS += "shown = 0.5\noptions = {}"
+PARAMETERS += "shown = 0.5\noptions = {}\nstores = {}"
 BODY = """from merclip_lib.scores import score_file
 reached = True
 if task == "ours":
@@ -44,6 +46,7 @@ def run(notebook, parameters):
         ({"folds": 1}, "ValueError: folds must be 0 (leave one subject out) or at least 2"),
         ({"options": {"mix_alpha": 2.0}}, "mix_alpha is 2.0; it must lie in"),
         ({"options": {"epochs": 3}}, "ValueError: options give another epochs; leave out"),
+        ({"stores": {"casme2": "none"}}, "ValueError: none: no clip store here"),
         ({"task": "ours"}, "ValueError: none.csv: no such file"),
     ],
 )
@@ -52,6 +55,13 @@ def test_a_bad_parameter_or_input_stops_with_one_line(notebook, parameters, line
         run(notebook, parameters)
     said = str(caught.value).strip().splitlines()
     assert len(said) == 3 and line in said[-1], said  # a rule, the number of the cell, the line
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_a_number_that_must_be_above_zero(value):
+    above_zero(seconds=1.5)
+    with pytest.raises(ValueError, match=f"'seconds' is {value}; it must be above 0"):
+        above_zero(seconds=value)
 
 
 def test_a_python_error_keeps_its_traceback(notebook):

@@ -14,9 +14,9 @@ TINY = Config()
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_kept_tensors_are_those_of_a_real_step(precision):
-    config = dataclasses.replace(TINY, batch_size=3, precision=precision)
+    config = dataclasses.replace(TINY, batch_size=12, precision=precision)
     model = MERCLIP(size_of(config), CLASSES).train()
-    video = torch.zeros(3, 3, config.frames, 64, 64)
+    video = torch.zeros(12, 3, config.frames, 64, 64)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
         kept, largest = kept_for_backward(model, video)
     weights = 16 * sum(parameter.numel() for parameter in model.parameters())
@@ -37,3 +37,8 @@ def test_memory_options_save_memory():
     for change in ({"accumulate": 4}, {"checkpoint_blocks": True}, {"precision": "bfloat16"}):
         assert memory_bytes(dataclasses.replace(TINY, **change)) < whole, change
     assert memory_bytes(dataclasses.replace(TINY, batch_size=32)) > whole
+
+
+def test_prediction_takes_more_than_training_on_few_clips():
+    one, two = (memory_bytes(dataclasses.replace(TINY, batch_size=n)) for n in (1, 2))
+    assert one == pytest.approx(two, rel=0.02) and two < memory_bytes(TINY)
