@@ -98,7 +98,7 @@ class Method:
     align_end: Number = 1.0
     label_share: Annotated[Share, Neutral(1.0)] = 1.0  # of training clips with a known emotion
     use_eim: bool = True  # Emotion Inference Module; False = linear layer on the clip vector
-    eim_layers: Count = 2
+    eim_layers: Annotated[int, Range(1, 48)] = 2
     # augmentation
     mix: bool = True  # LocalStaticFaceMix, or what mix_method names
     mix_method: Literal["local_static_face", "mixup", "cutmix"] = "local_static_face"
