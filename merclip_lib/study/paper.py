@@ -4,6 +4,7 @@ Nothing is computed or drawn here. paper.yaml says of each artefact which notebo
 which call and into which files; a table also becomes LaTeX.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -132,5 +133,8 @@ def as_latex(table: pd.DataFrame, caption: str) -> str:
     style = style.format(lambda p: r"$<$0.001" if p < 0.001 else f"{p:.3f}", p_values, na_rep="")
     long = table.map(lambda cell: len(str(cell))).max() > 40
     kinds = ["p{45mm}" if long[name] else "lr"[table[name].dtype.kind in "if"] for name in table]
+    caption = re.sub(r"([&%$#_{}])", r"\\\1", caption)  # the name of a set may have a sign
     look: dict[str, Any] = {"position_float": "centering", "environment": "table*"}
-    return style.to_latex(column_format="".join(kinds), hrules=True, caption=caption, **look)
+    latex = style.to_latex(column_format="".join(kinds), hrules=True, caption=caption, **look)
+    small = r"\centering" + "\n" + r"\scriptsize\setlength{\tabcolsep}{2.5pt}"
+    return latex.replace(r"\centering", small, 1) if len(kinds) > 8 else latex

@@ -3,6 +3,7 @@
 import importlib
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -189,6 +190,9 @@ def test_the_folder_of_a_task_is_ours_or_nothing_runs(root, capsys):
 
 def test_latex_leaves_empty_what_is_not_known_and_escapes_the_rest():
     latex = as_latex(pd.DataFrame({"p_holm": [0.12345, None], "of": ["a & b", "50 %"]}), "Words")
+    wide = as_latex(pd.DataFrame(np.zeros((1, 9)), columns=list("abcdefghi")), "My_set, 95 %")
+    assert r"\caption{My\_set, 95 \%}" in wide and r"\scriptsize" in wide
+    assert r"\scriptsize" not in latex
     assert r"p\_holm & of \\" in latex and r"0.123 & a \& b \\" in latex and r" & 50 \% \\" in latex
 
 
