@@ -3,6 +3,7 @@
 import nbformat
 import papermill
 import pytest
+from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 from papermill import PapermillExecutionError
 
@@ -36,21 +37,37 @@ def run(notebook, parameters):
     return nbformat.read(copy, 4).cells
 
 
+REFUSED = [
+    ("epoch = 2", "this notebook has no parameter 'epoch'; did you mean 'epochs'"),
+    ('config = {"epochs": 2}', "this notebook has no parameter 'config'; known"),
+    ("seeds = 0", "this notebook: parameter 'seeds' is 0 (int) but should be"),
+    ('lr = "1e-4"', "write 1.0e-4"),
+    ("folds = 1", "folds must be 0 (leave one subject out) or at least 2"),
+    ('options = {"mix_alpha": 2.0}', "mix_alpha is 2.0; it must lie in"),
+    ('options = {"epochs": 3}', "options give another epochs; leave out"),
+    ('stores = {"casme2": "none"}', "none: no clip store here"),
+]
+
+
+def test_a_bad_parameter_is_one_line(notebook):
+    """One kernel for all of them, as each takes seconds to start."""
+    cells = nbformat.read(notebook, 4).cells[:2]
+    cells += [new_code_cell(f"# Parameters\n{text}\n") for text, _ in REFUSED]
+    NotebookClient(new_notebook(cells=cells), kernel_name="python3", allow_errors=True).execute()
+    for cell, (_, line) in zip(cells[2:], REFUSED, strict=True):
+        (error,) = cell.outputs
+        assert error.output_type == "error" and len(error.traceback) == 1, error
+        assert error.traceback[0].startswith("ValueError: ") and line in error.traceback[0]
+
+
 @pytest.mark.parametrize(
     "parameters, line",
     [
         ({"epoch": 2}, "ValueError: this notebook has no parameter 'epoch'; did you mean 'epochs'"),
-        ({"config": {"epochs": 2}}, "ValueError: this notebook has no parameter 'config'; known"),
-        ({"seeds": 0}, "ValueError: this notebook: parameter 'seeds' is 0 (int) but should be"),
-        ({"lr": "1e-4"}, "write 1.0e-4"),
-        ({"folds": 1}, "ValueError: folds must be 0 (leave one subject out) or at least 2"),
-        ({"options": {"mix_alpha": 2.0}}, "mix_alpha is 2.0; it must lie in"),
-        ({"options": {"epochs": 3}}, "ValueError: options give another epochs; leave out"),
-        ({"stores": {"casme2": "none"}}, "ValueError: none: no clip store here"),
         ({"task": "ours"}, "ValueError: none.csv: no such file"),
     ],
 )
-def test_a_bad_parameter_or_input_stops_with_one_line(notebook, parameters, line):
+def test_papermill_stops_with_one_line(notebook, parameters, line):
     with pytest.raises(PapermillExecutionError) as caught:
         run(notebook, parameters)
     said = str(caught.value).strip().splitlines()
