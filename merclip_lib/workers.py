@@ -23,8 +23,9 @@ QUIET = {
     "MALLOC_TRIM_THRESHOLD_": str(2**31),
 }
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", **QUIET}
-# What the server imports, if this process has it. Nothing of ours: its path need not be known.
-HEAVY = ("pandas", "cv2", "scipy.optimize", "sklearn.metrics", "torch", "open_clip")
+# What the server imports, if this process has the package. Nothing of ours: its path need not be
+# known. The first step of a training imports torch._dynamo.
+HEAVY = "pandas cv2 nbformat scipy.optimize sklearn.metrics torch._dynamo open_clip".split()
 
 
 def fresh_processes() -> multiprocessing.context.BaseContext:
@@ -34,7 +35,7 @@ def fresh_processes() -> multiprocessing.context.BaseContext:
     from multiprocessing import forkserver
 
     with environment(ENVIRONMENT):  # of the server, so of its forks
-        forkserver.set_forkserver_preload([name for name in HEAVY if name in sys.modules])
+        forkserver.set_forkserver_preload([n for n in HEAVY if n.split(".")[0] in sys.modules])
         forkserver.ensure_running()
     return multiprocessing.get_context("forkserver")
 

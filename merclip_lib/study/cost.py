@@ -41,7 +41,7 @@ def flops(config: Config) -> dict[str, int]:
         local_blocks[k] = torch.nn.Identity()
     counter = FlopCounterMode(display=False, depth=None)  # type: ignore[arg-type]  # None: all
     with FakeTensorMode(allow_non_fake_inputs=True), counter:
-        model.to_empty(device="cpu")(empty_video(config, 1))
+        model.to_empty(device="cpu")(empty_video(size_of(config), 1))
     counts = Counter({name: sum(n.values()) for name, n in counter.get_flop_counts().items()})
     encoder = "MERCLIP.vision_encoder"
     trunk, block = f"{encoder}.transformer", f"{encoder}.transformer.resblocks.0"

@@ -202,7 +202,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
 
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     cell = {"kernel_name": "python3", "execution_timeout": CELL_SECONDS}
-    silent: dict[str, Any] = {"progress_bar": False, "extra_arguments": ["--log-level=ERROR"]}
+    silent: dict[str, Any] = {"progress_bar": False, "extra_arguments": ["--log-level=CRITICAL"]}
     paths = {"input_path": str(notebook), "output_path": str(output), "cwd": str(notebook.parent)}
     try:
         with environment(QUIET):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from merclip_lib.config import SIZES, Config, Method, size_of
+from merclip_lib.config import Config, Method, ModelSize, size_of
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.weights.load import empty_network
 
@@ -22,7 +22,6 @@ PREDICTED = 32  # clips at once in `loop.predict`; ViT-B/16: 4.6 GiB here, 4.1 m
 CLASSES = 7  # a class more or less is not to be seen in the sums
 
 
-@cache
 def memory_bytes(config: Config) -> int:
     """Memory at the peak of a fold: an estimate, of a training step or of the prediction.
 
@@ -35,21 +34,25 @@ def memory_bytes(config: Config) -> int:
         Bytes of one fold, those of the process itself included.
     """
     clips = math.ceil(config.batch_size / config.accumulate)
-    bfloat16 = config.precision == "bfloat16"
-    model = shapes_only(config).train()
+    computed = config.precision == "bfloat16", config.checkpoint_blocks
+    return _at_the_peak(size_of(config), config.use_eim, clips, *computed)
+
+
+@cache  # runs differ in much else
+def _at_the_peak(size: ModelSize, eim: bool, clips: int, bfloat16: bool, recompute: bool) -> int:
+    with torch.device("meta"):
+        model = MERCLIP(size, CLASSES, eim).train()
     weights = sum(parameter.nbytes for parameter in model.parameters())
-    fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with fake, torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.autocast("cpu", enabled=bfloat16):
         model.to_empty(device="cpu")
         trunk = model.vision_encoder.transformer
-        model.vision_encoder.recompute_blocks(config.checkpoint_blocks)
-        video = empty_video(config, clips)
+        model.vision_encoder.recompute_blocks(recompute)
+        video = empty_video(size, clips)
         saved, largest = kept_for_backward(model, video)
         model.vision_encoder.recompute_blocks(False)
-        size = size_of(config)
         tokens = torch.empty(clips, size.times, 1 + size.grid**2, size.width)
         inside, largest_inside = kept_for_backward(trunk.resblocks[-1], tokens)
-        if config.checkpoint_blocks:  # each block keeps its input and, one at a time, its inside
+        if recompute:  # each block keeps its input and, one at a time, its inside
             largest = largest_inside
             saved += len(trunk.resblocks) * tokens.nbytes + inside
     trained = 4 * weights + SLACK * (saved + 2 * video.nbytes + 3 * largest)
@@ -86,7 +89,6 @@ def shapes_only(method: Method) -> MERCLIP:
         return empty_network(method, CLASSES)
 
 
-def empty_video(method: Method, clips: int) -> torch.Tensor:
+def empty_video(size: ModelSize, clips: int) -> torch.Tensor:
     """A batch (clips, 3, frames, height, width) of which only the shape counts."""
-    pixels = SIZES[method.size].resolution
-    return torch.empty(clips, 3, method.frames, pixels, pixels)
+    return torch.empty(clips, 3, size.frames, size.resolution, size.resolution)

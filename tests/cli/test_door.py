@@ -22,7 +22,7 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from merclip_lib.__main__ import main
-from merclip_lib.config import Config
+from merclip_lib.config import Config, size_of
 from merclip_lib.scores import predictions_file
 from merclip_lib.study.errors import explain, is_ours
 from merclip_lib.training.memory import empty_video
@@ -89,7 +89,7 @@ def test_torch_without_memory_is_one_line():
     with pytest.raises(RuntimeError) as here:
         torch.empty(2**60)
     with pytest.raises(RuntimeError) as in_ours:
-        empty_video(Config(), 2**40)
+        empty_video(size_of(Config()), 2**40)
     for caught in (here, in_ours):
         assert explain(caught.value).caused and "fewer workers" in explain(caught.value).line
 

@@ -28,6 +28,7 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(context, store, tmp_path_factory):
     """The predictions of an undisturbed sweep, and the seconds that it took."""
+    assert run(context, int) == 0  # the server of processes is up
     folder, began = tmp_path_factory.mktemp("whole"), time.monotonic()
     assert run(context, tiny_runs.train, store, str(folder), SWEEP) == 0
     return tables(folder), time.monotonic() - began

@@ -133,6 +133,7 @@ def test_a_whole_study_is_read_and_one_own_entry_stands_beside_it(tmp_path, runs
         assert "from motion: true units 0.700" in captions[name]["caption"]
 
 
+@pytest.mark.long
 def test_on_an_own_store_people_are_held_out_and_the_rest_is_synthme_s(own_store, tmp_path, runs):
     for name in ("exploratory", "design"):
         write_study(tmp_path, name, archive=False)
