@@ -150,13 +150,12 @@ def _known(name: str, frames: np.ndarray, row: pd.Series) -> Footage:
 def write_video(path: Path, frames: np.ndarray, fps: float) -> None:
     """Write frames (T, H, W, 3) uint8 as MP4 (H.264), whole or not at all; sides are made even."""
     high, wide = (side // 2 * 2 for side in frames.shape[1:3])
-    with replacing(path) as temporary:
-        with av.open(str(temporary), "w", format="mp4") as container:
-            stream = container.add_stream("libx264", Fraction(fps).limit_denominator(1000))
-            stream.width, stream.height, stream.pix_fmt = wide, high, "yuv420p"
-            # without mbtree, with which the same frames are not the same bytes each time
-            stream.options = {"crf": "16", "x264-params": "mbtree=0"}
-            for frame in frames:
-                picture = np.ascontiguousarray(frame[:high, :wide])
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
-            container.mux(stream.encode())
+    with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", Fraction(fps).limit_denominator(1000))
+        stream.width, stream.height, stream.pix_fmt = wide, high, "yuv420p"
+        # without mbtree, with which the same frames are not the same bytes each time
+        stream.options = {"crf": "16", "x264-params": "mbtree=0"}
+        for frame in frames:
+            picture = np.ascontiguousarray(frame[:high, :wide])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode())
