@@ -106,8 +106,8 @@ class DPE(plain.DPE):
             y = F.conv2d(frames, self.weight[:, :, k], bias, padding=1, groups=d)
             taps.append(y.permute(0, 2, 3, 1).view(p.shape))
         before, here, after = taps
-        here = here + F.pad(before[:, :-1], (0, 0, 0, 0, 1, 0))  # outside the clip is zero
-        return here + F.pad(after[:, 1:], (0, 0, 0, 0, 0, 1))
+        here = here + F.pad(before, (0, 0, 0, 0, 1, -1))  # a time later; outside the clip is zero
+        return here + F.pad(after, (0, 0, 0, 0, -1, 1))
 
 
 class LocalBlock(plain.LocalBlock):

@@ -192,7 +192,7 @@ class LocalBlock(nn.Module):
     def mix_times(self, lmhra: LMHRA | None, x: Tensor) -> Tensor:  # (N, t, 1 + L, D)
         if lmhra is None:
             return x
-        cls, p = x[:, :, :1], x[:, :, 1:]  # (N, t, 1, D), (N, t, L, D)
+        cls, p = x.split([1, x.shape[2] - 1], dim=2)  # (N, t, 1, D), (N, t, L, D)
         p = p + self.drop_lmhra(lmhra(p))  # (N, t, L, D)
         return torch.cat([cls, p], dim=2)  # (N, t, 1 + L, D)
 
@@ -258,7 +258,7 @@ class Transformer(nn.Module):
             x = block(x)  # (N, t, 1 + L, D)
             if i in self.global_layers:
                 j = self.global_layers.index(i)
-                cls, p = x[:, :, :1], x[:, :, 1:]  # (N, t, 1, D), (N, t, L, D)
+                cls, p = x.split([1, x.shape[2] - 1], dim=2)  # (N, t, 1, D), (N, t, L, D)
                 p = p + self.dpe[j](p)  # (N, t, L, D), a copy: x stays
                 y = torch.cat([cls, p], dim=2).flatten(1, 2)  # (N, t*(1 + L), D)
                 q = self.dec[j](q, y)  # (N, 1, D)
