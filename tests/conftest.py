@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
 
 from merclip_lib.data.store import ClipStore
@@ -14,6 +15,11 @@ from merclip_lib.synthme.populations import EXAMPLE
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 # These take longest. They begin first, so that no process works alone at the end.
 FIRST = ("tests/study/", "tests/notebooks/", "tests/protocol/", "tests/house/")
+
+
+def pytest_configure():
+    """One thread, as `merclip test` says: several wait for each other by spinning."""
+    torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items):
