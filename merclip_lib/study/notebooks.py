@@ -34,7 +34,7 @@ SIDE_BY_SIDE, MEMORY = 2, 3.0 * GIB
 
 _SETTINGS = yaml.safe_load(Path(__file__).with_name("profiles.yaml").read_text(encoding="utf-8"))
 PROFILES: dict[str, dict[str, dict]] = _SETTINGS["profiles"]
-SHARES: dict[str, float] = _SETTINGS["shares"]
+SHARES: dict[str, dict[str, float]] = _SETTINGS["shares"]
 
 
 class NotebookError(RuntimeError):
@@ -83,7 +83,7 @@ def run(
         check_parameters(path, parameters)
 
     workers = min(SIDE_BY_SIDE, workers_for(len(jobs), Execution(), "cpu", MEMORY))
-    weights = {path.stem: SHARES.get(path.stem, 10.0) for path in paths}
+    weights = {path.stem: SHARES[profile].get(path.stem[:2], 10.0) for path in paths}
     clock = Clock(weights, output / "seconds.json", workers)
     execution = Execution("processes" if workers > 1 else "serial", workers)
     with progress_file(output, clock):

@@ -22,7 +22,7 @@ from papermill.parameterize import parameterize_notebook
 from merclip_lib.config import Config
 from merclip_lib.progress import FILE
 from merclip_lib.study.grids import read_grid
-from merclip_lib.study.notebooks import PROFILES, check_parameters, parameters_of
+from merclip_lib.study.notebooks import PROFILES, SHARES, check_parameters, parameters_of
 from merclip_lib.workers import QUIET
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -75,6 +75,7 @@ def test_is_portable(path):
 def test_profiles_name_notebooks_and_their_parameters(profile):
     paths = {path.stem: path for path in NOTEBOOKS}
     assert set(PROFILES[profile]) <= set(paths)
+    assert set(SHARES[profile]) == {stem[:2] for stem in paths}
     for stem, parameters in PROFILES[profile].items():
         check_parameters(paths[stem], parameters)
 
