@@ -59,8 +59,7 @@ def _study(given: Namespace) -> None:
     elif given.action == "readme":
         print(answers.write_readme(folder.parent / "README.md", figures))
     elif given.action == "score":
-        scored = tables.score_archive(study, place.archive)
-        print(*tables.write_tables(scored, figures), sep="\n")
+        print(*tables.write_tables(tables.score_archive(study, place.archive), figures), sep="\n")
     else:
         blocks.check_block(study, given.block)
         parameters = {"block": given.block, "device": given.device, "workers": given.workers}

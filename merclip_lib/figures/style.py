@@ -149,8 +149,7 @@ def box(
     x, y, width, height = place
     shape = f"round,pad=0,rounding_size={rounding}"
     axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", **options)
-    patch = FancyBboxPatch((x, y), width, height, shape, fc=colour, ec=INK, lw=0.7)
-    return axes.add_patch(patch)
+    return axes.add_patch(FancyBboxPatch((x, y), width, height, shape, fc=colour, ec=INK, lw=0.7))
 
 
 def au_group(number: int | str) -> str:

@@ -154,8 +154,7 @@ def move_photo(face: Face, moved: Moved, seed: int = 0) -> np.ndarray:
     strengths = np.broadcast_to(moved.intensity, np.shape(moved.intensity) or len(units))
     if len(strengths) != len(units) or not ((strengths >= 0) & (strengths <= 1)).all():
         raise ValueError(f"intensity {moved.intensity}: give one from 0 to 1, or one for each unit")
-    expression = Expression(units, strengths.tolist(), 0.5)
-    return perform(face, expression, around, rng, grid=1)[0]
+    return perform(face, Expression(units, strengths.tolist(), 0.5), around, rng, grid=1)[0]
 
 
 def write_moved(photo: Path, out: Path, moved: Moved, seed: int = 0) -> np.ndarray:

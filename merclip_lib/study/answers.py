@@ -13,6 +13,7 @@ import pandas as pd
 from merclip_lib.files import write_text
 from merclip_lib.scores.families import Rules
 from merclip_lib.scores.verdicts import answer, finding_in_words, in_numbers, side_of_change
+from merclip_lib.study.reference_lines import read_references
 
 NOTHING = "**Answer.** None yet: there are no rows."
 PLACE = ["preset", "start"]
@@ -87,8 +88,7 @@ def _means(references: pd.DataFrame) -> str:
 
 def with_full(parts: pd.DataFrame) -> pd.DataFrame:
     """The sets of parts, named, at those presets and starts where there is the full method too."""
-    full = parts.loc[parts[list(PARTS)].all(axis=1), PLACE]
-    both = parts.merge(full, on=PLACE)
+    both = parts.merge(parts.loc[parts[list(PARTS)].all(axis=1), PLACE], on=PLACE)
     return both.assign(name=[set_name(row) for row in both.to_dict("records")])
 
 
@@ -180,11 +180,14 @@ def answer_here(here: pd.DataFrame, loso: bool) -> str:
     return answer(held_out if loso else f"{head}the frozen study alone.", lines)
 
 
-def results_table(parts: pd.DataFrame) -> str:
-    """UF1 with its interval in Markdown: sets of parts down, presets and starts across."""
+def results_table(parts: pd.DataFrame, references: pd.DataFrame) -> str:
+    """UF1 in Markdown: sets of parts with intervals, then means of references; places across."""
     held = with_full(parts)
-    held["place"] = held["preset"] + ", from " + held["start"]
     held["cell"] = [_with_interval(row) for row in held.to_dict("records")]
+    beside = references.groupby([*PLACE, "reference"], sort=False)["uf1"].mean().reset_index()
+    beside["name"] = "*" + beside["reference"].astype(str) + "*"
+    held = pd.concat([held, beside.assign(cell=beside["uf1"].map("{:.3f}".format))])
+    held["place"] = held["preset"] + ", from " + held["start"]
     rows, columns = (list(dict.fromkeys(held[key])) for key in ("name", "place"))
     cells = held.pivot(index="name", columns="place", values="cell").fillna("")
     lines = [["parts", *columns], ["---"] * (1 + len(columns))]
@@ -193,12 +196,13 @@ def results_table(parts: pd.DataFrame) -> str:
 
 
 def write_readme(readme: Path, figures: Path) -> Path:
-    """Put the table of `parts.csv` between the two marks; ValueError where a mark is missing."""
+    """Put `results_table` between the two marks; ValueError where a mark is missing."""
     begin, end = MARKS
     text = readme.read_text(encoding="utf-8")
     if not 0 <= text.find(begin) < text.find(end):
         raise ValueError(f"{readme} has no lines {begin} and {end}, between which results go")
     before, after = text.split(begin)[0], text.split(end)[1]
-    table = results_table(pd.read_csv(figures / "parts.csv"))
+    references = read_references(figures / "references.csv")
+    table = results_table(pd.read_csv(figures / "parts.csv"), references)
     write_text(readme, f"{before}{begin}\n\n{table}\n\n{end}{after}")
     return readme

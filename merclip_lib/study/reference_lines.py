@@ -41,8 +41,7 @@ def write_references(study: Study, place: Workplace, figures: Path) -> Path:
         draw(population, place.runs / "populations")
     for _ in track(run_jobs(score_references, todo, place.execution), "references", len(todo)):
         pass
-    table = pd.concat([pd.read_csv(job.file) for job in jobs])
-    write_csv(table, table_file, "%.7g")
+    write_csv(pd.concat([pd.read_csv(job.file) for job in jobs]), table_file, "%.7g")
     return table_file
 
 

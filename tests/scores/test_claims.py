@@ -17,6 +17,7 @@ from merclip_lib.scores.verdicts import (
     verdict,
 )
 from merclip_lib.study.answers import MARKS, results_table
+from merclip_lib.study.reference_lines import read_references
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -162,7 +163,10 @@ def test_the_results_in_the_readme_are_those_of_the_study():
     if not table.is_file():
         assert shown == "", "results without a table of them"
         pytest.skip("the study was not run in this copy")
-    assert shown == results_table(pd.read_csv(table)), "`merclip study readme` writes it"
+    references = read_references(table.with_name("references.csv"))
+    assert len(references), "`merclip study references` makes the reference lines"
+    written = results_table(pd.read_csv(table), references)
+    assert shown == written, "`merclip study readme` writes it"
 
 
 def test_headline_figures_on_the_page_of_the_protocol_are_those_of_the_results_table():

@@ -183,6 +183,7 @@ def test_trainings_made_here_get_a_verdict_from_held_out_people_alone(p, verb):
 
 def test_the_readme_gets_the_table_between_its_marks(tmp_path):
     PARTS.to_csv(tmp_path / "parts.csv", index=False)
+    REFERENCES.to_csv(tmp_path / "references.csv", index=False)
     readme = tmp_path / "README.md"
     with pytest.raises(ValueError, match="has no lines"):
         readme.write_text("text\n")
@@ -192,8 +193,10 @@ def test_the_readme_gets_the_table_between_its_marks(tmp_path):
         write_readme(readme, tmp_path)
         text = readme.read_text()
         assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
-        assert results_table(PARTS) in text
-    lines = results_table(PARTS).splitlines()
+        assert results_table(PARTS, REFERENCES) in text
+    lines = results_table(PARTS, REFERENCES).splitlines()
     assert lines[0] == "| parts | a-like, from motion | a-like, from dfme |"
     assert "| text + EIM + LSFM | 0.500 [0.450, 0.550] | 0.600 [0.550, 0.650] |" in lines
     assert "| none | 0.200 [0.150, 0.250] |  |" in lines
+    assert "| *true units* | 0.750 |  |" in lines  # the mean over populations
+    assert results_table(PARTS, REFERENCES[:0]).splitlines() == lines[:-2]

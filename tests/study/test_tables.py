@@ -21,6 +21,7 @@ from merclip_lib.study.archive import (
 )
 from merclip_lib.study.blocks import plan_blocks, run_block
 from merclip_lib.study.design import read_study
+from merclip_lib.study.reference_lines import read_references
 from merclip_lib.study.tables import COLUMNS, read_results, score_archive, write_tables
 
 R = 5
@@ -253,6 +254,6 @@ def test_the_commands_score_the_archive_and_fill_the_readme(done, tmp_path, monk
     assert f"{figures / 'when.csv'}" in capsys.readouterr().out
     assert not (tmp_path / "figures").exists()
     assert main([*command, "readme"]) == 0
-    parts = pd.read_csv(figures / "parts.csv")
+    parts, references = pd.read_csv(figures / "parts.csv"), read_references(figures / "none.csv")
     text = (tmp_path / "README.md").read_text()
-    assert results_table(parts) in text and text.startswith("# Title\n")
+    assert results_table(parts, references) in text and text.startswith("# Title\n")
