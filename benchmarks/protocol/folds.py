@@ -1,6 +1,6 @@
 """Folds side by side against one after the other: `python -m benchmarks.protocol.folds`.
 
-One entry of the ablations (tiny network, 16 people in four folds, six epochs) three ways:
+One entry of the ablations (tiny network, 16 people in four folds, 20 epochs) three ways:
 `processes` with one worker per core, `serial` in one thread (both as `cross_validate` runs it), and
 a loop of `train_fold` in which torch may use both cores for each fold. Wall-clock seconds, drawing
 of clips left out; the start of the workers is counted. Wants a quiet machine of two cores. How much
