@@ -27,10 +27,10 @@ class Range(NamedTuple):
     ends: str = "[]"  # "(" or ")" for an open end
 
     def holds(self, value: float) -> bool:
-        """Whether a number lies within; infinity and NaN never do."""
+        """Whether a number lies within; infinity, NaN and what needs more than 63 bits never do."""
         above = value > self.low if self.ends[0] == "(" else value >= self.low
         below = value < self.high if self.ends[1] == ")" else value <= self.high
-        return above and below and math.isfinite(value)
+        return above and below and abs(value) < 2**63
 
     def __str__(self) -> str:
         if self.high == math.inf:
@@ -193,7 +193,7 @@ def config_from(values: dict[str, Any]) -> Config:
         if key not in fields:
             raise ValueError(f"unknown configuration key {key!r}{did_you_mean(key, fields)}")
         kind = type(fields[key].default)
-        if kind is float and type(value) is int:
+        if kind is float and type(value) is int and abs(value) < 2**63:
             value = float(value)
         if type(value) is not kind:
             raise ValueError(
@@ -222,7 +222,8 @@ def files_from(folder: str | Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     hints = get_type_hints(Config, include_extras=True).items()
     names = [key for key, hint in hints if FILE in getattr(hint, "__metadata__", ())]
-    paths = {key: Path(folder, values[key]) for key in (*names, "store_dir") if values.get(key)}
+    keys = [key for key in (*names, "store_dir") if isinstance(values.get(key), str | Path)]
+    paths = {key: Path(folder, values[key]) for key in keys if values[key]}
     found = {key: str(path.resolve()) for key, path in paths.items() if path.exists()}
     return {**values, **found}
 

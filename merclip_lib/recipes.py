@@ -50,7 +50,7 @@ def values_of(name: str) -> dict[str, Any]:
     return PAPER | PROGRAM | judged | {key: row[key] for key in row if key in fields}
 
 
-def recipe(name: str, protocol: str = "honest", **changes: Any) -> Config:
+def recipe(name: str, /, protocol: str = "honest", **changes: Any) -> Config:
     """The configuration of a task, or of a released configuration.
 
     Args:

@@ -6,7 +6,15 @@ import sys
 
 import pytest
 
-from merclip_lib.config import REFERENCE, SIZES, Config, config_from, config_hash, size_of
+from merclip_lib.config import (
+    REFERENCE,
+    SIZES,
+    Config,
+    config_from,
+    config_hash,
+    files_from,
+    size_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +65,9 @@ def test_wrong_type_is_refused(key, value):
         ({"drop_path": 1.0}, r"drop_path is 1.0; it must lie in \[0, 1\)"),
         ({"accumulate": 4, "batch_size": 2}, "a batch has 2 clips"),
         ({"seed": -1}, "seed is -1; it must be at least 0"),
+        ({"seed": 2**64}, "seed is 18446744073709551616; it must"),
+        ({"lr": 10**400}, "'lr' wants float, got 1000"),
+        ({"epochs": 10**400}, "epochs is 1000"),
         ({"crop": 0.0}, r"crop is 0.0; it must lie in \(0, 1\]"),
         ({"align_start": 1.0, "align_end": 2.0}, "would be negative"),
         ({"held_out": "clip"}, "needs folds"),
@@ -68,6 +79,13 @@ def test_wrong_type_is_refused(key, value):
 def test_values_out_of_range_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         config_from(values)
+
+
+def test_what_names_no_file_is_left_for_the_check(tmp_path):
+    values = {"weights": 5, "store_dir": ["a"], "phrases": "", "epochs": 3}
+    assert files_from(tmp_path, values) == values
+    with pytest.raises(ValueError, match="'weights' wants str"):
+        config_from({"weights": 5})
 
 
 @pytest.mark.parametrize(("gpu", "device"), [(True, "cuda"), (False, "cpu")])

@@ -63,5 +63,5 @@ def settings_of(words: list[str], option: str, form: str) -> dict[str, Any]:
     values = pairs(words, option, form)
     try:
         return {key: yaml.load(text, UniqueKeys) for key, text in values.items()}
-    except yaml.YAMLError as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"{option} {' '.join(words)}: a value is not YAML; {error}") from None

@@ -129,8 +129,7 @@ def weighted_attention(block: Block, query: Tensor, tokens: Tensor, slope: Tenso
         w, b, heads = block.attn.to_qkv.weight, block.attn.to_qkv.bias, block.attn.heads
     else:
         w, b, heads = block.attn.in_proj_weight, block.attn.in_proj_bias, block.attn.num_heads
-    inputs = (query, tokens, tokens), w.chunk(3), b.chunk(3)
-    q, k, v = map(F.linear, *inputs)
+    q, k, v = map(F.linear, (query, tokens, tokens), w.chunk(3), b.chunk(3))
     q, k, v, slope = (split_heads(x, heads) for x in (q, k, v, slope.view_as(q)))
     attention = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
     return (attention * (slope @ v.transpose(-1, -2))).clamp(min=0).mean(-3)

@@ -33,8 +33,7 @@ def drawing(block: str) -> Figure:
     axes.set(xlim=(0, 100), ylim=(0, height), aspect="equal")
     axes.axis("off")
     for *place, kind, text in content["boxes"]:
-        drawn = box(axes, place, text, COLOURS[kind], 0.8, fontsize=6.5)
-        drawn.set_label(MEANING.get(kind, "_"))
+        box(axes, place, text, COLOURS[kind], 0.8, fontsize=6.5).set_label(MEANING.get(kind, "_"))
     for points in content["arrows"]:
         axes.plot(*zip(*points[:-1], strict=True), color=INK, lw=0.9)
         tip = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "color": INK, "lw": 0.9}

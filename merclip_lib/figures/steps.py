@@ -146,8 +146,7 @@ def curves(
         x: the column that counts steps.
         each: the column that tells the thin lines apart; it may be missing.
     """
-    width = min(WIDTH, 2.4 * len(columns))
-    figure, [axes] = panels(title, 2.3, 1, len(columns), width)
+    figure, [axes] = panels(title, 2.3, 1, len(columns), min(WIDTH, 2.4 * len(columns)))
     for panel, column in zip(axes, columns, strict=True):
         if each in history:
             again = history.groupby([each, x]).cumcount()

@@ -52,6 +52,8 @@ def draw_long(video: LongVideo) -> tuple[Footage, list[tuple[float, float, float
     count = round(video.seconds * video.fps)
     nuisance = _nuisance(count, video.fps, rng)
     room, parts, truth = count // max(1, video.expressions), [], []
+    if video.expressions and room < 0.5 * video.fps + 3:
+        raise ValueError(f"{video.expressions} expressions need more than {video.seconds} seconds")
     for k in range(video.expressions):
         rise, fall = (round(video.fps * rng.uniform(0.1, 0.25)) for _ in range(2))
         onset = k * room + int(rng.integers(1, room - rise - fall - 1))

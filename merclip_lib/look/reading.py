@@ -14,6 +14,7 @@ from merclip_lib.augment import centre_crop
 from merclip_lib.config import stored_side
 from merclip_lib.data.dataset import uniform_sample
 from merclip_lib.data.frames.decode import crop_centre
+from merclip_lib.data.prompts import read_prompts
 from merclip_lib.explain.embeddings import similarity
 from merclip_lib.explain.relevance import motion_relevance
 from merclip_lib.explain.sentences import sentence_embeddings
@@ -88,7 +89,8 @@ class Reader:
         video, config = self.video_of(frames), self.network.config
         with torch.no_grad():
             z = self.network.model(video).z.numpy()
-        said = [describe(each, config.description, "-") for each in self.sentences]
+        own = read_prompts(config.phrases, config.templates)[0]
+        said = [describe(each, config.description, "-", phrases=own) for each in self.sentences]
         nearest = pd.DataFrame({"annotation": self.sentences, "sentence": said})
         nearest["cosine"] = similarity(z, self.bank[: len(said)])[0]
         emotions, scores = self.scores(frames)

@@ -57,8 +57,7 @@ def difference(motion: Motion) -> np.ndarray:
 def strength_of(vectors: np.ndarray) -> np.ndarray:
     """Mean length over the strongest regions without the lids (a blink is none), (T,)."""
     skin = [k for k, name in enumerate(REGIONS) if name not in LIDS]
-    lengths = np.linalg.norm(vectors[:, skin], axis=-1)
-    return np.sort(lengths, axis=1)[:, -STRONGEST:].mean(1)
+    return np.sort(np.linalg.norm(vectors[:, skin], axis=-1), axis=1)[:, -STRONGEST:].mean(1)
 
 
 def spot(motion: Motion) -> list[Interval]:

@@ -94,6 +94,8 @@ def _decoded(path: Path, notes: list[str]) -> Frames:
     for count, frame in enumerate(read_frames(path, notes)):
         if frame.rotation and not count:
             notes.append(f"turned by {frame.rotation} degrees, as the file says")
+        if frame.time is None and count:
+            raise ValueError(f"{path}: its frames have no times; save it as MP4")
         yield float(frame.time or 0), upright(frame)
 
 

@@ -262,11 +262,6 @@ class RunPlan:
         return {name: value for name, value in vars(self).items() if name != "start"}
 
 
-def is_finished(runs_dir: str | Path, config: Config, store: ClipStore) -> bool:
-    """Whether this configuration's predictions are already in the run store."""
-    return (Path(runs_dir) / RunPlan(config, store).hash / "predictions.csv").is_file()
-
-
 def _digest(values: list) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:12]
 

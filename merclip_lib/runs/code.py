@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 SOURCES = (
     "config.py augment.py text model training data/dataset.py weights/load.py weights/sizes.py "
     "weights/key_layouts.py weights/adapt.py weights/transfer.py protocol/folds.py "
-    "protocol/one_fold.py protocol/predictions.py"
+    "protocol/one_fold.py protocol/plan.py protocol/predictions.py"
 ).split()
 RECORDS = ("Method", "Optimisation", "Computing", "Protocol")  # fields hashed by value
 BESIDE = ("training/memory.py", "training/checkpoint.py")  # make no run

@@ -96,8 +96,7 @@ def workers_for(jobs: int, execution: Execution, device: str, memory: float) -> 
     workers = execution.workers
     if workers is None:
         units = torch.cuda.device_count() if device == "cuda" else os.cpu_count() or 1
-        fit = int(psutil.virtual_memory().available / memory) if memory else units
-        workers = min(units, fit)
+        workers = min(units, int(psutil.virtual_memory().available / memory) if memory else units)
     return max(1, min(workers, jobs))
 
 

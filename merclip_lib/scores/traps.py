@@ -142,8 +142,7 @@ def mean_of_folds_present(counts: np.ndarray, weights: np.ndarray) -> np.ndarray
     This is what scikit-learn's macro F1 does when it is called fold by fold without `labels`.
     """
     present = (counts.sum(1) + counts.sum(2) > 0).sum(1)
-    classes = counts.shape[1]
-    return _mean(metric_of(counts, "uf1") * classes / np.maximum(present, 1), weights)
+    return _mean(metric_of(counts, "uf1") * counts.shape[1] / np.maximum(present, 1), weights)
 
 
 def _mean(of_folds: np.ndarray, weights: np.ndarray) -> np.ndarray:

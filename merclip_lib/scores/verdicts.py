@@ -79,8 +79,7 @@ def in_numbers(change: float, low: float, high: float, p: float | None = None) -
     text = f"{change:+.3f} [{low:+.3f}, {high:+.3f}]"
     if p is not None:
         text += f", {p_in_words(p)}"
-    touches = 0 in (round(low, 3), round(high, 3))
-    return f"{text}, the interval touches zero" if touches else text
+    return f"{text}, the interval touches zero" if 0 in (round(low, 3), round(high, 3)) else text
 
 
 def p_in_words(p: float) -> str:

@@ -5,6 +5,7 @@ per clip of its test, and what made it (design, code, commit, processor); `test-
 clips these are and what is true. Nothing in it is scored.
 """
 
+import gzip
 import zlib
 from pathlib import Path
 from string import ascii_lowercase
@@ -12,7 +13,7 @@ from string import ascii_lowercase
 import pandas as pd
 
 from merclip_lib.data.tasks import task_named
-from merclip_lib.files import replacing, write_csv
+from merclip_lib.files import write_bytes, write_csv
 from merclip_lib.study.design import Cell, Study, Trial
 
 MADE_BY = ("design", "code", "commit", "processor", "torch")
@@ -26,9 +27,8 @@ def block_file(archive: Path, number: int) -> Path:
 
 def write_block(file: Path, rows: list[dict]) -> None:
     """Write the trainings of a block, whole or not at all, the same bytes for the same rows."""
-    packed = {"method": "gzip", "mtime": 0}
-    with replacing(file) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, compression=packed, lineterminator="\n")
+    text = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+    write_bytes(file, gzip.compress(text.encode(), mtime=0))
 
 
 def row_of(trial: Trial, predictions: pd.DataFrame, file: Path) -> dict:

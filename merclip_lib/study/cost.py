@@ -196,6 +196,8 @@ def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int
     Raises:
         ValueError: when neither says it.
     """
+    if clips is not None and folds is not None:
+        return clips, folds
     card = read_card(config.task.rsplit("-", 1)[0])
     totals = card.get("tasks", {}).get(config.task, {})
     if card["embedded"]:

@@ -187,9 +187,11 @@ def read_study(path: str | Path) -> Study:
             message names the file, the place and the remedy.
     """
     path = Path(path)
+    if path.suffix not in (".yaml", ".yml"):  # a folder of the bare name takes its blocks
+        raise ValueError(f"{path}: name a design something.yaml")
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), TextKeys)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f"cannot read the design {path}: {' '.join(str(error).split())}") from None
     design = read_as(Design, content, str(path))
     asked = {key: value for key, value in content.items() if key != "frozen"}
@@ -201,8 +203,12 @@ def read_study(path: str | Path) -> Study:
             "take the change back, and put a new question into a design of its own"
         )
     for key in ("clip_seconds", "other_seconds", "core_hours", "block_minutes"):
-        if getattr(design, key) <= 0:
+        if not getattr(design, key) > 0:
             raise ValueError(f"{path}: {key} is {getattr(design, key):g}; it must be above 0")
+    r = design.rules
+    if not (0 < r.level < r.power < 1 and 0 < r.exclude <= r.margin and r.samples > 0):
+        ranges = "0 < level < power < 1, 0 < exclude <= margin, samples > 0"
+        raise ValueError(f"{path}, rules must keep {ranges}")
     _check_seeds(design.seeds, path)
     trials = _trials(design, path)
     hours = sum(trial.seconds for trial in trials) / 3600
@@ -285,7 +291,7 @@ def _trials(design: Design, path: Path) -> list[Trial]:
     for (name, preset, start), number in wanted.items():
         try:
             trials += [_trial(design, Cell(name, preset, start, k)) for k in range(number)]
-        except (ValueError, TypeError) as error:  # TypeError: a population has no such change
+        except (ValueError, TypeError, ZeroDivisionError) as error:  # no such change, no start
             where = f"{path}, entry {name} at {preset}, {start}"
             raise ValueError(f"{where}: {error}") from None
     return sorted(trials, key=lambda trial: (trial.cell.preset, str(trial.training), trial.cell))

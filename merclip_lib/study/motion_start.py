@@ -95,8 +95,7 @@ def pretrain(store: ClipStore, settings: MotionSettings, out: Path) -> dict:
         video, _, rows = gather(dataset, items)
         flipped = torch.rand(len(rows), generator=generator) < 0.5
         video = augment.photometric_jitter(augment.flip(video, flipped), settings.jitter, generator)
-        true = true_motion(store, rows, settings.size) / scale
-        loss = motion_loss(model(video), true, flipped)
+        loss = motion_loss(model(video), true_motion(store, rows, settings.size) / scale, flipped)
 
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * warmup_cosine(step, settings)

@@ -95,8 +95,7 @@ def run(
             clock.finish(paths[k].stem, seconds)
     for name in ("results.csv", "parts.csv"):
         if (figures / name).is_file():
-            table = pd.read_csv(figures / name).round(3)
-            clock(f"\n{name}\n{table.to_string(index=False)}")
+            clock(f"\n{name}\n{pd.read_csv(figures / name).round(3).to_string(index=False)}")
     clock(f"\nnotebooks: {root / 'notebooks' if in_place else output}\nfigures:   {figures}")
     return output
 

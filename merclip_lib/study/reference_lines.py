@@ -47,8 +47,10 @@ def write_references(study: Study, place: Workplace, figures: Path) -> Path:
 
 def primary_trials(study: Study) -> list[Trial]:
     """The trainings of the full method in the primary family."""
-    (family,) = (each for each in study.design.families.values() if each.primary)
-    asked = family.comparisons[0]
+    families = [each for each in study.design.families.values() if each.primary]
+    if not families:
+        raise ValueError(f"{study.path}: no family has `primary: true`; references belong to it")
+    family, asked = families[0], families[0].comparisons[0]
     cells = {(asked.a, *place): number for place, number in cells_of(family, asked).items()}
     return [each for each in study.trials if each.cell.population < cells.get(each.cell[:3], 0)]
 

@@ -17,7 +17,7 @@ import pandas as pd
 from merclip_lib.config import Config, config_from, files_from
 from merclip_lib.data.store import ClipStore, open_store
 from merclip_lib.data.tasks import task_named
-from merclip_lib.protocol.plan import RunPlan, is_finished
+from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.runs import executors
 from merclip_lib.runs.executors import Execution
 from merclip_lib.runs.store import is_done, is_whole, read_run
@@ -181,10 +181,9 @@ def run_job(job: Job) -> str:
 
 def _is_done(job: Job, runs_dir: Path) -> bool:
     """Whether the run store holds the run of a job, and its networks where they are wanted."""
-    if not job.parameters.get("keep_network"):
-        return is_finished(runs_dir, job.config, _store(job, runs_dir))
-    plan = RunPlan(job.config, _store(job, runs_dir))
-    return all(is_done(runs_dir / plan.hash, fold.name, network=True) for fold in plan.folds)
+    plan, keep = RunPlan(job.config, _store(job, runs_dir)), job.parameters.get("keep_network")
+    networks = (is_done(runs_dir / plan.hash, fold.name, network=True) for fold in plan.folds)
+    return is_whole(runs_dir / plan.hash) and (not keep or all(networks))
 
 
 def _store(job: Job, runs_dir: Path) -> ClipStore:

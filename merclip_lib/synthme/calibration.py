@@ -95,8 +95,7 @@ def dependence(people: np.ndarray, emotions: np.ndarray, rng: np.random.Generato
 
 def undecidable(units: list[str], emotions: np.ndarray) -> float:
     """Share of clips that even a table from unit lists to their most frequent emotion misses."""
-    counts = pd.crosstab(np.array(units), emotions)
-    return float(1 - counts.max(axis=1).sum() / len(emotions))
+    return float(1 - pd.crosstab(np.array(units), emotions).max(axis=1).sum() / len(emotions))
 
 
 def equal_pair(units: list[str], batch: int = BATCH) -> float:

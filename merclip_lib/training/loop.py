@@ -227,8 +227,7 @@ def predict(
         ValueError: a GPU that is not there.
     """
     if config is None:
-        on_gpu = next(model.parameters()).is_cuda
-        config = Config(device="cuda" if on_gpu else "cpu")
+        config = Config(device="cuda" if next(model.parameters()).is_cuda else "cpu")
     model.to(device_of(config)).eval()
     order = torch.arange(len(dataset)).split(batch_size)
     logits = [

@@ -48,8 +48,7 @@ def unit_loss(logits: Tensor, present: Tensor) -> Tensor:
     Returns:
         Mean over the clips of the sum over the units, as one clip has few of many units.
     """
-    losses = F.binary_cross_entropy_with_logits(logits, present, reduction="none")
-    return losses.sum(1).mean()
+    return F.binary_cross_entropy_with_logits(logits, present, reduction="none").sum(1).mean()
 
 
 def alignment_loss(

@@ -35,8 +35,7 @@ def start_network(config: Config, classes: int) -> StartNetwork:
         ValueError: the weights are not there or do not fit; see `build_model`, `start_from`.
     """
     model, report = build_model(config, classes)
-    transfer = start_from(model, config) if config.init_from else None
-    return StartNetwork(model, report, transfer)
+    return StartNetwork(model, report, start_from(model, config) if config.init_from else None)
 
 
 def save_network(

@@ -74,6 +74,8 @@ def test_bad_input_is_one_line_and_code_2(arguments):
         ("sweep g.yaml -p epochs 010", "010 would be read as 8; write that, or quote it"),
         ("cost --set epochs=1:30", "1:30 would be read as 90"),
         ("cost --set frames=[", "--set frames=[: a value is not YAML"),
+        ("cost --set lr=2020-13-45", "--set lr=2020-13-45: a value is not YAML"),
+        ("cost --set name=x", "'name'"),
         ("cost --set epochs=2 --set epochs=3", "--set epochs=2 epochs=3: a name stands"),
         ("figures --paper --set epochs=2 --set epochs=3", "--set epochs=2 epochs=3: a name stands"),
         ("cost --clips -3", "clips is -3; it must be above 0"),

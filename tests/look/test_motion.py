@@ -119,6 +119,11 @@ def test_score_counts_each_expression_once():
     assert spotting.overlap((0, 1), (2, 3)) == 0 and spotting.overlap((0, 2), (1, 3)) == 1 / 3
 
 
+def test_a_video_that_is_too_short_for_its_expressions():
+    with pytest.raises(ValueError, match="3 expressions need more than 1.0 seconds"):
+        draw_long(LongVideo(seconds=1.0))
+
+
 def test_a_long_video_comes_back_to_rest_and_is_spotted():
     video = LongVideo(seconds=2.0, expressions=1, fps=40, intensity=(0.5, 0.5), seed=3)
     footage, ((onset, apex, offset),) = draw_long(video)

@@ -200,6 +200,19 @@ def test_a_network_with_a_crop_reads_the_centre_and_shows_it():
     assert np.array_equal(shown, part[:: 12 // len(shown)][: len(shown)])
 
 
+def test_the_sentences_shown_are_those_of_the_network(tmp_path):
+    phrases = tmp_path / "mine.csv"
+    phrases.write_text("action_unit,phrase\n12,smiling a little\n")
+    loaded = network.load_network()
+    own = replace(loaded, config=replace(loaded.config, phrases=str(phrases)))
+    frames = np.stack([astronaut()[:256, 128:384]] * 12)
+    aligned = Aligned(frames, np.arange(12) / 30, np.zeros((2, 2)), None, 1.0, ())
+    reader = Reader(own)
+    reader.sentences = ["12"]
+    reader.bank = reader.bank[:1].repeat(1 + len(reader.units), 0)
+    assert list(reader.read(aligned, None).sentences["sentence"]) == ["smiling a little"]
+
+
 def test_the_explorer_says_shows_and_reads():
     explorer = Explorer(Reader(network.load_network()), astronaut())
     for person in ("p001", "photo"):

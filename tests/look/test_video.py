@@ -75,6 +75,18 @@ def test_times_of_a_variable_frame_rate_are_the_files(clip, tmp_path):
     assert "the frame rate varies; each frame counts at its own time" in aligned.notes
 
 
+def test_a_stream_without_times_is_refused(clip, tmp_path):
+    path = tmp_path / "v.h264"
+    with av.open(str(path), "w", format="h264") as container:
+        stream = container.add_stream("libx264", 25)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for picture in clip:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode())
+    with pytest.raises(ValueError, match="v.h264: its frames have no times; save it as MP4"):
+        face.align_footage(video.open_footage(str(path)))
+
+
 def test_large_pictures_are_made_smaller_and_it_is_said(tmp_path):
     Image.fromarray(np.zeros((2160, 3840, 3), np.uint8)).save(tmp_path / "img1.png")
     footage = video.open_footage(str(tmp_path))

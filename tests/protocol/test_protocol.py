@@ -16,7 +16,7 @@ from merclip_lib.data.tasks import TASKS
 from merclip_lib.protocol import one_fold
 from merclip_lib.protocol.loso import FoldJob, run_fold
 from merclip_lib.protocol.one_fold import best_epoch, merit_of, train_fold
-from merclip_lib.protocol.plan import RunPlan, is_finished
+from merclip_lib.protocol.plan import RunPlan
 from merclip_lib.runs import store as run_store
 from merclip_lib.scores.metrics import score
 from merclip_lib.scores.traps import best_on_test, read_epochs
@@ -100,10 +100,9 @@ def test_a_plan_goes_to_another_process_without_its_clips_and_network(store):
 
 def test_finished_run_is_not_trained_again(store, tmp_path):
     lines = []
-    assert not is_finished(tmp_path, FAST, store)
     run = serial(FAST, store, tmp_path, progress=lines.append)
     assert [line.split(":")[0] for line in lines] == ["fold 1/2", "fold 2/2"]
-    assert is_finished(tmp_path, FAST, store)
+    assert run_store.is_whole(run.folder) and run.folder == tmp_path / RunPlan(FAST, store).hash
     before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.csv")}
     serial(FAST, store, tmp_path, progress=lines.append)
     assert len(lines) == 2

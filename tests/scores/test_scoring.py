@@ -199,6 +199,12 @@ def test_other_clips_than_the_published_list(traps_of):
     assert "casme3-3" in traps_of(table.assign(database="CAS(ME)3"))["other clips"]
 
 
+def test_classes_without_a_published_list_are_scored_too(traps_of):
+    seven = "anger contempt disgust fear happiness sadness surprise".split()
+    table = without_p(honest(seven)).assign(database="DFME")
+    assert "other clips" not in traps_of(table)
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.randoms())
 def test_order_of_rows_changes_no_figure(tmp_path_factory, random):

@@ -102,6 +102,7 @@ def test_counts_come_from_the_card_or_the_table():
     composite = recipe("megc2019-3", held_out="database")
     assert counts_of(composite, 400, None) == (400, 3)
     assert counts_of(TINY, None, None) == (160, 16)
+    assert counts_of(recipe("synthme-dfme-7"), 1856, 1) == (1856, 1)  # no card is asked
 
 
 def test_the_command(capsys):

@@ -139,6 +139,14 @@ BAD = {
     "no such statistic": ({"rules": {"statistic": "z"}}, "rules, statistic is 'z'; known are t"),
     "too expensive": ({"clip_seconds": 1e4}, "core-hours, core_hours allows 20; ask for fewer"),
     "no time": ({"block_minutes": 0}, "block_minutes is 0"),
+    "a time that is no number": ({"core_hours": float("nan")}, "core_hours is nan"),
+    "a level above one": ({"rules": {"level": 5.0}}, "rules must keep 0 < level < power"),
+    "power below the level": ({"rules": {"power": 0.01}}, "rules must keep"),
+    "no resamples": ({"rules": {"samples": 0}}, "rules must keep"),
+    "a start without weights": (
+        {"starts": DESIGN["starts"] | {"tiny": []}},
+        "entry .* at casme2-like, tiny",
+    ),
 }
 
 
@@ -158,6 +166,8 @@ def test_a_bad_design_is_refused_in_one_line(tmp_path, changes, message):
         ("entries: {full: {}, full: {}}", "the key 'full' is given twice"),
         ("points: {8: 1}", "the key 8 must be text: write '8'"),
         ("- a list", "is .*; write a value of type dict"),
+        ("seeds: 2020-13-45", "cannot read the design"),
+        ("seeds: " + "[" * 5000, "cannot read the design"),
     ],
 )
 def test_a_file_that_is_no_design_is_refused_in_one_line(tmp_path, text, message):
@@ -167,6 +177,8 @@ def test_a_file_that_is_no_design_is_refused_in_one_line(tmp_path, text, message
     assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="cannot read the design"):
         read_study(tmp_path / "absent.yaml")
+    with pytest.raises(ValueError, match="name a design something.yaml"):
+        read_study(tmp_path / "design")
 
 
 def test_a_frozen_design_cannot_change(tmp_path):

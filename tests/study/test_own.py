@@ -101,6 +101,18 @@ def test_an_own_training_is_made_once(design, tmp_path):
     assert made == ["full", "no_mix", "full"]
 
 
+def test_an_own_training_takes_the_device_of_its_configuration(design, tmp_path):
+    made = []
+
+    def train(trial, populations):
+        made.append(trial.config.device)
+        return study_stand_in.train(trial, populations)
+
+    elsewhere = dataclasses.replace(study_stand_in.place(tmp_path, train), device="auto")
+    train_here(own_trials(design, ["full"], None, HERE), elsewhere)
+    assert made == ["cpu"]
+
+
 @pytest.mark.parametrize(
     ("key", "first", "then"),
     [

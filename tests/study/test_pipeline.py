@@ -249,8 +249,8 @@ def test_sweep_skips_finished_runs_and_goes_on_after_a_failure(tmp_path, monkeyp
 
     write_notebook(tmp_path, body="assert mix, 'this entry fails'\nprint(epochs, seed)")
     entries = "  - {name: broken, parameters: {mix: false}}\n  - {name: full}\n"
-    finished = lambda runs_dir, config, store: config.mix and config.seed == 0  # noqa: E731
-    monkeypatch.setattr("merclip_lib.study.sweeps.is_finished", finished)
+    finished = lambda job, runs_dir: job.config.mix and job.config.seed == 0  # noqa: E731
+    monkeypatch.setattr("merclip_lib.study.sweeps._is_done", finished)
     grid = write_grid(tmp_path, entries)
     failures = sweep(grid, runs_dir=tmp_path / "runs", selection=Selection(overrides={"epochs": 3}))
     assert len(failures) == 2 and all("this entry fails" in failure for failure in failures)
@@ -318,7 +318,7 @@ def test_sweep_changes_all_entries_from_the_command_line(tmp_path, monkeypatch, 
     given = ["--seeds", "0", "-p", "lr", "0.5", "-p", "subjects", "2", "--runs-dir", str(runs)]
     assert main(["sweep", str(grid), *given]) == 2
     assert "write the line `subjects = 0` into its cell of param" in capsys.readouterr().err
-    monkeypatch.setattr("merclip_lib.study.sweeps.is_finished", lambda *_: False)
+    monkeypatch.setattr("merclip_lib.study.sweeps._is_done", lambda *_: False)
     assert main(["sweep", str(grid), *given[:5], "--runs-dir", str(runs)]) == 0
     executed = nbformat.read(runs / "notebooks" / "sweep" / "full-seed0.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].text == "0.5 synthme-5\n"
@@ -344,8 +344,12 @@ def test_the_table_of_a_sweep_compares_with_the_first_entry(tmp_path):
     wanted = dataclasses.replace(jobs[0], parameters={"keep_network": True})
     assert sweeps._is_done(jobs[0], tmp_path / "runs")
     assert not sweeps._is_done(wanted, tmp_path / "runs")
-    tiny_runs.run(wanted.config, store, tmp_path / "runs", keep_network=True, executor="serial")
+    kept = {"keep_network": True, "executor": "serial"}
+    whole = tiny_runs.run(wanted.config, store, tmp_path / "runs", **kept)
     assert sweeps._is_done(wanted, tmp_path / "runs")
+    (whole.folder / "predictions.csv").write_text("clip_id\n")  # damaged
+    assert not sweeps._is_done(wanted, tmp_path / "runs")
+    assert not sweeps._is_done(jobs[0], tmp_path / "runs")
 
 
 def test_a_new_field_works_in_a_notebook_before_it_has_a_line(tmp_path, monkeypatch):

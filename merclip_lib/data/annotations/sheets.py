@@ -168,8 +168,7 @@ def _sheet(name: str, rows: list[list], path: Path) -> Sheet:
     width = max(map(len, rows), default=0)
     characters = sum(len(cell) for row in rows for cell in row if isinstance(cell, str))
     check_limits(f"{path}, sheet {name!r}", cells=len(rows) * width, characters=characters)
-    texts = [[*map(_cell_text, row), *[""] * (width - len(row))] for row in rows]
-    return Sheet(name, texts)
+    return Sheet(name, [[*map(_cell_text, row), *[""] * (width - len(row))] for row in rows])
 
 
 def _cell_text(cell: object) -> str:

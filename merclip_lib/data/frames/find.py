@@ -116,8 +116,7 @@ class DataRoot:
             elif wanted and wanted[0] in above:
                 below_subject.append(path)
         candidates = ending or below_subject
-        exact = [path for path in candidates if path.parts[-len(names) :] == names]
-        return exact or candidates
+        return [path for path in candidates if path.parts[-len(names) :] == names] or candidates
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
