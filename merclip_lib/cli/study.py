@@ -101,8 +101,11 @@ def _pretrain(given: Namespace) -> None:
         raise ValueError(f"{given.out}: name the weights to write something.safetensors")
     output_place(given.out, WEIGHTS, force=given.force)
     output_place(given.out.with_suffix(".json"), motion_start.CARD, force=given.force)
-    if given.part == "text" and (given.frames or given.temporal is not None):
-        raise ValueError("--part text takes --steps, --seed and --out alone: it sees no pictures")
+    motion, dfme = "steps frames temporal", "use_text use_eim mix device"
+    uses = {"text": "steps", "motion": motion, "dfme": dfme}
+    others = set(" ".join(uses.values()).split()) - set(uses[given.part].split())
+    if passed := sorted(name for name in others if getattr(given, name) not in (None, True, "cpu")):
+        raise ValueError(f"--part {given.part} does not use {', '.join(passed)}; leave it out")
 
     def drawn(name: str):
         return draw_population(STARTS[name], checkout.default_runs() / "starts" / name)

@@ -156,8 +156,7 @@ def counterfactuals(
         shown = codes(annotation)
         if (swapped := codes(swap_sides(annotation))) != shown:
             rows.append((clip, "left for right", "+".join(swapped)))
-        numbers = {code.lstrip("LR") for code in shown}
-        others = sorted(set(units) - numbers, key=int)
+        others = sorted(set(units) - {code.lstrip("LR") for code in shown}, key=int)
         for _ in range(draws if shown and others else 0):
             place, other = generator.integers(len(shown)), generator.choice(others)
             side = shown[place].rstrip("0123456789")

@@ -97,5 +97,4 @@ class _Essence(ast.NodeTransformer):
         return self._without_docstring(node)
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        kind = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        return ast.Raise(kind, None)
+        return ast.Raise(node.exc.func if isinstance(node.exc, ast.Call) else node.exc, None)

@@ -119,7 +119,7 @@ def test_twelve_steps_write_a_text_tower_that_loads_and_the_same_one_again(tmp_p
 def test_text_part_of_pretrain_refuses_what_it_cannot_use_at_once(tmp_path, capsys):
     out = tmp_path / "text.safetensors"
     assert main(["pretrain", "--part", "text", "--out", str(out), "--frames", "4"]) == 2
-    assert "sees no pictures" in capsys.readouterr().err
+    assert "--part text does not use" in capsys.readouterr().err
     assert main(["pretrain", "--part", "text", "--out", str(out), "--steps", "3"]) == 2
     assert "steps is 3" in capsys.readouterr().err
     assert main(["pretrain", "--part", "text", "--out", str(tmp_path / "text.pt")]) == 2

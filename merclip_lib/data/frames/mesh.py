@@ -86,8 +86,7 @@ def _detect(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     places = boxes.reshape(-1, 8, 2)[:, :4].astype(float)  # the other key points are not used
     places[:, [0, 2, 3]] += _DETECTOR_SIDE * _anchors()[:, None]
     corners = np.concatenate([places[:, 0] - places[:, 1] / 2, places[:, 1]], 1)
-    probability = _sigmoid(raw.ravel())
-    chosen = cv2.dnn.NMSBoxes(corners.tolist(), probability.tolist(), _SURE, _OVERLAP)
+    chosen = cv2.dnn.NMSBoxes(corners.tolist(), _sigmoid(raw.ravel()).tolist(), _SURE, _OVERLAP)
     places = places[np.array(chosen, int).ravel()]
     back = cv2.invertAffineTransform(matrix)
     places[:, [0, 2, 3]] = places[:, [0, 2, 3]] @ back[:, :2].T + back[:, 2]
