@@ -80,8 +80,7 @@ def clip_page(run: Run, clip_id: str, store: ClipStore | None = None) -> Path:
         raise ValueError(f"{noted}: the clips of run {run.hash} are gone; say where: --store DIR")
     plan = RunPlan(run.config, store or open_store(noted))
     view = clip_view(run, plan, clip_id)
-    name = re.sub(r"[^\w.-]", "_", view.clip["clip_id"])
-    page = run.folder / "why" / f"{name}.html"
+    page = run.folder / "why" / (re.sub(r"[^\w.-]", "_", view.clip["clip_id"]) + ".html")
     shown = [figures.heated(view.frames, each) for each in _shown(view).values()]
     gif = figures.gif(np.concatenate([view.frames, *shown], axis=2), 120, SIDE)
     write_bytes(page.with_suffix(".gif"), gif)

@@ -108,8 +108,8 @@ def gif(frames: np.ndarray, milliseconds: int = 90, height: int = 0) -> bytes:
     height, width = frames.shape[1:3]
     reel = Image.fromarray(frames.reshape(-1, width, 3))
     every_third = reel.resize((width // 3 or 1, reel.height // 3 or 1), Image.Resampling.NEAREST)
-    colours = every_third.quantize(128)  # one palette: no flicker
-    reel = reel.quantize(palette=colours, dither=Image.Dither.NONE)
+    # one palette: no flicker
+    reel = reel.quantize(palette=every_third.quantize(128), dither=Image.Dither.NONE)
     first, *rest = [reel.crop((0, t, width, t + height)) for t in range(0, reel.height, height)]
     content = BytesIO()
     first.save(content, "gif", save_all=True, append_images=rest, loop=0, duration=milliseconds)

@@ -185,16 +185,18 @@ def papermill_command(notebook: Path, output: Path, parameters: Mapping[str, Any
     return shlex.join([*line, "--cwd", str(Path(notebook).parent)])
 
 
-def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:
+def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], starts: int = 3) -> None:
     """Run one notebook in its own folder through papermill.
 
     Args:
         notebook: the notebook.
         output: where its executed copy is written, also when a cell fails.
         parameters: those that differ from the notebook's.
+        starts: how often a kernel is started anew that died before the first cell.
 
     Raises:
         NotebookError: names the notebook, the cell, the last line of the error and the copy.
+        RuntimeError: no kernel starts.
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -211,6 +213,10 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
         where, kind, text = f"cell [{error.exec_count}]", error.ename, error.evalue
     except (CellTimeoutError, DeadKernelError) as error:
         where, kind, text = "a cell", type(error).__name__, str(error)
+    except RuntimeError as error:  # before the first cell: another kernel was quicker at its port
+        if not starts or "before replying" not in str(error):
+            raise
+        return execute(notebook, output, parameters, starts - 1)
     why = f"{kind}: {(text.strip().splitlines() or [''])[-1]}"
     raise NotebookError(f"{notebook.name} failed in {where}: {why} (partial output: {output})")
 

@@ -106,8 +106,7 @@ def train_here(trials: Mapping[str, Trial], place: Workplace) -> dict[str, pd.Da
         # its hash knows weights, words and clips by their content
         plan = RunPlan(trial.config, draw(trial.training, drawn), every_class=False)
         what = f"{plan.hash} {population_hash(trial.test)} {trial.read_out}"
-        digest = hashlib.sha256(what.encode()).hexdigest()[:12]
-        file = folder / f"{digest}.csv"
+        file = folder / f"{hashlib.sha256(what.encode()).hexdigest()[:12]}.csv"
         jobs[name] = Job(trial, replace(place, device=trial.config.device), file)
     todo = [job for job in jobs.values() if not job.file.is_file()]
     for job in todo:

@@ -69,8 +69,7 @@ def score_archive(study: Study, archive: Path) -> dict[str, pd.DataFrame]:
     """
     if missing := _missing(study, archive):
         raise ValueError(missing)
-    rows = read_blocks(study, archive, len(plan_blocks(study)))
-    uf1 = _resampled_uf1(study, rows, archive)
+    uf1 = _resampled_uf1(study, read_blocks(study, archive, len(plan_blocks(study))), archive)
     return {"parts": _parts(study, uf1), **_judged(study, uf1)}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+import papermill
 import pytest
 import tiny_runs
 from nbformat.v4 import new_code_cell, new_notebook
@@ -170,6 +171,27 @@ def test_one_of_two_that_fails_is_named(tmp_path, monkeypatch):
     with pytest.raises(NotebookError, match="02_bad.ipynb failed in cell .3.: KeyError"):
         notebooks.run("standard", root=tmp_path)
     assert (tmp_path / "runs" / "notebooks" / "standard" / "01_good.ipynb").is_file()
+
+
+@pytest.mark.parametrize("deaths", [2, 9])
+def test_a_kernel_whose_port_was_taken_is_started_again(tmp_path, monkeypatch, deaths):
+    calls, run = [], papermill.execute_notebook
+
+    def dies_at_first(*args, **kwargs):
+        calls.append(1)
+        if len(calls) <= deaths:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        return run(*args, **kwargs)
+
+    monkeypatch.setattr(papermill, "execute_notebook", dies_at_first)
+    path = write_notebook(tmp_path / "notebooks")
+    if deaths == 2:
+        notebooks.execute(path, tmp_path / "out.ipynb", {})
+        assert len(calls) == 3 and (tmp_path / "out.ipynb").is_file()
+    else:
+        with pytest.raises(RuntimeError, match="before replying"):
+            notebooks.execute(path, tmp_path / "out.ipynb", {})
+        assert len(calls) == 4
 
 
 def test_in_place_writes_a_clean_executed_notebook(tmp_path):
