@@ -101,10 +101,10 @@ def _pretrain(given: Namespace) -> None:
         raise ValueError(f"{given.out}: name the weights to write something.safetensors")
     output_place(given.out, WEIGHTS, force=given.force)
     output_place(given.out.with_suffix(".json"), motion_start.CARD, force=given.force)
-    motion, dfme = "steps frames temporal", "use_text use_eim mix device"
-    uses = {"text": "steps", "motion": motion, "dfme": dfme}
-    others = set(" ".join(uses.values()).split()) - set(uses[given.part].split())
-    if passed := sorted(name for name in others if getattr(given, name) not in (None, True, "cpu")):
+    usual = {"use_text": True, "use_eim": True, "mix": True, "device": "cpu"}
+    uses = {"text": ["steps"], "motion": ["steps", "frames", "temporal"], "dfme": [*usual]}
+    others = {name for names in uses.values() for name in names} - {*uses[given.part]}
+    if passed := sorted(name for name in others if getattr(given, name) != usual.get(name)):
         raise ValueError(f"--part {given.part} does not use {', '.join(passed)}; leave it out")
 
     def drawn(name: str):

@@ -78,6 +78,7 @@ def test_bad_input_is_one_line_and_code_2(arguments):
         ("cost --set name=x", "'name'"),
         ("pretrain --part text --frames 4 --out t.safetensors", "--part text does not use frames"),
         ("pretrain --part dfme --steps 5 --out d.safetensors", "--part dfme does not use steps"),
+        ("pretrain --part dfme --steps 1 --out d.safetensors", "--part dfme does not use steps"),
         ("pretrain --no-text --no-mix --out m.safetensors", "motion does not use mix, use_text"),
         ("pretrain --device cuda --out m.safetensors", "--part motion does not use device"),
         ("cost --set epochs=2 --set epochs=3", "--set epochs=2 epochs=3: a name stands"),

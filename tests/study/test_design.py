@@ -8,6 +8,7 @@ import study_stand_in
 from study_stand_in import DESIGN, changed, write_design
 
 from merclip_lib.study.design import Cell, read_study
+from merclip_lib.study.reference_lines import primary_trials
 
 COMMITTED = Path(__file__).resolve().parents[2] / "notebooks" / "design.yaml"
 
@@ -230,3 +231,9 @@ def test_the_committed_design_is_sound(monkeypatch):
     assert design.core_hours <= 20 and design.block_minutes <= 40
     for trial in study.trials:
         assert trial.test.people >= 150 and trial.test.clips <= 1500
+
+
+def test_reference_lines_need_a_primary_family(tmp_path):
+    families = {"only": DESIGN["families"]["primary"] | {"primary": False}}
+    with pytest.raises(ValueError, match="no family has `primary: true`"):
+        primary_trials(read_study(write_design(tmp_path, families=families)))
