@@ -46,6 +46,8 @@ def _study(given: Namespace) -> None:
     study = design.read_study(path)
     drawn, side_by_side = runs.resolve() / "study", Execution("processes", given.workers)
     place = blocks.Workplace(study.archive, drawn, side_by_side, device=given.device)
+    if given.action == "readme" and not ours:
+        raise ValueError("README tells of notebooks/design.yaml alone: leave out --design")
     if (given.action == "run") != (given.block is not None):
         raise ValueError("name a block with --block for `run`, and only for it")
     if given.action == "plan":
@@ -84,8 +86,7 @@ def _figure(given: Namespace) -> int:
 
     names = [given.name] if "name" in given else []
     stores = pairs(given.store or [f"{Config().task}="], "--store", "samm-5=stores/samm")
-    settings = settings_of(given.set, "--set", "epochs=6")
-    missing = make_artefacts(stores, given.out, names, settings)
+    missing = make_artefacts(stores, given.out, names, settings_of(given.set, "--set", "epochs=6"))
     print(*[f"not there: {line}" for line in missing], f"tables and figures: {given.out}", sep="\n")
     return 1 if missing else 0
 

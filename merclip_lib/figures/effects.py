@@ -97,7 +97,7 @@ def verdict_forest(table: pd.DataFrame, title: str, label: str = "difference in 
     if "smallest_findable" in table:
         found = table["smallest_findable"]
         axes.barh(y, 2 * found, left=-found, color="#EEEEEE", height=0.8)
-        keys = [Patch(color="#EEEEEE", label="would be missed in more than one of five studies")]
+        keys = [Patch(color="#EEEEEE", label="may be missed in more than one of five studies")]
     axes.use_sticky_edges = False
     axes.axvline(0, color=GREY, lw=0.8)
     for verdict in dict.fromkeys(table["verdict"]):

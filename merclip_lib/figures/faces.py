@@ -177,13 +177,13 @@ def overview(frames: np.ndarray, annotation: str, sentence: str) -> Figure:
         annotation: its action units.
         sentence: what they say, broken into lines.
     """
-    figure, [[axes]] = panels("MER-CLIP in one picture (face: SynthME)", 3.5)
+    figure, [[axes]] = panels("MER-CLIP in one picture (face: SynthME)", 4.6)
     axes.axis("off")
     for i, frame in enumerate(frames):
         x, y = 3.2 - 1.5 * i, 31.5 - 1.5 * i
         axes.imshow(frame, extent=(x, x + 10, y, y + 10), zorder=3 + i, interpolation="bilinear")
         axes.add_patch(Rectangle((x, y), 10, 10, fill=False, ec="white", lw=1, zorder=3 + i))
-    axes.set(xlim=(0, 100), ylim=(0, 47), aspect="equal")
+    axes.set(xlim=(0, 100), ylim=(-15, 47), aspect="equal")
     for *place, text, colour, size in OVERVIEW["boxes"]:
         style.box(axes, place, text, colour, 1, fontsize=size)
     style.box(axes, (1, 5.5, 13, 7), annotation, "white", 1, fontsize=8, family="monospace")

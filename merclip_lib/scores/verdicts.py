@@ -35,7 +35,9 @@ def finding_in_words(name: str, finding: Mapping[str, Any], rules: Rules) -> str
     """
     numbers = in_numbers(finding["difference"], finding["low"], finding["high"], finding["p_holm"])
     if finding["verdict"] in ("helps", "hurts"):
-        return f"{name} {finding['verdict']} (UF1 {numbers})"
+        unsure = "; for these test people: if others are drawn, the interval holds zero"
+        unsure *= side_of_zero(finding["low"], finding["high"]) == 0
+        return f"{name} {finding['verdict']} (UF1 {numbers}){unsure}"
     if finding["verdict"] == "equivalent":
         return f"{name} makes no difference of {rules.exclude:g} or more (UF1 {numbers})"
     finds = f"{finding['smallest_findable']:.3f} with a power of {rules.power:g}"
@@ -83,5 +85,5 @@ def in_numbers(change: float, low: float, high: float, p: float | None = None) -
 
 
 def p_in_words(p: float) -> str:
-    """ "p = 0.012"; what is smaller than 0.001 is written so."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    """ "p = 0.012"; what is smaller than 0.001, or would be rounded up to CLEAR, is written so."""
+    return "p < 0.001" if p < 0.001 else "p < 0.050" if 0.0495 <= p < CLEAR else f"p = {p:.3f}"

@@ -20,7 +20,7 @@ PLACE = ["preset", "start"]
 PARTS = {"text": "text", "eim": "EIM", "mix": "LSFM"}
 FORBIDS = {
     "positive": "the study would not see such an effect, so where it sees none there may be one",
-    "negative": "the study sees what is not there, so a difference of this size proves nothing",
+    "negative": "differences up to the far end of its interval may be seen where nothing is",
 }
 MARKS = ("<!-- results -->", "<!-- end of results -->")
 SIDES = {1: "beats", -1: "loses to", 0: "cannot be told from"}
@@ -105,7 +105,7 @@ def answer_parts(parts: pd.DataFrame, references: pd.DataFrame) -> str:
         for word, side in (("above", here[above]), ("below", here[~above])):
             line += f"; {word} it: {_means(side)}" if len(side) else ""
         lines.append(f"{line}.")
-    return _answer("Means over populations; which of them differ, the next figure says.", lines)
+    return _answer("Means, not paired; section 4 tests the parts, nothing the references.", lines)
 
 
 def answer_differences(differences: pd.DataFrame, rules: Rules) -> str:
@@ -122,7 +122,8 @@ def answer_controls(controls: pd.DataFrame) -> str:
     lines = []
     for row in named(controls).to_dict("records"):
         outcome = "passed" if row["passed"] else f"failed: {FORBIDS[row['kind']]}"
-        numbers = in_numbers(row["difference"], row["low"], row["high"])
+        p = row["p_holm"] if row["kind"] == "positive" else None  # a negative one has its bounds
+        numbers = in_numbers(row["difference"], row["low"], row["high"], p)
         lines.append(f"{row['name']} {outcome} (UF1 {numbers}).")
     return _answer(f"{controls['passed'].sum()} of {len(controls)} controls passed.", lines)
 
@@ -181,17 +182,18 @@ def answer_here(here: pd.DataFrame, loso: bool) -> str:
 
 
 def results_table(parts: pd.DataFrame, references: pd.DataFrame) -> str:
-    """UF1 in Markdown: sets of parts with intervals, then means of references; places across."""
+    """UF1 in Markdown, places across: sets of parts with intervals and the number of populations,
+    then references, means of as many as the design has.
+    """
     held = with_full(parts)
-    held["cell"] = [_with_interval(row) for row in held.to_dict("records")]
+    held["cell"] = [f"{_with_interval(r)}, {r['populations']}" for r in held.to_dict("records")]
     beside = references.groupby([*PLACE, "reference"], sort=False)["uf1"].mean().reset_index()
     beside["name"] = "*" + beside["reference"].astype(str) + "*"
     held = pd.concat([held, beside.assign(cell=beside["uf1"].map("{:.3f}".format))])
     held["place"] = held["preset"] + ", from " + held["start"]
     rows, columns = (list(dict.fromkeys(held[key])) for key in ("name", "place"))
-    cells = held.pivot(index="name", columns="place", values="cell").fillna("")
-    lines = [["parts", *columns], ["---"] * (1 + len(columns))]
-    lines += [[name, *cells.loc[name, columns]] for name in rows]
+    cells = held.pivot(index="name", columns="place", values="cell").fillna("").loc[rows, columns]
+    lines = [["parts", *columns], ["---"] * (1 + len(columns)), *cells.reset_index().to_numpy()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

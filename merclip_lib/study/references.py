@@ -56,12 +56,10 @@ def references(training: RunPlan, fresh: RunPlan) -> dict[str, pd.DataFrame]:
 
 def _fit_and_predict(training: RunPlan, fresh: RunPlan, features: Features | None) -> pd.DataFrame:
     """A logistic regression (C = 3) on features; without them the most frequent class."""
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=3, max_iter=1000))
-    inputs = [np.zeros((len(plan.table), 1)) for plan in (training, fresh)]
-    if features is None:
-        model = DummyClassifier(strategy="prior")
-    else:
-        inputs = [features(plan) for plan in (training, fresh)]
+    fitted = make_pipeline(StandardScaler(), LogisticRegression(C=3, max_iter=1000))
+    model = fitted if features else DummyClassifier(strategy="prior")
+    read = features or (lambda plan: np.zeros((len(plan.table), 1)))
+    inputs = [read(plan) for plan in (training, fresh)]
     model.fit(inputs[0], training.labels)
     probability = np.zeros((len(fresh.table), len(fresh.classes)))
     probability[:, model.classes_] = model.predict_proba(inputs[1])

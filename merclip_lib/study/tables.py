@@ -19,10 +19,10 @@ from merclip_lib.study.design import Cell, Comparison, Design, Entry, Study, cel
 PARTS = {"use_text": "text", "use_eim": "eim", "mix": "mix"}
 ESTIMATE = ["difference", "low", "high"]
 COLUMNS = {
-    "parts": ["preset", "start", *PARTS.values(), "uf1", "low", "high"],
+    "parts": ["preset", "start", *PARTS.values(), "uf1", "low", "high", "populations"],
     "differences": ["family", "preset", "start", "change", "part", *ESTIMATE]
     + ["p_holm", "smallest_findable", "equivalent"],
-    "controls": ["control", "kind", "preset", "start", "part", *ESTIMATE, "passed"],
+    "controls": ["control", "kind", "preset", "start", "part", *ESTIMATE, "p_holm", "passed"],
     "when": ["factor", "level", "part", *ESTIMATE],
 }  # of the files
 
@@ -123,8 +123,7 @@ def _at(uf1: dict[Cell, np.ndarray], entry: str, place: tuple[str, str], number:
 
 def parts_of(design: Design, entry: Entry) -> dict[str, bool]:
     """Which parts of the method an entry has."""
-    config = design.config | entry.config
-    return {name: bool(config.get(key, True)) for key, name in PARTS.items()}
+    return {name: bool((design.config | entry.config).get(k, True)) for k, name in PARTS.items()}
 
 
 def changed_part(design: Design, comparison: Comparison) -> str:
@@ -145,9 +144,9 @@ def _parts(study: Study, uf1: dict[Cell, np.ndarray]) -> pd.DataFrame:
     order = [*design.presets, *design.starts]
     for entry, preset, start in sorted(places, key=lambda at: [*map(order.index, at[1:]), at[0]]):
         if changes_parts_alone(made := design.entries[entry]):
-            values = _at(uf1, entry, (preset, start), places[entry, preset, start])
+            values = _at(uf1, entry, (preset, start), number := places[entry, preset, start])
             interval = two_way_interval(values, design.rules)
-            rows.append([preset, start, *parts_of(design, made).values(), *interval, ""])
+            rows.append([preset, start, *parts_of(design, made).values(), *interval, number, ""])
     return _table("parts", rows)
 
 

@@ -71,6 +71,7 @@ def false_claims(text):
 
 def test_small_p_values_and_ends_at_zero_are_said():
     assert p_in_words(0.0123) == "p = 0.012" and p_in_words(0.00099) == "p < 0.001"
+    assert p_in_words(0.0497) == "p < 0.050" and p_in_words(0.05) == "p = 0.050"
     assert in_numbers(0.1, 0.0004, 0.2) == "+0.100 [+0.000, +0.200], the interval touches zero"
     assert in_numbers(-0.1, -0.2, -0.0004, 0.0) == (
         "-0.100 [-0.200, -0.000], p < 0.001, the interval touches zero"
@@ -106,6 +107,7 @@ def test_an_answer_is_a_head_and_a_line_for_each_question():
         ("A helps (UF1 +0.030 [-0.010, +0.050], p = 0.012).", 0),
         ("A: the study cannot tell (UF1 +0.030 [+0.010, +0.050], p = 0.112).", 0),
         ("A helps (UF1 +0.030 [+0.010, +0.050], p = 0.112).", 1),
+        ("A helps (UF1 +0.030 [+0.010, +0.050], p < 0.050).", 0),
         ("A hurts (UF1 +0.030 [+0.010, +0.050], p < 0.001).", 1),
         ("UF1 0.681 [0.603, 0.752] of one seed rises with nothing.", 0),
         ("UF1 0.781 [0.603, 0.752]", 1),

@@ -34,13 +34,13 @@ SAYS = {
 }
 PARTS = pd.DataFrame(
     [
-        ("a-like", "motion", True, True, True, 0.5, 0.45, 0.55, ""),
-        ("a-like", "motion", False, True, True, 0.4, 0.35, 0.45, ""),
-        ("a-like", "motion", False, False, False, 0.2, 0.15, 0.25, ""),
-        ("a-like", "dfme", True, True, True, 0.6, 0.55, 0.65, ""),
-        ("a-like", "dfme-no-text", False, True, True, 0.1, 0.0, 0.2, ""),
+        ("a-like", "motion", True, True, True, 0.5, 0.45, 0.55, 16, ""),
+        ("a-like", "motion", False, True, True, 0.4, 0.35, 0.45, 16, ""),
+        ("a-like", "motion", False, False, False, 0.2, 0.15, 0.25, 8, ""),
+        ("a-like", "dfme", True, True, True, 0.6, 0.55, 0.65, 8, ""),
+        ("a-like", "dfme-no-text", False, True, True, 0.1, 0.0, 0.2, 8, ""),
     ],
-    columns="preset start text eim mix uf1 low high verdict".split(),
+    columns="preset start text eim mix uf1 low high populations verdict".split(),
 )
 REFERENCES = pd.DataFrame(
     [("a-like", "motion", k, "true units", 0.7 + 0.1 * k) for k in (0, 1)]
@@ -86,15 +86,24 @@ def test_holm_decides_not_the_interval():
     )
 
 
+@pytest.mark.parametrize(("low", "unsure"), [(-0.006, True), (0.001, False)])
+def test_a_verdict_beside_an_interval_that_holds_zero_is_of_these_people(low, unsure):
+    finding = {"difference": 0.008, "low": low, "high": 0.022, "p_holm": 0.0004}
+    text = finding_in_words("it", finding | {"verdict": "helps"}, RULES)
+    assert text.startswith("it helps (UF1 +0.008 [") and (", p < 0.001)" in text)
+    assert ("for these test people" in text) == unsure
+
+
 def test_a_failed_control_says_what_it_forbids():
     rows = [("mark", "positive", True), ("xor", "positive", False), ("seed", "negative", False)]
     table = pd.DataFrame(rows, columns=["control", "kind", "passed"])
-    table = table.assign(preset="p", start="s", difference=0.1, low=0.0, high=0.2)
+    table = table.assign(preset="p", start="s", difference=0.1, low=0.0, high=0.2, p_holm=0.23)
     head, _, *lines = answer_controls(table).splitlines()
     assert "1 of 3 controls passed" in head
     assert " passed (" in lines[0] and not any(words in lines[0] for words in FORBIDS.values())
     for line, kind in zip(lines[1:], ("positive", "negative"), strict=True):
         assert " failed: " in line and FORBIDS[kind] in line
+        assert ("p = 0.230" in line) == (kind == "positive"), "a negative one has its bounds"
     assert named(table)["name"][0] == "positive control: mark (p from s)"
 
 
@@ -196,7 +205,7 @@ def test_the_readme_gets_the_table_between_its_marks(tmp_path):
         assert results_table(PARTS, REFERENCES) in text
     lines = results_table(PARTS, REFERENCES).splitlines()
     assert lines[0] == "| parts | a-like, from motion | a-like, from dfme |"
-    assert "| text + EIM + LSFM | 0.500 [0.450, 0.550] | 0.600 [0.550, 0.650] |" in lines
-    assert "| none | 0.200 [0.150, 0.250] |  |" in lines
+    assert "| text + EIM + LSFM | 0.500 [0.450, 0.550], 16 | 0.600 [0.550, 0.650], 8 |" in lines
+    assert "| none | 0.200 [0.150, 0.250], 8 |  |" in lines
     assert "| *true units* | 0.750 |  |" in lines  # the mean over populations
     assert results_table(PARTS, REFERENCES[:0]).splitlines() == lines[:-2]

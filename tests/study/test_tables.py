@@ -120,11 +120,12 @@ def uf1(done, entry: str, start: str = "tiny") -> np.ndarray:
 
 def test_parts_are_means_over_populations(done, tables):
     parts = tables["parts"]
-    assert list(parts) == ["preset", "start", "text", "eim", "mix", "uf1", "low", "high"]
+    assert list(parts) == "preset start text eim mix uf1 low high populations".split()
     assert len(parts) == 4, "other populations, and more than parts left out, are no parts"
     row = parts.set_index(["start", "mix"]).loc[("scratch", True)]
     assert row["uf1"] == pytest.approx(uf1(done, "full", "scratch").mean(), abs=1e-6)
     assert not row["text"] and not row["eim"] and (parts["low"] < parts["high"]).all()
+    assert row["populations"] == len(uf1(done, "full", "scratch"))
 
 
 def test_differences_are_those_of_their_family(done, tables):
@@ -152,8 +153,8 @@ def test_curves_hold_their_points(tables):
 
 def test_controls_pass_by_holm_or_by_their_bound(tables):
     controls = tables["controls"].set_index(["control", "kind"])
-    columns = ["preset", "start", "part", "difference", "low", "high", "passed"]
-    assert list(controls) == columns
+    columns = "preset start part difference low high p_holm passed"
+    assert list(controls) == columns.split()
     assert controls["passed"].to_dict() == {
         ("mix", "positive"): True,
         ("the other way", "positive"): False,  # clear, but of the wrong sign
@@ -253,7 +254,10 @@ def test_the_commands_score_the_archive_and_fill_the_readme(done, tmp_path, monk
     figures = tmp_path / "runs" / "figures"  # not over the committed ones
     assert f"{figures / 'when.csv'}" in capsys.readouterr().out
     assert not (tmp_path / "figures").exists()
-    assert main([*command, "readme"]) == 0
+    assert main([*command, "readme"]) == 2
+    assert "leave out --design" in capsys.readouterr().err
+    (tmp_path / "notebooks" / "design.yaml").write_bytes(study.path.read_bytes())
+    assert main(["study", "readme", "--figures-dir", str(figures)]) == 0
     parts, references = pd.read_csv(figures / "parts.csv"), read_references(figures / "none.csv")
     text = (tmp_path / "README.md").read_text()
     assert results_table(parts, references) in text and text.startswith("# Title\n")
