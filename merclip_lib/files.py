@@ -1,4 +1,4 @@
-"""Where may be written, files written whole or not at all, errors of the disk, "did you mean".
+"""Where may be written, files whole or not at all, errors of the disk, commit, "did you mean".
 
 Everything is written beside its place and renamed into it, so that a killed process or a full disk
 leaves the old file or the new one, never half of one. `output_place` decides what may be replaced.
@@ -9,6 +9,7 @@ import difflib
 import errno
 import os
 import shutil
+import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,15 @@ _REMEDIES: dict[int | None, str] = {
     errno.ENAMETOOLONG: "give it a shorter name",
 }
 _USUAL = "free some space or make the folder writable, then start again: what is finished stays"
+
+
+def commit_of(folder: Path) -> str:
+    """The commit that a folder is checked out at, with "+" where a file differs; "" without git."""
+    command = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
+    try:
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
 
 
 @contextlib.contextmanager

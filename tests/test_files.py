@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from merclip_lib.files import (
     Kind,
+    commit_of,
     did_you_mean,
     output_place,
     remove,
@@ -193,3 +195,21 @@ def test_it_is_light_to_import():
     code = "import sys, merclip_lib.files; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert not {"torch", "pandas", "numpy"} & set(loaded.split())
+
+
+def test_the_commit_says_whether_a_file_was_changed(tmp_path, monkeypatch):
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    assert commit_of(tmp_path) == ""
+    git("init")
+    (tmp_path / "a").write_text("one")
+    git("add", "a")
+    git("commit", "-m", "a")
+    clean = commit_of(tmp_path)
+    assert re.fullmatch("[0-9a-f]{12}", clean)
+    (tmp_path / "a").write_text("two")
+    assert commit_of(tmp_path) == f"{clean}+"
+    monkeypatch.setenv("PATH", "")  # a machine without git
+    assert commit_of(tmp_path) == ""

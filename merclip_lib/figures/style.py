@@ -7,7 +7,6 @@ where a figure came from and how to make it again. A figure made of synthetic da
 """
 
 import json
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
@@ -22,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Patch
 
 import merclip_lib
-from merclip_lib.files import write_bytes, write_text
+from merclip_lib.files import commit_of, write_bytes, write_text
 
 WIDTH = 7.16  # inches: two columns of an IEEE page; text is set at 8 pt at this width
 
@@ -91,7 +90,7 @@ def save_figure(
         write_bytes(folder / f"{name}.{kind}", _rendered(figure, kind))
     command = f"merclip run --only {notebook[:2]}" if notebook else ""
     entry = asdict(provenance) | {"command": command, "caption": caption}
-    entry |= {"version": merclip_lib.__version__, "commit": _commit(folder)}
+    entry |= {"version": merclip_lib.__version__, "commit": commit_of(folder)}
     ledger = folder / "figures.json"
     try:
         with FileLock(folder / ".figures.lock", timeout=60):  # another notebook may be saving, too
@@ -161,13 +160,3 @@ def au_group(number: int | str) -> str:
 def minus(text: str) -> str:
     """The text with minus signs instead of hyphens, as on the axes."""
     return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _commit(folder: Path) -> str:
-    """Commit that `folder` is checked out at, or "" outside git."""
-    command = ["git", "rev-parse", "--short=12", "HEAD"]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

@@ -5,7 +5,6 @@ finished trainings are kept until the whole block is in the archive.
 """
 
 import hashlib
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from merclip_lib.config import Config, config_from
 from merclip_lib.data.store import ClipStore
 from merclip_lib.explain.embeddings import embed
 from merclip_lib.explain.sentences import sentence_embeddings
-from merclip_lib.files import write_csv
+from merclip_lib.files import commit_of, write_csv
 from merclip_lib.model.merclip import MERCLIP
 from merclip_lib.progress import Progress, track
 from merclip_lib.protocol.plan import RunPlan
@@ -225,7 +224,8 @@ def run_block(study: Study, number: int, place: Workplace) -> Path:
     if target.is_file():
         return target
     _train(jobs, place)
-    made_by = {"design": study.hash, "code": loaded_code(), "commit": _commit(study.path.parent)}
+    commit = commit_of(study.path.parent) or "unknown"
+    made_by = {"design": study.hash, "code": loaded_code(), "commit": commit}
     rows = []
     for job in jobs:
         table = read_predictions(job.file)
@@ -234,12 +234,6 @@ def run_block(study: Study, number: int, place: Workplace) -> Path:
         rows.append(row | made_by | table[["processor", "torch", "seconds"]].iloc[0].to_dict())
     write_block(target, rows)
     return target
-
-
-def _commit(folder: Path) -> str:
-    """The commit of the copy of the repository, with "+" where a file differs from it."""
-    git = ["git", "-C", str(folder), "describe", "--always", "--abbrev=12", "--dirty=+"]
-    return subprocess.run(git, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 def status(study: Study, place: Workplace) -> pd.DataFrame:

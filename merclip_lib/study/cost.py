@@ -208,6 +208,9 @@ def counts_of(config: Config, clips: int | None, folds: int | None) -> tuple[int
         totals = {"clips": part.get("clips"), "subjects": 1}
     elif config.held_out == "database":
         totals = {**totals, "subjects": len(task_named(config.task).databases)}
+    elif config.subjects and "subjects" in totals:  # of these an equal share of the clips
+        share = min(config.subjects / totals["subjects"], 1)
+        totals = {what: round(share * totals[what]) for what in ("clips", "subjects")}
     clips = totals.get("clips") if clips is None else clips
     folds = (config.folds or totals.get("subjects")) if folds is None else folds
     if None in (clips, folds):

@@ -7,6 +7,7 @@ import pandas as pd
 from merclip_lib.files import Kind, output_place, write_csv
 from merclip_lib.progress import track
 from merclip_lib.protocol.plan import RunPlan
+from merclip_lib.runs.code import loaded_code
 from merclip_lib.runs.executors import run_jobs
 from merclip_lib.scores.metrics import score
 from merclip_lib.study.blocks import Job, Workplace, draw
@@ -24,7 +25,7 @@ def read_references(file: Path) -> pd.DataFrame:
 def write_references(study: Study, place: Workplace, figures: Path) -> Path:
     """Score every reference on the training populations of the primary family: `references.csv`.
 
-    What was scored before is taken from `place.runs`.
+    What was scored before by this code is taken from `place.runs`.
 
     Args:
         study: a design.
@@ -32,7 +33,7 @@ def write_references(study: Study, place: Workplace, figures: Path) -> Path:
         figures: takes the table.
     """
     table_file = output_place(figures / "references.csv", Kind(tuple(COLUMNS[:2])))
-    folder = place.runs / f"references-{study.hash}"
+    folder = place.runs / f"references-{study.hash}-{loaded_code()}"
     files = {folder / f"{'-'.join(map(str, t.cell))}.csv": t for t in primary_trials(study)}
     jobs = [Job(trial, place, file) for file, trial in files.items()]
     todo = [job for job in jobs if not job.file.is_file()]

@@ -102,6 +102,9 @@ def test_counts_come_from_the_card_or_the_table():
     composite = recipe("megc2019-3", held_out="database")
     assert counts_of(composite, 400, None) == (400, 3)
     assert counts_of(TINY, None, None) == (160, 16)
+    assert counts_of(recipe("synthme-5", subjects=4), None, None) == (40, 4)
+    assert counts_of(recipe("casme3-7", subjects=47), None, None) == (428, 47)
+    assert counts_of(recipe("casme3-7", subjects=200), None, None) == (857, 94)
     assert counts_of(recipe("synthme-dfme-7"), 1856, 1) == (1856, 1)  # no card is asked
 
 

@@ -158,3 +158,6 @@ def test_references_are_scored_once_on_the_people_of_the_primary_family(tmp_path
     assert list(table) == ["preset", "start", "population", "reference", "uf1"]
     assert table["reference"].tolist() == ["one", "two"] * 2 and (table["uf1"] == 1).all()
     assert read_references(tmp_path / "nowhere.csv").empty
+    monkeypatch.setattr("merclip_lib.study.reference_lines.loaded_code", lambda: "other")
+    write_references(study, study_stand_in.place(tmp_path), tmp_path / "figures")
+    assert len(asked) == 4, "other code reads otherwise"
