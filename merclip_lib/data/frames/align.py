@@ -190,5 +190,5 @@ def head_motion(
         return None
     corners = np.array([[0, len(first)], [0, len(first)], [1, 1]])
     shift = np.abs(motion @ corners - corners[:2]).max()
-    # NaN is not near either
+    # None also where it is NaN
     return np.vstack([motion, [0, 0, 1]]) if shift <= _LARGEST_SHIFT * len(first) else None
