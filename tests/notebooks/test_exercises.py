@@ -68,7 +68,7 @@ def test_solutions_are_right_short_and_of_the_same_tasks(path):
         code = solved[f"{key}-code"].source
         first = code.splitlines()[0]
         assert tasks[f"{key}-code"].source.splitlines()[0] == first
-        assert 4 <= len(code.splitlines()) <= 15, code
+        assert 5 <= len(code.splitlines()) <= 15, code
     code_cells = [cell for cell in solved.values() if cell.cell_type == "code"]
     counts = [cell.execution_count for cell in code_cells]
     assert counts == list(range(1, len(counts) + 1))
