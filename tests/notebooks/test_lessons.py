@@ -1,5 +1,6 @@
 """The notebooks as lessons: what each of them has, and what they say of the library."""
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 CHECKED = "nbval-check-output"
 QUESTION, ANSWER = "**Question.**", "**Answer.**"
+ONE_CALL = r"(if words:\n    display\()?answers\.\w+\([^()]*\)\)?"
 SAVED = re.compile(r'save_figure\(\s*figure,\s*"(\w+)"')
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this copy")
@@ -25,6 +27,10 @@ def cells_of(path):
 
 def code_cells(path):
     return [cell for cell in cells_of(path) if cell.cell_type == "code"]
+
+
+def code_of(path):
+    return "\n".join(cell.source for cell in code_cells(path))
 
 
 def has_picture(cell):
@@ -105,12 +111,15 @@ def test_has_cells_whose_output_is_compared(path):
 
 
 @each_lesson
-def test_code_that_only_writes_an_answer_is_folded(path):
-    answers = [cell for cell in code_cells(path) if "**Answer" in cell.source]
-    assert all(cell.metadata.get("jupyter", {}).get("source_hidden") for cell in answers)
-    assert [
-        cell for cell in code_cells(path) if "answer" in cell.metadata.get("tags", [])
-    ] == answers
+def test_an_answer_is_one_call(path):
+    assert not [cell.source for cell in code_cells(path) if ANSWER in cell.source]
+    called = [cell.source for cell in code_cells(path) if "answer" in cell.metadata.get("tags", [])]
+    assert all(re.fullmatch(ONE_CALL, source) for source in called), called
+    imported = re.search(r"^from answers import (\w+) as answers$", code_of(path), re.MULTILINE)
+    if imported:  # the others have theirs from the library
+        module = ast.parse((FOLDER / "answers" / f"{imported[1]}.py").read_text(encoding="utf-8"))
+        written = [node.name for node in module.body if isinstance(node, ast.FunctionDef)]
+        assert re.findall(r"\banswers\.(\w+)\(", code_of(path)) == written
 
 
 @each_lesson

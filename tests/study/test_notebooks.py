@@ -104,8 +104,8 @@ def test_ablation_grid_fits_the_training_notebook():
 def smoke_copies(folder: Path) -> None:
     """Copies of the notebooks, with the smoke parameters in them."""
     copies = folder / "notebooks"
-    shutil.copytree(FOLDER / "solutions", copies / "solutions")
-    shutil.copytree(FOLDER / "study", copies / "study")
+    for name in ("answers", "solutions", "study"):
+        shutil.copytree(FOLDER / name, copies / name)
     (folder / "figures").mkdir()
     for name in ("calibration", "development", "development_references"):  # that notebooks read
         shutil.copy(FOLDER.parent / "figures" / f"{name}.csv", folder / "figures")
