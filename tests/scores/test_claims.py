@@ -171,6 +171,25 @@ def test_the_results_in_the_readme_are_those_of_the_study():
     assert shown == written, "`merclip study readme` writes it"
 
 
+def test_findings_in_the_readme_stand_in_the_tables():
+    figures, readme = ROOT / "figures", (ROOT / "README.md").read_text("utf-8")
+    text = " ".join(readme.split("## Results")[1].split(MARKS[0])[0].split())
+    if not (figures / "parts.csv").is_file():
+        pytest.skip("the study was not run in this copy")
+    tables = [pd.read_csv(figures / f"{name}.csv") for name in ("differences", "controls", "when")]
+    rows = pd.concat(tables)[["difference", "low", "high", "p_holm"]].to_numpy()
+    known = {in_numbers(*row[:3], p) for row in rows for p in (row[3], None)}
+    found = [match.start() for match in INTERVAL.finditer(text)]
+    assert found
+    for start in found:
+        assert any(text.startswith(said, start) for said in known), text[start : start + 40]
+    references = read_references(figures / "references.csv")
+    means = references.groupby(["preset", "start", "reference"])["uf1"].mean()
+    means = {f"{value:.3f}" for value in [*means, *pd.read_csv(figures / "parts.csv")["uf1"]]}
+    alone = re.findall(r"\b0\.\d+", P_VALUE.sub("", INTERVAL.sub("", text)))
+    assert set(alone) <= means
+
+
 def test_headline_figures_on_the_page_of_the_protocol_are_those_of_the_results_table():
     table, page = ROOT / "figures" / "results.csv", ROOT / "docs" / "protocol.md"
     if not (table.is_file() and page.is_file()):
