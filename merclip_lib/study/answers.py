@@ -39,7 +39,7 @@ def named(asked: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_doubts(asked: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
-    """The rows with `doubt`: what failed controls of their part, or of all parts, forbid."""
+    """The rows with `doubt`: what failed controls of their part, or of no part, forbid."""
     if controls.empty:
         return asked
     failed = named(controls[~controls["passed"].astype(bool)]).to_dict("records")
@@ -47,7 +47,7 @@ def with_doubts(asked: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
         "; ".join(
             f"the {control['name']} failed: {FORBIDS[control['kind']]}"
             for control in failed
-            if "" in (part, control["part"]) or part == control["part"]
+            if control["part"] in ("", part)
         )
         for part in asked["part"]
     ]

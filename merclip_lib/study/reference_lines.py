@@ -11,7 +11,7 @@ from merclip_lib.runs.code import loaded_code
 from merclip_lib.runs.executors import run_jobs
 from merclip_lib.scores.metrics import score
 from merclip_lib.study.blocks import Job, Workplace, draw
-from merclip_lib.study.design import Study, Trial, cells_of
+from merclip_lib.study.design import Study, Trial
 from merclip_lib.study.references import references
 
 COLUMNS = ["preset", "start", "population", "reference", "uf1"]
@@ -23,7 +23,7 @@ def read_references(file: Path) -> pd.DataFrame:
 
 
 def write_references(study: Study, place: Workplace, figures: Path) -> Path:
-    """Score every reference on the training populations of the primary family: `references.csv`.
+    """Score every reference on the training populations of the full method: `references.csv`.
 
     What was scored before by this code is taken from `place.runs`.
 
@@ -34,7 +34,7 @@ def write_references(study: Study, place: Workplace, figures: Path) -> Path:
     """
     table_file = output_place(figures / "references.csv", Kind(tuple(COLUMNS[:2])))
     folder = place.runs / f"references-{study.hash}-{loaded_code()}"
-    files = {folder / f"{'-'.join(map(str, t.cell))}.csv": t for t in primary_trials(study)}
+    files = {folder / f"{'-'.join(map(str, t.cell))}.csv": t for t in full_trials(study)}
     jobs = [Job(trial, place, file) for file, trial in files.items()]
     todo = [job for job in jobs if not job.file.is_file()]
     needed = {str(p): p for job in todo for p in (job.trial.training, job.trial.test)}
@@ -46,14 +46,12 @@ def write_references(study: Study, place: Workplace, figures: Path) -> Path:
     return table_file
 
 
-def primary_trials(study: Study) -> list[Trial]:
-    """The trainings of the full method in the primary family."""
+def full_trials(study: Study) -> list[Trial]:
+    """The trainings of the full method, by which the primary family begins, from every start."""
     families = [each for each in study.design.families.values() if each.primary]
     if not families:
         raise ValueError(f"{study.path}: no family has `primary: true`; references belong to it")
-    family, asked = families[0], families[0].comparisons[0]
-    cells = {(asked.a, *place): number for place, number in cells_of(family, asked).items()}
-    return [each for each in study.trials if each.cell.population < cells.get(each.cell[:3], 0)]
+    return [each for each in study.trials if each.cell.entry == families[0].comparisons[0].a]
 
 
 def score_references(job: Job) -> None:

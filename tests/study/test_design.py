@@ -8,7 +8,7 @@ import study_stand_in
 from study_stand_in import DESIGN, changed, write_design
 
 from merclip_lib.study.design import Cell, read_study
-from merclip_lib.study.reference_lines import primary_trials
+from merclip_lib.study.reference_lines import full_trials
 
 COMMITTED = Path(__file__).resolve().parents[2] / "notebooks" / "design.yaml"
 
@@ -236,4 +236,4 @@ def test_the_committed_design_is_sound(monkeypatch):
 def test_reference_lines_need_a_primary_family(tmp_path):
     families = {"only": DESIGN["families"]["primary"] | {"primary": False}}
     with pytest.raises(ValueError, match="no family has `primary: true`"):
-        primary_trials(read_study(write_design(tmp_path, families=families)))
+        full_trials(read_study(write_design(tmp_path, families=families)))

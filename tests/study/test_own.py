@@ -9,7 +9,7 @@ from study_stand_in import write_design
 
 from merclip_lib.study.design import Comparison, Family, read_study
 from merclip_lib.study.own import YOURS, Here, levels_of, own_trials, train_here
-from merclip_lib.study.reference_lines import primary_trials, read_references, write_references
+from merclip_lib.study.reference_lines import full_trials, read_references, write_references
 
 HERE = Here(start="tiny")
 
@@ -148,9 +148,7 @@ def test_references_are_scored_once_on_the_people_of_the_primary_family(tmp_path
         return {name: table.assign(prediction=table["truth"]) for name in ("one", "two")}
 
     monkeypatch.setattr("merclip_lib.study.reference_lines.references", references)
-    assert [trial.cell[:3] for trial in primary_trials(study)] == [
-        ("full", "casme2-like", "tiny")
-    ] * 2
+    assert [trial.cell[:3] for trial in full_trials(study)] == [("full", "casme2-like", "tiny")] * 2
     for _ in range(2):
         file = write_references(study, study_stand_in.place(tmp_path), tmp_path / "figures")
     table = read_references(file)
