@@ -14,7 +14,8 @@ def mark(followed, controls):
     taken = mixed.low <= 0 <= mixed.high
     weak = ", but that was little. The mark was too weak a shortcut to be a control in UF1"
     larger = controls[controls["passed"] & controls["control"].str.startswith("masking")]
-    weak += "; a whole background that tells the emotion is learnt (masking it passes)" * len(larger)
+    if len(larger):
+        weak += "; a whole background that tells the emotion is learnt (masking it passes)"
     return Markdown(
         f"**Answer.** Trained without the mix, the networks follow the mark in {beyond(without)} "
         f"({without.right:.0%} of the clips are read right where the mark tells the truth, "
