@@ -155,7 +155,7 @@ def answer_development(courses: pd.DataFrame, rules: Rules) -> str:
             parts = gap.iloc[:quarter], gap.iloc[-quarter:]
             early, late = (bool(part.mean() >= rules.exclude) for part in parts)
             gaps = [f"{p.mean():+.3f} in epochs {p.index[0]} to {p.index[-1]}" for p in parts]
-            gaps[1] += "; ahead early and not late: here the part buys speed" * (early > late)
+            gaps[1] += "; ahead early and not late, as if the part bought speed" * (early > late)
             name = PARTS[entry.removeprefix("no_")]
             lines.append(f"{name}, {preset} from {start}: {', '.join(gaps)}.")
     head = "One training of each on one development population: no verdict. The full method minus "

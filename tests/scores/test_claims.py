@@ -17,6 +17,7 @@ from merclip_lib.scores.verdicts import (
     verdict,
 )
 from merclip_lib.study.answers import MARKS, results_table
+from merclip_lib.study.design import read_study
 from merclip_lib.study.reference_lines import read_references
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,6 +187,8 @@ def test_findings_in_the_readme_stand_in_the_tables():
     references = read_references(figures / "references.csv")
     means = references.groupby(["preset", "start", "reference"])["uf1"].mean()
     means = {f"{value:.3f}" for value in [*means, *pd.read_csv(figures / "parts.csv")["uf1"]]}
+    rules = read_study(ROOT / "notebooks" / "design.yaml").design.rules
+    means |= {f"{rules.margin:g}", f"{rules.exclude:g}"}
     alone = re.findall(r"\b0\.\d+", P_VALUE.sub("", INTERVAL.sub("", text)))
     assert set(alone) <= means
 

@@ -140,7 +140,7 @@ def test_a_part_that_is_ahead_early_alone_buys_speed():
     courses = pd.DataFrame(rows, columns=["preset", "start", "entry", "epoch", "uf1"])
     text, eim, mix = answer_development(courses, RULES).splitlines()[2:]
     assert text.startswith("* text, p from s: +0.200 in epochs 5 to 10, +0.000 in epochs 35 to 40")
-    assert "buys speed" in text and "buys speed" not in eim + mix
+    assert "bought speed" in text and "bought speed" not in eim + mix
     assert "no verdict" in answer_development(courses, RULES)
     assert answer_development(courses[:0], RULES) == NOTHING
 
