@@ -180,6 +180,9 @@ def test_findings_in_the_readme_stand_in_the_tables():
     tables = [pd.read_csv(figures / f"{name}.csv") for name in ("differences", "controls", "when")]
     rows = pd.concat(tables)[["difference", "low", "high", "p_holm"]].to_numpy()
     known = {in_numbers(*row[:3], p) for row in rows for p in (row[3], None)}
+    asked = tables[0]["family"].value_counts()
+    assert f" {asked['when']} questions on *when*" in text
+    assert f"(parts {asked['primary']} questions, " in text
     found = [match.start() for match in INTERVAL.finditer(text)]
     assert found
     for start in found:
