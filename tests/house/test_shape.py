@@ -19,7 +19,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 FUNCTION_LINES = 60  # without the docstring
 PARAMETERS = 6  # without self and cls
-LIBRARY_LINES = 13_041  # of code: no docstring, comment or blank line; it may only fall
+LIBRARY_LINES = 13_039  # of code: no docstring, comment or blank line; it may only fall
 METHOD_LINES = 2_400  # the same, of what a student of the method reads
 METHOD = ("text", "augment", "model", "training", "protocol")
 
