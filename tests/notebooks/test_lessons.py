@@ -14,6 +14,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 CHECKED = "nbval-check-output"
 QUESTION, ANSWER = "**Question.**", "**Answer.**"
+ANSWERS = re.compile(r"^from answers import (\w+) as answers\b", re.MULTILINE)
 ONE_CALL = r"(if words:\n    display\()?answers\.\w+\([^()]*\)\)?"
 SAVED = re.compile(r'save_figure\(\s*figure,\s*"(\w+)"')
 
@@ -115,11 +116,16 @@ def test_an_answer_is_one_call(path):
     assert not [cell.source for cell in code_cells(path) if ANSWER in cell.source]
     called = [cell.source for cell in code_cells(path) if "answer" in cell.metadata.get("tags", [])]
     assert all(re.fullmatch(ONE_CALL, source) for source in called), called
-    imported = re.search(r"^from answers import (\w+) as answers$", code_of(path), re.MULTILINE)
-    if imported:  # the others have theirs from the library
-        module = ast.parse((FOLDER / "answers" / f"{imported[1]}.py").read_text(encoding="utf-8"))
+    for name in ANSWERS.findall(code_of(path)):  # 08 has its from the library
+        module = ast.parse((FOLDER / "answers" / f"{name}.py").read_text(encoding="utf-8"))
         written = [node.name for node in module.body if isinstance(node, ast.FunctionDef)]
-        assert re.findall(r"\banswers\.(\w+)\(", code_of(path)) == written
+        assert written and re.findall(r"\banswers\.(\w+)\(", code_of(path)) == written
+
+
+def test_every_module_of_answers_belongs_to_one_notebook():
+    imported = [name for path in NOTEBOOKS for name in ANSWERS.findall(code_of(path))]
+    modules = {path.stem for path in (FOLDER / "answers").glob("*.py")} - {"__init__"}
+    assert modules and sorted(imported) == sorted(modules)
 
 
 @each_lesson

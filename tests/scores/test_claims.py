@@ -16,7 +16,7 @@ from merclip_lib.scores.verdicts import (
     side_of_zero,
     verdict,
 )
-from merclip_lib.study.answers import MARKS, results_table
+from merclip_lib.study.answers import MARKS, results_table, with_full
 from merclip_lib.study.design import read_study
 from merclip_lib.study.reference_lines import read_references
 
@@ -168,6 +168,10 @@ def test_the_results_in_the_readme_are_those_of_the_study():
         pytest.skip("the study was not run in this copy")
     references = read_references(table.with_name("references.csv"))
     assert len(references), "`merclip study references` makes the reference lines"
+    held = with_full(pd.read_csv(table))[["preset", "start"]].drop_duplicates()
+    assert set(held.itertuples(index=False, name=None)) == set(
+        references[["preset", "start"]].itertuples(index=False, name=None)
+    ), "reference lines at every start of the full method"
     written = results_table(pd.read_csv(table), references)
     assert shown == written, "`merclip study readme` writes it"
 
@@ -180,13 +184,16 @@ def test_findings_in_the_readme_stand_in_the_tables():
     tables = [pd.read_csv(figures / f"{name}.csv") for name in ("differences", "controls", "when")]
     rows = pd.concat(tables)[["difference", "low", "high", "p_holm"]].to_numpy()
     known = {in_numbers(*row[:3], p) for row in rows for p in (row[3], None)}
+    pairs = {in_numbers(*row) for row in rows}
     asked = tables[0]["family"].value_counts()
     assert f" {asked['when']} questions on *when*" in text
     assert f"(parts {asked['primary']} questions, " in text
-    found = [match.start() for match in INTERVAL.finditer(text)]
+    found = list(INTERVAL.finditer(text))
     assert found
-    for start in found:
-        assert any(text.startswith(said, start) for said in known), text[start : start + 40]
+    for match in found:
+        start, told = match.start(), P_VALUE.match(text, match.end())
+        rows_said = pairs if told else known
+        assert any(text.startswith(said, start) for said in rows_said), text[start : start + 50]
     references = read_references(figures / "references.csv")
     means = references.groupby(["preset", "start", "reference"])["uf1"].mean()
     means = {f"{value:.3f}" for value in [*means, *pd.read_csv(figures / "parts.csv")["uf1"]]}
