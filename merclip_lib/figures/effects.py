@@ -116,44 +116,44 @@ def verdict_forest(table: pd.DataFrame, title: str, label: str = "difference in 
     return figure
 
 
-def effect_curves(table: pd.DataFrame, title: str, label: str = "difference in UF1") -> Figure:
+def effect_curves(table: pd.DataFrame, title: str, full: Mapping[str, str] | None = None) -> Figure:
     """Differences against the levels of each factor, a panel each; filled: after Holm not zero.
 
     Args:
         table: [factor, level, part, difference, low, high, verdict], and perhaps doubt, as
-            there; levels are text, in order.
+            there; levels are text, in order (numbers are put in order).
         title: of the figure.
-        label: of the upright axes.
+        full: by factor the level of the full method itself, black at zero.
     """
     factors, parts = table.groupby("factor", sort=False), table["part"].unique()
-    columns = min(len(factors), 4)
-    lines = -(-len(factors) // columns)
+    columns, lines = min(len(factors), 4), -(-len(factors) // 4)
     figure, axes = panels(title, 0.7 + 1.8 * lines, lines, columns, sharey=True)
     for (factor, of), panel in zip(factors, axes.flat, strict=False):
-        levels = pd.Index(of["level"].unique())
-        numbers = not any(map(str.isalpha, "".join(levels)))
-        for k, part in enumerate(parts):
+        if full and factor in full:
+            own = {"level": full[factor], "part": parts[0], "difference": 0.0, "verdict": "full"}
+            of = pd.concat([pd.DataFrame([own]), of])
+            panel.scatter([], [], 20, INK, label="the full method")
+        numbers = pd.to_numeric(of["level"], errors="coerce").notna().all()
+        levels = pd.Index(sorted(set(of["level"]), key=float) if numbers else of["level"].unique())
+        for k, (part, colour, marker) in enumerate(zip(parts, SERIES, MARKERS * 2, strict=False)):
             rows = of[of["part"] == part].sort_values("level", key=levels.get_indexer)
             x = levels.get_indexer(rows["level"]) + 0.16 * (k - (len(parts) - 1) / 2)
-            colour, marker = SERIES[k], MARKERS[k % 5]
-            panel.vlines(x, rows["low"], rows["high"], color=colour, lw=1.2)
-            panel.plot(x, rows["difference"], color=colour, lw=0.8 if numbers else 0)
-            fill = np.where(rows["verdict"].isin(["helps", "hurts"]), colour, "white")
-            look = {"marker": marker, "edgecolor": colour, "zorder": 3}
-            panel.scatter(x, rows["difference"], 20, fill, **look)
+            panel.vlines(x, rows["low"], rows["high"], color=colour, lw=1.2, zorder=0)
+            panel.plot(x, rows["difference"], color=colour, lw=0.8 if numbers else 0, zorder=0)
+            fills = {"helps": colour, "hurts": colour, "full": INK}
+            fill = [fills.get(verdict, "white") for verdict in rows["verdict"]]
+            panel.scatter(x, rows["difference"], 20, fill, marker=marker, edgecolor=colour)
             key = part + DOUBTED * ("doubt" in rows and any(rows["doubt"]))
             panel.scatter([], [], 20, colour, marker=marker, label=key)
-        panel.axhline(0, color=GREY, lw=0.8)
+        panel.axhline(0, color=GREY, lw=0.8, zorder=-1)
         panel.set(xlabel=factor.replace("_", " "), xlim=(-0.5, len(levels) - 0.5))
         long = not numbers and max(map(len, levels)) > 7
         look = {"rotation": 35, "ha": "right"} if long else {}
         panel.set_xticks(range(len(levels)), [each.replace("_", " ") for each in levels], **look)
     for panel in axes.flat[len(factors) :]:
         panel.set_visible(False)
-    for panel in axes[:, 0]:
-        panel.set_ylabel(label)
-    hollow = "hollow: not told from zero after Holm"
-    axes[0, 0].scatter([], [], 20, "white", edgecolor=INK, label=hollow)
+    figure.supylabel("difference in UF1", fontsize="medium")
+    axes[0, 0].scatter([], [], 20, "white", edgecolor=INK, label="not told from zero after Holm")
     style.legend_below(figure, axes.flat, loc="outside lower left", ncols=4)
     return figure
 

@@ -226,6 +226,24 @@ def test_effects_are_filled_where_holm_tells_them_from_zero():
     assert words.get_xticklabels()[0].get_rotation() > 0 and words.get_xlabel() == "description"
 
 
+def test_the_full_method_stands_at_zero_among_the_levels():
+    levels = EFFECTS.assign(level=["8", "32", "10", "only the emotion"])
+    figure = effect_curves(levels, "SynthME", {"people": "16", "description": "phrases", "no": "1"})
+    people, words = figure.axes
+    assert [tick.get_text() for tick in people.get_xticklabels()] == ["8", "10", "16", "32"]
+    assert [tick.get_text() for tick in words.get_xticklabels()] == ["phrases", "only the emotion"]
+    x, y = people.lines[0].get_data()
+    np.testing.assert_allclose(x, np.array([0, 2, 3]) - 0.08)
+    assert list(y) == [0.1, 0, 0.1]
+    assert "the full method" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize("level", ["", "(1, 2)", "1e-4"])
+def test_any_text_can_be_a_level(level):
+    panel = effect_curves(EFFECTS.assign(level=level), "SynthME").axes[0]
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == [level]
+
+
 def test_seeds_of_a_fold_are_lines_of_their_own():
     seeds = pd.concat([HISTORY, HISTORY])  # two folds, two seeds
     panel = curves(seeds, ["align"], "SynthME").axes[0]
